@@ -1,0 +1,27 @@
+"""Layers of the autoencoders; importing this package registers them as `kerasae>Name`."""
+
+from kerasae.layers.activity_penalty import ActivityPenalty
+from kerasae.layers.corruption import (
+    Corruption,
+    GaussianCorruption,
+    LowResolutionCorruption,
+    MaskingCorruption,
+    SaltAndPepperCorruption,
+)
+from kerasae.layers.gaussian_sampling import GaussianSampling
+from kerasae.layers.jacobian_penalty import JacobianPenalty
+from kerasae.layers.scaling import InverseScale, Standardize, UnitScale
+
+__all__ = [
+    "ActivityPenalty",
+    "Corruption",
+    "GaussianCorruption",
+    "GaussianSampling",
+    "InverseScale",
+    "JacobianPenalty",
+    "LowResolutionCorruption",
+    "MaskingCorruption",
+    "SaltAndPepperCorruption",
+    "Standardize",
+    "UnitScale",
+]

@@ -1,0 +1,107 @@
+"""The layer that adds an activation regularizer to the loss, once."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasae.layers._step import PenaltyMixin
+from kerasae.regularizers import ActivationRegularizer, KLSparsity, check_unit_interval
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class ActivityPenalty(PenaltyMixin, keras.layers.Layer):
+    """Returns its input and adds `regularizer(input)` to the loss, once.
+
+    The penalty is summed over units and averaged over the batch, whatever the version of
+    Keras does with an `activity_regularizer`. An `Autoencoder` reports it, unweighted, as
+    `sparsity_loss`.
+
+    With `momentum`, the mean activation of `KLSparsity` is a running mean over training
+    batches, `m_t = momentum * m_{t-1} + (1 - momentum) * batch_mean`, divided by
+    `1 - momentum^t` as Adam does. The value of the penalty is taken at the running mean and
+    its gradient is the one of the batch mean there, so a small batch biases neither. Outside
+    training the mean of the batch at hand is used.
+
+    Args:
+        regularizer: A `kerasae.regularizers.L1Activation`, `KLSparsity` or another
+            `ActivationRegularizer`. Its weight may be a `Warmup`.
+        momentum: None, or the momentum of the running mean in [0, 1) (`KLSparsity` only).
+
+    Input shape:
+        `(batch, ...)`.
+
+    Output shape:
+        Same as the input.
+
+    Raises:
+        ValueError: An argument is of the wrong kind or out of range.
+    """
+
+    term_name = "sparsity_loss"
+
+    def __init__(
+        self, regularizer: ActivationRegularizer, momentum: float | None = None, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(regularizer, ActivationRegularizer):
+            raise ValueError(
+                "regularizer must be an ActivationRegularizer such as "
+                f"kerasae.regularizers.L1Activation. Received: regularizer={regularizer!r}"
+            )
+        if momentum is not None:
+            if not isinstance(regularizer, KLSparsity):
+                raise ValueError(
+                    "momentum belongs to KLSparsity, the penalty of a mean activation. "
+                    f"Received: regularizer={regularizer!r}, momentum={momentum}"
+                )
+            if not 0 <= momentum < 1:
+                raise ValueError(f"momentum must lie in [0, 1). Received: momentum={momentum}")
+        self.regularizer = regularizer
+        self.momentum = momentum
+        self.supports_masking = True
+        self._init_penalty(regularizer.weight, "weight")
+
+    def build(self, input_shape: tuple) -> None:
+        self._build_penalty()
+        if self.momentum is not None:
+            self.mean_activation = self.add_weight(
+                shape=input_shape[1:], initializer="zeros", dtype="float32", trainable=False,
+                name="mean_activation",
+            )  # fmt: skip
+            self.mean_weight = self.add_weight(
+                shape=(), initializer="zeros", dtype="float32", trainable=False, name="mean_weight"
+            )
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self.momentum is None or not training:
+            penalty = self.regularizer.penalty(inputs)
+        else:
+            check_unit_interval(inputs)
+            penalty = self.regularizer.divergence(self._running_mean(inputs))
+        self.add_term(penalty, training)
+        return inputs
+
+    def _running_mean(self, inputs: Any) -> Any:
+        batch_mean = ops.mean(ops.cast(inputs, "float32"), axis=0)
+        keep = self.momentum
+        running = keep * self.mean_activation + (1 - keep) * ops.stop_gradient(batch_mean)
+        weight = keep * self.mean_weight + (1 - keep)
+        self.mean_activation.assign(running)
+        self.mean_weight.assign(weight)
+        return running / weight + batch_mean - ops.stop_gradient(batch_mean)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "regularizer": keras.saving.serialize_keras_object(self.regularizer),
+            "momentum": self.momentum,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ActivityPenalty":
+        regularizer = keras.saving.deserialize_keras_object(config["regularizer"])
+        return cls(**{**config, "regularizer": regularizer})

@@ -1,0 +1,218 @@
+"""Corruptions of the scaled input: on while training, off at inference."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasae.layers._backend import normal, uniform
+from kerasae.layers._step import stochastic
+
+
+class Corruption(keras.layers.Layer):
+    """Base of the corruptions. Subclasses define `apply(inputs, seed_generator)`.
+
+    In training, and while an `Autoencoder` evaluates, `call` corrupts its input afresh at
+    every step; otherwise it returns the input. `corrupt(x, seed)` corrupts by hand.
+
+    Args:
+        seed: Seed of the noise. None draws one.
+
+    Input shape:
+        `(batch, ...)`, in scaled units.
+
+    Output shape:
+        Same as the input.
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        pass
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.apply(inputs, self.seed_generator) if stochastic(training) else inputs
+
+    def apply(self, inputs: Any, seed_generator: keras.random.SeedGenerator) -> Any:
+        """Return a corrupted copy of `inputs`, drawing from `seed_generator`."""
+        raise NotImplementedError
+
+    def corrupt(self, x: Any, seed: int) -> Any:
+        """Return a corrupted copy of `x`; the same seed gives the same noise.
+
+        Args:
+            x: Array or tensor `(batch, ...)`, in scaled units, float.
+            seed: Seed of the draw.
+
+        Returns:
+            Tensor shaped like `x`.
+        """
+        x = ops.convert_to_tensor(x)
+        if not keras.backend.is_float_dtype(x.dtype):
+            raise ValueError(
+                "x must be in scaled units (a float array); scale it with the model's scaler "
+                f"first. Received: x of dtype {keras.backend.standardize_dtype(x.dtype)}"
+            )
+        return self.apply(x, keras.random.SeedGenerator(seed))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class GaussianCorruption(Corruption):
+    """Adds Gaussian noise: `x + stddev * eps`, `eps ~ N(0, I)`, clipped if asked for.
+
+    Args:
+        stddev: Standard deviation in scaled units, >= 0.
+        clip: None, or the pair `(low, high)` that the noisy input is clipped to.
+        seed: Seed of the noise. None draws one.
+
+    References:
+        Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 4.1.
+    """
+
+    def __init__(
+        self,
+        stddev: float = 0.5,
+        clip: tuple[float, float] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(seed=seed, **kwargs)
+        if not stddev >= 0:
+            raise ValueError(f"stddev must be >= 0. Received: stddev={stddev}")
+        if clip is not None and not clip[0] < clip[1]:
+            raise ValueError(f"clip must be a pair low < high. Received: clip={clip}")
+        self.stddev = float(stddev)
+        self.clip = None if clip is None else (float(clip[0]), float(clip[1]))
+
+    def apply(self, inputs: Any, seed_generator: keras.random.SeedGenerator) -> Any:
+        noise = ops.cast(normal(ops.shape(inputs), seed_generator), inputs.dtype)
+        noisy = inputs + self.stddev * noise
+        return noisy if self.clip is None else ops.clip(noisy, *self.clip)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "stddev": self.stddev, "clip": self.clip}
+
+
+def _check_rate(rate: float) -> float:
+    if not 0 <= rate <= 1:
+        raise ValueError(f"rate must lie in [0, 1]. Received: rate={rate}")
+    return float(rate)
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class MaskingCorruption(Corruption):
+    """Sets each entry to 0 with probability `rate`. Kept entries are not rescaled.
+
+    Args:
+        rate: Probability of masking an entry, in [0, 1].
+        seed: Seed of the noise. None draws one.
+
+    References:
+        Vincent et al., "Extracting and Composing Robust Features with Denoising
+        Autoencoders", ICML 2008, section 2.3.
+    """
+
+    def __init__(self, rate: float = 0.25, seed: int | None = None, **kwargs: Any):
+        super().__init__(seed=seed, **kwargs)
+        self.rate = _check_rate(rate)
+
+    def apply(self, inputs: Any, seed_generator: keras.random.SeedGenerator) -> Any:
+        keep = uniform(ops.shape(inputs), seed_generator) >= self.rate
+        return ops.where(keep, inputs, ops.zeros_like(inputs))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate}
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class SaltAndPepperCorruption(Corruption):
+    """Sets each entry, with probability `rate`, to `low` or `high` with equal chance.
+
+    Args:
+        rate: Probability of replacing an entry, in [0, 1].
+        low: Value of pepper, in scaled units.
+        high: Value of salt, in scaled units.
+        seed: Seed of the noise. None draws one.
+
+    References:
+        Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 4.1.
+    """
+
+    def __init__(
+        self,
+        rate: float = 0.25,
+        low: float = 0.0,
+        high: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(seed=seed, **kwargs)
+        if not low < high:
+            raise ValueError(f"low must be below high. Received: low={low}, high={high}")
+        self.rate = _check_rate(rate)
+        self.low = float(low)
+        self.high = float(high)
+
+    def apply(self, inputs: Any, seed_generator: keras.random.SeedGenerator) -> Any:
+        # One draw u decides both: u < rate / 2 is pepper, u > 1 - rate / 2 is salt.
+        u = uniform(ops.shape(inputs), seed_generator)
+        low = ops.cast(self.low, inputs.dtype)
+        high = ops.cast(self.high, inputs.dtype)
+        salted = ops.where(u >= 1 - self.rate / 2, high, inputs)
+        return ops.where(u < self.rate / 2, low, salted)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rate": self.rate, "low": self.low, "high": self.high}
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class LowResolutionCorruption(Corruption):
+    """Averages blocks of `factor` (per axis) and repeats each mean over its block.
+
+    Images are pooled over height and width, series over time, and flat vectors along
+    their one axis. A last block that the size does not fill is averaged over what it has.
+    The corruption is deterministic.
+
+    Args:
+        factor: Edge of a block, a whole number >= 1.
+
+    Input shape:
+        `(batch, height, width, channels)`, `(batch, time, channels)` or `(batch, features)`.
+    """
+
+    def __init__(self, factor: int = 2, seed: int | None = None, **kwargs: Any):
+        super().__init__(seed=seed, **kwargs)
+        if int(factor) != factor or factor < 1:
+            raise ValueError(f"factor must be a whole number >= 1. Received: factor={factor}")
+        self.factor = int(factor)
+
+    def apply(self, inputs: Any, seed_generator: keras.random.SeedGenerator) -> Any:
+        rank = len(inputs.shape)
+        pooled_axes = {2: (1,), 3: (1,), 4: (1, 2)}.get(rank)
+        if pooled_axes is None:
+            raise ValueError(
+                "LowResolutionCorruption takes vectors, series or images. "
+                f"Received: input of shape {tuple(inputs.shape)}"
+            )
+        x = inputs[..., None] if rank == 2 else inputs
+        x = ops.average_pool(x, self.factor, self.factor, padding="same")
+        sizes = x.shape[1:-1]
+        for axis, size in zip(pooled_axes, inputs.shape[1:], strict=False):
+            x = ops.repeat(x, self.factor, axis=axis)
+            # "same" padding is split over both ends, so the first block may be the short one.
+            before = (sizes[axis - 1] * self.factor - size) // 2
+            x = ops.take(x, range(before, before + size), axis=axis)
+        return x[..., 0] if rank == 2 else x
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "factor": self.factor}

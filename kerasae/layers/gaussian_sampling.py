@@ -1,0 +1,87 @@
+"""Reparameterized sampling of a Gaussian code, with its KL divergence."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasae.layers._backend import normal
+from kerasae.layers._step import PenaltyMixin, stochastic
+from kerasae.schedules import Weight
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class GaussianSampling(PenaltyMixin, keras.layers.Layer):
+    """Samples `z = z_mean + exp(z_log_var / 2) * eps`, `eps ~ N(0, I)`, and adds the KL term.
+
+    The KL divergence from `N(z_mean, diag(exp(z_log_var)))` to `N(0, I)`,
+
+        KL = 1/2 sum_j (exp(z_log_var_j) + z_mean_j^2 - 1 - z_log_var_j),
+
+    is summed over code dimensions, averaged over the batch, in nats, times `kl_weight`. An
+    `Autoencoder` reports it, unweighted, as `kl_loss`. In training, and while an
+    `Autoencoder` evaluates, the layer samples; otherwise it returns `z_mean`.
+
+    Args:
+        kl_weight: Factor of the KL term ("beta"), a number >= 0 or a `Warmup`.
+        free_bits: Nats per dimension that cost nothing: dimension `j` contributes
+            `max(free_bits, mean_batch KL_j)`, and `kl_loss` reports that. 0 turns it off.
+        seed: Seed of the noise. None draws one.
+
+    Input shape:
+        A pair `[z_mean, z_log_var]`, each `(batch, latent_dim)`.
+
+    Output shape:
+        `(batch, latent_dim)`.
+
+    References:
+        Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, equation 10 and
+        appendix B; Higgins et al., "beta-VAE", 2017; Kingma et al., "Improved Variational
+        Inference with Inverse Autoregressive Flow", 2016, appendix C.8 (free bits).
+    """
+
+    term_name = "kl_loss"
+
+    def __init__(
+        self,
+        kl_weight: Weight = 1.0,
+        free_bits: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if not free_bits >= 0:
+            raise ValueError(f"free_bits must be >= 0 nats. Received: free_bits={free_bits}")
+        self.kl_weight = self._init_penalty(kl_weight, "kl_weight")
+        self.free_bits = float(free_bits)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: Any) -> None:
+        self._build_penalty()
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        z_mean, z_log_var = inputs
+        self.add_term(self.divergence(z_mean, z_log_var), training)
+        if not stochastic(training):
+            return z_mean
+        noise = normal(ops.shape(z_mean), self.seed_generator)
+        return z_mean + ops.exp(0.5 * z_log_var) * ops.cast(noise, z_mean.dtype)
+
+    def divergence(self, z_mean: Any, z_log_var: Any) -> Any:
+        """Return the KL term of a batch, in nats, a scalar of float32 (free bits included)."""
+        z_mean, z_log_var = ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32")
+        # expm1 keeps the digits that exp(v) - 1 - v loses near v = 0.
+        kl = 0.5 * (ops.expm1(z_log_var) - z_log_var + ops.square(z_mean))
+        return ops.sum(ops.maximum(ops.mean(kl, axis=0), self.free_bits))
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "kl_weight": self._weight_config(self.kl_weight),
+            "free_bits": self.free_bits,
+            "seed": self.seed,
+        }

@@ -1,0 +1,189 @@
+"""Scalers: raw units in, scaled units out, and back."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class Scaler(keras.layers.Layer):
+    """Base of the scalers: `(x - offset) / scale`, per entry of the last axis.
+
+    `offset` and `scale` are saved with the layer. `inverse` maps back to raw units.
+
+    Input shape:
+        `(batch, ..., channels)` or `(batch, features)`, any numeric dtype.
+
+    Output shape:
+        Same as the input, float.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(autocast=False, **kwargs)
+
+    def build(self, input_shape: tuple) -> None:
+        shape = input_shape[-1:]
+        options: dict[str, Any] = {"shape": shape, "dtype": "float32", "trainable": False}
+        self.offset = self.add_weight(initializer="zeros", name="offset", **options)
+        self.scale = self.add_weight(initializer="ones", name="scale", **options)
+        self.is_adapted = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="is_adapted"
+        )
+
+    @property
+    def adapted(self) -> bool:
+        """Whether the statistics are known."""
+        return self.built and bool(ops.convert_to_numpy(self.is_adapted))
+
+    def call(self, inputs: Any) -> Any:
+        x = (ops.cast(inputs, "float32") - self.offset) / self.scale
+        return ops.cast(x, self.compute_dtype)
+
+    def inverse(self, inputs: Any) -> Any:
+        """Return scaled `inputs` in raw units, float32, same shape."""
+        return ops.cast(inputs, "float32") * self.scale + self.offset
+
+    def adapt(self, batches: Iterable[Any]) -> None:
+        """Take the statistics from one pass over `batches` of training data.
+
+        Args:
+            batches: Arrays or tensors `(batch, ..., channels)`.
+
+        Raises:
+            ValueError: There is no data, or it holds NaN or infinite values.
+        """
+        rows = 0
+        for batch in batches:
+            x = np.asarray(ops.convert_to_numpy(batch), dtype="float64")
+            x = x.reshape(-1, x.shape[-1])
+            if not np.isfinite(x).all():
+                raise ValueError(
+                    "The scaler needs finite training data. Received: NaN or infinite values"
+                )
+            if not self.built:
+                self.build((None, *np.shape(batch)[1:]))
+                self.built = True
+            if len(x):
+                self._update(x, rows)
+                rows += len(x)
+        if not rows:
+            raise ValueError("The scaler needs at least one training sample. Received: none")
+        offset, scale = self._statistics()
+        self.offset.assign(offset.astype("float32"))
+        # A constant feature has no scale of its own: it maps to 0 and back.
+        self.scale.assign(np.where(scale > 0, scale, 1.0).astype("float32"))
+        self.is_adapted.assign(1)
+
+    def _update(self, x: np.ndarray, rows: int) -> None:
+        raise NotImplementedError
+
+    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class Standardize(Scaler):
+    """Standardizes each feature (or channel) to mean 0 and variance 1 over the training data.
+
+    The statistics come from `adapt`, in float64 and one pass (pairwise update of Chan,
+    Golub and LeVeque, 1979). `Autoencoder.fit` calls it on the training data only.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kerasae.layers import Standardize
+    >>> scaler = Standardize()
+    >>> scaler.adapt([np.array([[1.0, 10.0], [3.0, 30.0]])])
+    >>> print(keras.ops.convert_to_numpy(scaler(np.array([[3.0, 10.0]]))))
+    [[ 1. -1.]]
+    """
+
+    def _update(self, x: np.ndarray, rows: int) -> None:
+        # `rows` counts samples; the running count here is of rows of the flattened array.
+        if rows == 0:
+            self._count, self._mean, self._squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
+        mean = x.mean(axis=0)
+        squares = ((x - mean) ** 2).sum(axis=0)
+        count = self._count + len(x)
+        shift = mean - self._mean
+        self._mean = self._mean + shift * len(x) / count
+        self._squares = self._squares + squares + shift**2 * self._count * len(x) / count
+        self._count = count
+
+    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._mean, np.sqrt(self._squares / self._count)
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class UnitScale(Scaler):
+    """Maps `[minimum, maximum]` to [0, 1].
+
+    Args:
+        minimum, maximum: The raw range, such as 0 and 255 for uint8 images. Both None takes
+            the range of each feature (or channel) from the training data.
+    """
+
+    def __init__(self, minimum: float | None = None, maximum: float | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        if (minimum is None) != (maximum is None) or (
+            minimum is not None and maximum is not None and not minimum < maximum
+        ):
+            raise ValueError(
+                "minimum and maximum must both be None or satisfy minimum < maximum. "
+                f"Received: minimum={minimum}, maximum={maximum}"
+            )
+        self.minimum = minimum
+        self.maximum = maximum
+
+    def build(self, input_shape: tuple) -> None:
+        super().build(input_shape)
+        if self.minimum is not None and self.maximum is not None:
+            self.offset.assign(np.full(self.offset.shape, self.minimum, "float32"))
+            self.scale.assign(np.full(self.scale.shape, self.maximum - self.minimum, "float32"))
+            self.is_adapted.assign(1)
+
+    def _update(self, x: np.ndarray, rows: int) -> None:
+        low, high = x.min(axis=0), x.max(axis=0)
+        self._low = low if rows == 0 else np.minimum(self._low, low)
+        self._high = high if rows == 0 else np.maximum(self._high, high)
+
+    def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._low, self._high - self._low
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "minimum": self.minimum, "maximum": self.maximum}
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class InverseScale(keras.layers.Layer):
+    """Maps scaled units back to raw ones with the `inverse` of a scaler.
+
+    Args:
+        scaler: A layer with a method `inverse`.
+
+    Output shape:
+        Same as the input, float32.
+    """
+
+    def __init__(self, scaler: keras.layers.Layer, **kwargs: Any):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.scaler = scaler
+
+    def call(self, inputs: Any) -> Any:
+        return self.scaler.inverse(inputs)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        scaler = keras.saving.serialize_keras_object(self.scaler)
+        return {**super().get_config(), "scaler": scaler}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "InverseScale":
+        return cls(**{**config, "scaler": keras.saving.deserialize_keras_object(config["scaler"])})

@@ -1,0 +1,482 @@
+"""The autoencoder: a functional Keras model of named parts, its loss and its verbs."""
+
+import contextlib
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae import losses
+from kerasae.layers import InverseScale, JacobianPenalty
+from kerasae.layers._backend import replicas
+from kerasae.layers._step import PenaltyMixin, current_step, step
+from kerasae.models import _checks
+
+_PARTS = ("scaler", "corruption", "encoder_network", "bottleneck", "decoder_network")
+
+
+def _forward(parts: Any, x: Any) -> tuple[Any, Any, Any]:
+    """Run the parts in a row; return scaled input, code, and decoder output.
+
+    The decoder's output is in scaled units, before the output activation.
+    """
+    scaled = x if parts.scaler is None else parts.scaler(x)
+    hidden = scaled if parts.corruption is None else parts.corruption(scaled)
+    if parts.corruption is not None and isinstance(parts.encoder_network, JacobianPenalty):
+        features = parts.encoder_network(hidden, clean=scaled)
+    else:
+        features = parts.encoder_network(hidden)
+    code = features if parts.bottleneck is None else parts.bottleneck(features)
+    return scaled, code, parts.decoder_network(code)
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class Autoencoder(keras.Model):
+    """A functional Keras model: scaler, corruption, encoder, bottleneck, decoder in a row.
+
+    Raw input goes in and a raw reconstruction comes out; the loss is taken in scaled units.
+    `fit(x)` needs no `y`, and `compile()` no arguments. Each loss term is a metric of its
+    own, unweighted and averaged over the epoch as `loss` is: `reconstruction_loss`, and
+    `kl_loss`, `sparsity_loss`, `jacobian_loss` or `regularization_loss` where they exist.
+    `loss` is their weighted sum.
+
+    `encode`, `reconstruct`, `score` and `predict` are deterministic and never corrupt.
+    `evaluate` measures what training optimizes: variational models sample and denoising
+    models corrupt, with one fixed draw that is the same at every call.
+
+    Most users call `kerasae.build` instead of this constructor.
+
+    Args:
+        input_shape: Shape of one sample.
+        encoder_network: Keras model from scaled input to the code or to features.
+        decoder_network: Keras model from code to the shape of the input, ending linear.
+        bottleneck: Layer or model between them, or None.
+        corruption: Layer applied to the scaled input, or None.
+        scaler: Layer with a method `inverse`, or None. One with `adapt` and `adapted` is
+            adapted by `fit` to the training data.
+        input_dtype: `"float32"` or `"uint8"`, the dtype of raw input.
+        output_activation: Activation after the decoder, such as `"sigmoid"`, or None.
+        loss: Reconstruction loss, a name of `kerasae.losses.LOSSES` or a Keras loss.
+        prior: `"normal"` if codes drawn from N(0, I) decode to samples, else None.
+        recipe: How `kerasae.build` was called, for model cards; any plain dictionary.
+
+    References:
+        Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",
+        Science 2006.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        encoder_network: keras.Model,
+        decoder_network: keras.Model,
+        bottleneck: keras.layers.Layer | None = None,
+        corruption: keras.layers.Layer | None = None,
+        scaler: keras.layers.Layer | None = None,
+        input_dtype: str = "float32",
+        output_activation: Any = None,
+        loss: Any = "mse",
+        prior: str | None = None,
+        recipe: dict[str, Any] | None = None,
+        name: str = "autoencoder",
+        **kwargs: Any,
+    ):
+        parts = SimpleNamespace(
+            scaler=scaler,
+            corruption=corruption,
+            encoder_network=encoder_network,
+            bottleneck=bottleneck,
+            decoder_network=decoder_network,
+        )
+        sample_shape = tuple(int(n) for n in input_shape)
+        activation = keras.layers.Activation(
+            output_activation or "linear", dtype="float32", name="output_activation"
+        )
+        inverse = None if scaler is None else InverseScale(scaler, name="inverse_scaler")
+
+        inputs = keras.Input(sample_shape, dtype=input_dtype, name="x")
+        _, code, decoded = _forward(parts, inputs)
+        if tuple(decoded.shape[1:]) != sample_shape:
+            raise ValueError(
+                f"decoder_network must end in the shape of the input, {sample_shape}. "
+                f"Received: a decoder ending in {tuple(decoded.shape[1:])}"
+            )
+        outputs = activation(decoded)
+        super().__init__(inputs, outputs if inverse is None else inverse(outputs), name=name)
+
+        for part in _PARTS:
+            setattr(self, part, getattr(parts, part))
+        self.output_activation = activation
+        self.inverse_scaler = inverse
+        self.sample_shape = sample_shape
+        self.input_dtype_name = keras.backend.standardize_dtype(input_dtype)
+        self.latent_dim = int(code.shape[-1])
+        self.prior = prior
+        self.recipe = dict(recipe or {})
+        self.reconstruction_loss = self._bound(losses.get(loss))
+        self._training_loss = self.reconstruction_loss
+        self._term_trackers = {name: keras.metrics.Mean(name=name) for name in self._term_names()}
+        self._has_other_losses = False
+
+    # The two halves, and the model of the loss ----------------------------------------
+
+    @property
+    def variant(self) -> str:
+        """Name under which `kerasae.build` made the model, or `"custom"`."""
+        return self.recipe.get("variant", "custom")
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether `generate` has a distribution of codes to draw from."""
+        return self.prior is not None
+
+    @property
+    def encoder(self) -> keras.Model:
+        """Keras model from raw input `(batch, *input_shape)` to code `(batch, latent_dim)`."""
+        return self._cached("encoder", self._make_encoder)
+
+    @property
+    def decoder(self) -> keras.Model:
+        """Keras model from code `(batch, latent_dim)` to a raw reconstruction."""
+        return self._cached("decoder", self._make_decoder)
+
+    def _cached(self, key: str, make: Any) -> Any:
+        # Kept out of attribute tracking: these models share our layers and own no weights.
+        cache = self.__dict__.setdefault("_derived_models", _Untracked())
+        if key not in cache.models:
+            cache.models[key] = make()
+        return cache.models[key]
+
+    def _make_encoder(self) -> keras.Model:
+        inputs = keras.Input(self.sample_shape, dtype=self.input_dtype_name, name="x")
+        without = SimpleNamespace(**{part: getattr(self, part) for part in _PARTS})
+        without.corruption = None
+        return keras.Model(inputs, _forward(without, inputs)[1], name="encoder")
+
+    def _make_decoder(self) -> keras.Model:
+        code = keras.Input((self.latent_dim,), name="code")
+        return keras.Model(code, self._finish(self.decoder_network(code)), name="decoder")
+
+    def _finish(self, decoded: Any) -> Any:
+        """Map the decoder's output to raw units."""
+        outputs = self.output_activation(decoded)
+        return outputs if self.inverse_scaler is None else self.inverse_scaler(outputs)
+
+    # Training -------------------------------------------------------------------------
+
+    def compile(self, optimizer: Any = "adam", loss: Any = None, **kwargs: Any) -> None:
+        """Compile with Adam (learning rate 0.001) and the model's own loss by default.
+
+        Args:
+            optimizer: Keras optimizer or its name.
+            loss: Reconstruction loss to train with instead of the model's own: a name of
+                `kerasae.losses.LOSSES` or a Keras loss over scaled units. `score` keeps
+                the model's own.
+            **kwargs: Passed to `keras.Model.compile`. Metrics compare in raw units.
+        """
+        features = getattr(self.reconstruction_loss, "features", "mean")
+        self._training_loss = (
+            self.reconstruction_loss if loss is None else self._bound(losses.get(loss, features))
+        )
+        optimizer = keras.optimizers.get(optimizer)
+        super().compile(optimizer=optimizer, **kwargs)
+        self._compile_arguments = {
+            "optimizer": optimizer,
+            "loss": None if loss is None else self._training_loss,
+            **{key: value for key, value in kwargs.items() if key != "loss_weights"},
+        }
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Return the arguments of `compile` in serialized form."""
+        if not self.compiled:
+            return None
+        return keras.saving.serialize_keras_object(self._compile_arguments.copy())
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as `get_compile_config` says, with the optimizer's variables built."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def _bound(self, loss: keras.losses.Loss) -> keras.losses.Loss:
+        """Give a loss with a learned standard deviation the variable that holds it."""
+        if isinstance(loss, losses.GaussianNLL) and loss.stddev is None:
+            if not hasattr(self, "log_stddev"):
+                self.log_stddev = self.add_weight(
+                    shape=(), initializer="zeros", dtype="float32", name="log_stddev"
+                )
+            loss.bind(self.log_stddev)
+        return loss
+
+    def _term_names(self) -> list[str]:
+        penalties = [
+            layer.term_name
+            for layer in self._flatten_layers(include_self=False)
+            if isinstance(layer, PenaltyMixin)
+        ]
+        return ["reconstruction_loss", *dict.fromkeys(penalties), "regularization_loss"]
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Train as `keras.Model.fit` does; `y` may be left out.
+
+        An unadapted scaler is adapted in one pass over `x` first.
+
+        Args:
+            x: Array `(samples, *input_shape)`, or a `tf.data.Dataset` of batches of `x` or
+                of `(input, target)` or `(input, target, sample_weight)`.
+            y: Optional target, shaped like `x`. Labels are refused.
+            *args, **kwargs: As in `keras.Model.fit`.
+
+        Raises:
+            ValueError: Shape, dtype or values of the data do not fit the model.
+        """
+        _checks.check_data(self, x, y)
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, (tuple, list)):
+            _checks.check_data(self, *validation[:2], name="validation_data")
+        elif validation is not None:
+            _checks.check_data(self, validation, name="validation_data")
+        if not getattr(self.scaler, "adapted", True):
+            self.scaler.adapt(_checks.inputs_of(x))
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate as `keras.Model.evaluate` does, with one fixed draw of all noise."""
+        if x is not None:
+            _checks.check_data(self, x, y)
+        with self._fixed_draw():
+            return super().evaluate(x, y, *args, **kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate one batch as `keras.Model.test_on_batch` does, with a fixed draw."""
+        with self._fixed_draw():
+            return super().test_on_batch(*args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return raw reconstructions, as `keras.Model.predict` does, without noise."""
+        _checks.check_data(self, x)
+        return super().predict(x, *args, **kwargs)
+
+    def train_step(self, *args: Any, **kwargs: Any) -> Any:
+        with step(training=True):
+            return super().train_step(*args, **kwargs)
+
+    def test_step(self, *args: Any, **kwargs: Any) -> Any:
+        with step(training=False):
+            return super().test_step(*args, **kwargs)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        _checks.check_tensor(self, inputs)
+        if current_step() is None:
+            return super().call(inputs, training=training, mask=mask)
+        # A step needs the decoder's output as it is, for losses from logits and in scaled
+        # units, and the raw reconstruction for the user's metrics. What is unused is pruned.
+        inputs = ops.convert_to_tensor(inputs)
+        _, _, decoded = _forward(self, inputs)
+        return decoded, self._finish(decoded)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        _checks.check_target(x, y)
+        decoded = y_pred[0] if isinstance(y_pred, tuple) else y_pred
+        target = x if y is None else y
+        target = target if self.scaler is None else self.scaler(target)
+        loss = self._training_loss
+        if not getattr(loss, "from_logits", False):
+            decoded = self.output_activation(decoded)
+        # Keras divides a loss object's value by the number of replicas, but not what
+        # `add_loss` collected.
+        shares = replicas()
+        reconstruction = loss(
+            ops.cast(target, "float32"), ops.cast(decoded, "float32"), sample_weight
+        )
+        terms = current_step().terms if current_step() is not None else {}  # type: ignore[union-attr]
+        weighted = [term[1] for values in terms.values() for term in values]
+        others = [value for value in self.losses if not any(value is known for known in weighted)]
+        self._has_other_losses = bool(others)
+        batch = ops.shape(target)[0]
+        self._track("reconstruction_loss", reconstruction * shares, batch)
+        for name, values in terms.items():
+            self._track(name, sum(value for value, _ in values), batch)
+        if others:
+            self._track("regularization_loss", sum(others), batch)
+        return reconstruction + sum(weighted + others) / shares
+
+    def _track(self, name: str, value: Any, batch: Any) -> None:
+        self._term_trackers[name].update_state(value, sample_weight=batch)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        raw = y_pred[1] if isinstance(y_pred, tuple) else y_pred
+        return super().compute_metrics(x, x if y is None else y, raw, sample_weight)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        results = super().get_metrics_result()
+        if not self._has_other_losses:
+            results.pop("regularization_loss", None)
+        return results
+
+    # Noise ----------------------------------------------------------------------------
+
+    def _seed_states(self) -> list[keras.Variable]:
+        """Return the state of every `SeedGenerator` below the model, in a fixed order."""
+        weights = {id(variable) for variable in self.weights}
+        return [variable for variable in self.variables if id(variable) not in weights]
+
+    @contextlib.contextmanager
+    def _fixed_draw(self) -> Iterator[None]:
+        states = self._seed_states()
+        before = [np.array(ops.convert_to_numpy(state)) for state in states]
+        for i, state in enumerate(states):
+            state.assign(np.array([i, 0], before[i].dtype))
+        try:
+            yield
+        finally:
+            for state, value in zip(states, before, strict=True):
+                state.assign(value)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save the model's own weights, and the seed states, which Keras leaves out."""
+        super().save_own_variables(store)
+        for i, state in enumerate(self._seed_states()):
+            store[f"seed_state_{i}"] = ops.convert_to_numpy(state)
+
+    def load_own_variables(self, store: Any) -> None:
+        states = self._seed_states()
+        for i, state in enumerate(states):
+            if f"seed_state_{i}" in store:
+                state.assign(store[f"seed_state_{i}"][()])
+        super().load_own_variables(
+            {key: store[key] for key in store.keys() if not key.startswith("seed_state_")}  # noqa: SIM118
+        )
+
+    # Verbs ----------------------------------------------------------------------------
+
+    def encode(self, x: Any, batch_size: int = 1024) -> np.ndarray:
+        """Return the code of each sample, `(samples, latent_dim)`; no noise.
+
+        Args:
+            x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
+            batch_size: Samples at a time, for arrays.
+        """
+        _checks.check_data(self, x)
+        return self._run(self.encoder, x, batch_size)
+
+    def decode(self, code: Any, batch_size: int = 1024) -> np.ndarray:
+        """Return the raw reconstruction, float32, `(samples, *input_shape)`, of each code.
+
+        Args:
+            code: Array `(samples, latent_dim)`.
+            batch_size: Samples at a time.
+        """
+        code = _checks.check_code(self, code)
+        return self._run(self.decoder, code, batch_size)
+
+    def reconstruct(self, x: Any, batch_size: int = 1024) -> np.ndarray:
+        """Return the raw reconstruction, float32, shaped like `x`; no corruption, no noise.
+
+        Args:
+            x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
+            batch_size: Samples at a time, for arrays.
+        """
+        _checks.check_data(self, x)
+        return self._run(super(), x, batch_size)
+
+    def score(self, x: Any, batch_size: int = 1024) -> np.ndarray:
+        """Return the reconstruction error of each sample, `(samples,)`; higher is worse.
+
+        It is the model's reconstruction loss, in scaled units, without corruption or noise.
+
+        Args:
+            x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
+            batch_size: Samples at a time, for arrays.
+        """
+        _checks.check_data(self, x)
+        return self._run(self._cached("scorer", lambda: _Scorer(self)), x, batch_size)
+
+    def generate(self, n: int, seed: int | None = None, batch_size: int = 1024) -> np.ndarray:
+        """Return `n` samples decoded from codes drawn from the prior, in raw units.
+
+        Args:
+            n: Number of samples, >= 1.
+            seed: Seed of the draw; the same seed gives the same samples. None draws one.
+            batch_size: Samples at a time.
+
+        Raises:
+            ValueError: The model has no distribution of codes to draw from.
+        """
+        if not self.can_generate:
+            raise ValueError(
+                "generate needs a model with a prior over codes, such as "
+                f"kerasae.build('variational', ...). Received: variant={self.variant!r}"
+            )
+        if int(n) != n or n < 1:
+            raise ValueError(f"n must be a whole number >= 1. Received: n={n}")
+        shape = (int(n), self.latent_dim)
+        generator = keras.random.SeedGenerator(seed)
+        return self.decode(keras.random.normal(shape, seed=generator), batch_size)
+
+    @staticmethod
+    def _run(model: Any, x: Any, batch_size: int) -> np.ndarray:
+        options = {"batch_size": batch_size} if hasattr(x, "shape") else {}
+        return np.asarray(model.predict(x, verbose=0, **options))
+
+    # Configuration --------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        activation = keras.activations.serialize(self.output_activation.activation)
+        return {
+            "name": self.name,
+            "input_shape": self.sample_shape,
+            **{part: serialize(getattr(self, part)) for part in _PARTS},
+            "input_dtype": self.input_dtype_name,
+            "output_activation": None if activation == "linear" else activation,
+            "loss": serialize(self.reconstruction_loss),
+            "prior": self.prior,
+            "recipe": self.recipe,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Autoencoder":
+        deserialize = keras.saving.deserialize_keras_object
+        parts = {part: deserialize(config[part], custom_objects) for part in _PARTS}
+        loss = deserialize(config["loss"], custom_objects)
+        return cls(**{**config, **parts, "loss": loss})
+
+
+class _Untracked:
+    """A box for models that must not become sub-layers of the one that holds them."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, keras.Model] = {}
+
+    def __deepcopy__(self, memo: Any) -> "_Untracked":
+        return _Untracked()
+
+
+class _Scorer(keras.Model):
+    """The reconstruction error per sample as a model, so that `predict` batches it."""
+
+    def __init__(self, autoencoder: Autoencoder):
+        super().__init__(name="scorer")
+        self.autoencoder = autoencoder
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        ae = self.autoencoder
+        without = SimpleNamespace(**{part: getattr(ae, part) for part in _PARTS})
+        without.corruption = None
+        target, _, decoded = _forward(without, ops.convert_to_tensor(inputs))
+        loss = ae.reconstruction_loss
+        if not getattr(loss, "from_logits", False):
+            decoded = ae.output_activation(decoded)
+        values = loss.call(ops.cast(target, "float32"), ops.cast(decoded, "float32"))
+        return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=1)

@@ -1,0 +1,104 @@
+"""The linear autoencoder, which equals principal component analysis."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae.models import _checks
+from kerasae.models.assembly import Mechanism, assemble
+from kerasae.models.autoencoder import Autoencoder
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class LinearAutoencoder(Autoencoder):
+    """An `Autoencoder` of linear layers; with `init="pca"`, `fit` starts from the SVD.
+
+    Args:
+        *args, **kwargs: As for `Autoencoder`.
+        init: None, or `"pca"` for one Dense layer on each side: the first `fit` sets them to
+            the principal components of the training data (in scaled units), the optimum of
+            the squared error.
+
+    References:
+        Baldi and Hornik, "Neural networks and principal component analysis", 1989.
+    """
+
+    def __init__(self, *args: Any, init: str | None = None, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if init not in (None, "pca"):
+            raise ValueError(f"init must be None or 'pca'. Received: init={init!r}")
+        self.init = init
+        self.is_initialized = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="is_initialized"
+        )
+        if init == "pca" and any(len(dense) != 1 for dense in self._dense_layers()):
+            raise ValueError(
+                "init='pca' needs one Dense layer on each side: network='dense' and hidden=(). "
+                f"Received: encoder and decoder with {list(map(len, self._dense_layers()))} "
+                "Dense layers"
+            )
+
+    def _dense_layers(self) -> list[list[keras.layers.Dense]]:
+        networks = (self.encoder_network, self.decoder_network)
+        return [
+            [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+            for network in networks
+        ]
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if self.init == "pca" and not int(ops.convert_to_numpy(self.is_initialized)):
+            _checks.check_data(self, x, y)
+            if not getattr(self.scaler, "adapted", True):
+                self.scaler.adapt(_checks.inputs_of(x))
+            self.initialize_from_pca(_checks.inputs_of(x))
+        return super().fit(x, y, *args, **kwargs)
+
+    def initialize_from_pca(self, batches: Any) -> None:
+        """Set the weights to the principal components of `batches`, in scaled units.
+
+        Args:
+            batches: Iterable of raw arrays `(batch, *input_shape)`, read once; memory grows
+                with the square of the input's size and not with the number of samples.
+        """
+        size = int(np.prod(self.sample_shape))
+        count, total, products = 0, np.zeros(size), np.zeros((size, size))
+        for batch in batches:
+            x = batch if self.scaler is None else self.scaler(batch)
+            x = np.asarray(ops.convert_to_numpy(x), dtype="float64").reshape(-1, size)
+            count, total, products = count + len(x), total + x.sum(axis=0), products + x.T @ x
+        mean = total / count
+        _, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
+        components = vectors[:, ::-1][:, : self.latent_dim]
+        (encode,), (decode,) = self._dense_layers()
+        encode.set_weights([components, -mean @ components])
+        decode.set_weights([components.T, mean])
+        self.is_initialized.assign(1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "init": self.init}
+
+
+def linear(
+    input_shape: tuple[int, ...],
+    latent_dim: int | None = None,
+    *,
+    init: str | None = None,
+    **options: Any,
+) -> Autoencoder:
+    """Build a linear autoencoder. On the dense network its optimum spans the PCA subspace.
+
+    Args:
+        input_shape: Shape of one sample.
+        latent_dim: Size of the code.
+        init: None, or `"pca"` to start at the optimum (dense network).
+        **options: See `kerasae.models.assembly.assemble`. There is no activation anywhere and,
+            on the dense network, no hidden layer by default.
+    """
+    dense = options.get("network", "dense") == "dense" and options.get("encoder") is None
+    defaults: dict[str, Any] = {"activation": "linear", "output_activation": None, "loss": "mse"}
+    if dense:
+        defaults["hidden"] = ()
+    mechanism = Mechanism(model=LinearAutoencoder, model_options={"init": init})
+    return assemble(mechanism, input_shape, latent_dim, **{**defaults, **options})

@@ -1,0 +1,181 @@
+"""The variants by name."""
+
+import fnmatch
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from kerasae._text import nearest
+from kerasae.models.assembly import assemble, check_whole
+from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.contractive import contractive
+from kerasae.models.denoising import denoising
+from kerasae.models.linear import linear
+from kerasae.models.plain import overcomplete, undercomplete
+from kerasae.models.sparse import sparse_kl, sparse_l1
+from kerasae.models.variational import variational
+
+Builder = Callable[..., Autoencoder]
+
+_BUILDERS: dict[str, Builder] = {
+    "linear": linear,
+    "undercomplete": undercomplete,
+    "overcomplete": overcomplete,
+    "sparse_l1": sparse_l1,
+    "sparse_kl": sparse_kl,
+    "denoising": denoising,
+    "contractive": contractive,
+    "variational": variational,
+    "convolutional": functools.partial(undercomplete, network="conv"),
+    "sequence": functools.partial(undercomplete, network="sequence"),
+}
+_ALIASES = {"vae": "variational"}
+_SUMMARIES = {
+    "convolutional": "Build an undercomplete autoencoder on the conv network.",
+    "sequence": "Build an undercomplete autoencoder on the sequence network.",
+}
+
+
+def build(
+    name: str,
+    input_shape: tuple[int, ...] | int,
+    latent_dim: int | None = None,
+    **options: Any,
+) -> Autoencoder:
+    """Build an autoencoder by the name of its variant.
+
+    Args:
+        name: Name of a variant, see `kerasae.variants()`.
+        input_shape: Shape of one sample, without the batch; an int for vectors.
+        latent_dim: Size of the code; None takes the variant's default.
+        **options: Options of the variant's builder and those that all share: `network`,
+            `hidden`, `activation`, `code_activation`, `normalization`, `kernel_size`,
+            `encoder`, `decoder`, `input_dtype`, `scaler`, `corruption`, `corruption_level`,
+            `output_activation`, `loss`, `seed`, `name`; see
+            `kerasae.models.assembly.assemble`.
+
+    Returns:
+        An `Autoencoder`, a Keras model to `compile()` and `fit(x)`.
+
+    Raises:
+        ValueError: A name or option is unknown, or a value does not work.
+
+    Example:
+
+    >>> import kerasae
+    >>> ae = kerasae.build("undercomplete", input_shape=(8, 8, 1), latent_dim=10)
+    >>> ae.encoder.output_shape, ae.output_shape
+    ((None, 10), (None, 8, 8, 1))
+    """
+    key = _ALIASES.get(name, name) if isinstance(name, str) else name
+    if key not in _BUILDERS:
+        known = [*_BUILDERS, *_ALIASES]
+        raise ValueError(
+            f"Unknown variant; known are {', '.join(known)}.{nearest(name, known)} "
+            f"Received: {name!r}"
+        )
+    builder = _BUILDERS[key]
+    _check_options(key, builder, options)
+    shape = _check_shape(input_shape)
+    if latent_dim is not None:
+        latent_dim = check_whole("latent_dim", latent_dim)
+    ae = builder(shape, latent_dim, **options)
+    if isinstance(ae, Autoencoder):
+        ae.recipe = {"variant": key, "latent_dim": ae.latent_dim, **_plain(options)}
+    return ae
+
+
+def variants(pattern: str = "*") -> list[str]:
+    """Return the names of the variants that match a shell pattern such as `"*sparse*"`."""
+    return [name for name in _BUILDERS if fnmatch.fnmatchcase(name, pattern)]
+
+
+def describe(name: str) -> str:
+    """Return one sentence on a variant, the first of its builder's docstring."""
+    builder = _BUILDERS[_ALIASES.get(name, name)]
+    text = _SUMMARIES.get(name) or inspect.getdoc(builder) or ""
+    return text.splitlines()[0] if text else ""
+
+
+def register(name: str, builder: Builder | None = None, *, replace: bool = False) -> Any:
+    """Add a variant, as a call or as a decorator.
+
+    Args:
+        name: Name for `kerasae.build`.
+        builder: `(input_shape, latent_dim, **options) -> Autoencoder`.
+        replace: Whether a variant of that name may be replaced.
+
+    Raises:
+        ValueError: The name is taken.
+
+    Example:
+
+    >>> import kerasae
+    >>> @kerasae.register("wide")
+    ... def wide(input_shape, latent_dim=None, **options):
+    ...     return kerasae.build("undercomplete", input_shape, latent_dim, hidden=(1024,))
+    >>> "wide" in kerasae.variants()
+    True
+    """
+    if builder is None:
+        return functools.partial(register, name, replace=replace)
+    if (name in _BUILDERS or name in _ALIASES) and not replace:
+        raise ValueError(
+            f"A variant of this name exists; pass replace=True to replace it. Received: {name!r}"
+        )
+    _BUILDERS[name] = builder
+    return builder
+
+
+def options_of(name: str) -> list[str]:
+    """Return the names of the options that `build(name, ...)` takes."""
+    builder = _BUILDERS[_ALIASES.get(name, name)]
+    parameters = inspect.signature(builder).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        shared = inspect.signature(assemble).parameters.values()
+        known += [p.name for p in shared if p.kind is p.KEYWORD_ONLY and p.name not in known]
+    return known
+
+
+def _check_options(name: str, builder: Builder, options: dict[str, Any]) -> None:
+    known = options_of(name)
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"{name!r} has no option {option!r}.{nearest(option, known)} "
+                f"Its options are {', '.join(known)}. Received: {option}={options[option]!r}"
+            )
+    if isinstance(builder, functools.partial):
+        for option, value in builder.keywords.items():
+            if options.get(option, value) != value:
+                raise ValueError(
+                    f"{name!r} is a name for {option}={value!r} and takes no other. "
+                    f"Received: {option}={options[option]!r}"
+                )
+
+
+def _check_shape(input_shape: Any) -> tuple[int, ...]:
+    shape = (input_shape,) if isinstance(input_shape, int) else input_shape
+    if (
+        not isinstance(shape, (tuple, list))
+        or not shape
+        or any(isinstance(n, bool) or not hasattr(n, "__index__") or n < 1 for n in shape)
+    ):
+        raise ValueError(
+            "input_shape must be the shape of one sample, whole numbers >= 1, such as "
+            f"(28, 28, 1) or (784,). Received: input_shape={input_shape!r}"
+        )
+    return tuple(int(n) for n in shape)
+
+
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options as they can stand in a JSON file; objects by their class name."""
+    plain = (str, int, float, bool, type(None))
+    return {
+        key: value if isinstance(value, plain)
+        else [v if isinstance(v, plain) else type(v).__name__ for v in value]
+        if isinstance(value, (list, tuple)) else type(value).__name__
+        for key, value in options.items()
+    }  # fmt: skip

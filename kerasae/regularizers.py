@@ -1,0 +1,157 @@
+"""Penalties on activations: a tensor in, a scalar out.
+
+Every penalty is summed over code units and averaged over the batch, so that a batch fed
+twice gives the same value. Use them through `kerasae.layers.ActivityPenalty`, which adds
+them to the loss once, and not as a Keras `activity_regularizer`: Keras divides that by the
+batch size from version 3.14.0 on and does not before (keras pull request 22021).
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasae.schedules import Warmup, Weight, check_weight, weight_config
+
+
+class ActivationRegularizer(keras.regularizers.Regularizer):
+    """Base of the penalties: `weight * penalty(activations)`.
+
+    Args:
+        weight: Factor of the penalty, a number >= 0 or a `Warmup`.
+    """
+
+    def __init__(self, weight: Weight):
+        self.weight = check_weight(weight, "weight")
+
+    def penalty(self, activations: Any) -> Any:
+        """Return the unweighted penalty, a scalar of float32."""
+        raise NotImplementedError
+
+    def __call__(self, activations: Any) -> Any:
+        """Return `weight * penalty(activations)`; a `Warmup` counts with its end value here."""
+        weight = self.weight.end if isinstance(self.weight, Warmup) else self.weight
+        return weight * self.penalty(activations)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"weight": weight_config(self.weight)}
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class L1Activation(ActivationRegularizer):
+    """L1 penalty on the code: `weight * mean_batch(sum_j |h_j|)`.
+
+    Args:
+        weight: Factor lambda, a number >= 0 or a `Warmup`.
+
+    Input shape:
+        `(batch, units)`, or `(batch, ..., units)`; all but the first axis are summed.
+
+    Output shape:
+        Scalar, float32.
+
+    References:
+        Ng, "Sparse autoencoder", CS294A lecture notes, 2011; Goodfellow, Bengio and Courville,
+        "Deep Learning", 2016, section 14.2.1.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kerasae.regularizers import L1Activation
+    >>> float(L1Activation(0.5)(np.array([[1.0, -2.0], [0.0, 3.0]])))
+    1.5
+    """
+
+    def __init__(self, weight: Weight = 1e-3):
+        super().__init__(weight)
+
+    def penalty(self, activations: Any) -> Any:
+        activations = ops.cast(activations, "float32")
+        return ops.sum(ops.mean(ops.abs(activations), axis=0))
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class KLSparsity(ActivationRegularizer):
+    """KL sparsity: `weight * sum_j KL(rho || rho_hat_j)` of Bernoulli rates.
+
+    `KL(rho || r) = rho log(rho / r) + (1 - rho) log((1 - rho) / (1 - r))`, in nats, where
+    `rho_hat_j` is the mean activation of unit `j` over the batch. It is a function of the
+    batch mean and is not divided again. The units must lie in [0, 1] (a sigmoid code). At
+    exactly 0 or 1 the value stays finite: rates are clipped to [1e-6, 1 - 1e-6].
+
+    A batch mean is a noisy rate, and KL is convex, so the penalty is biased upward: at the
+    right rate by about `var(h_j) / (2 * batch * rho * (1 - rho))` per unit. Give
+    `ActivityPenalty` a `momentum` to use a running mean instead.
+
+    Args:
+        target_activation: Target rate rho, in (0, 1).
+        weight: Factor beta, a number >= 0 or a `Warmup`.
+
+    Input shape:
+        `(batch, units)`, or `(batch, ..., units)`; each entry past the first axis is a unit.
+
+    Output shape:
+        Scalar, float32.
+
+    Raises:
+        ValueError: Eager activations lie outside [0, 1]. (In a compiled graph no value can be
+            looked at; the `sparse_kl` builder therefore tries the encoder out.)
+
+    References:
+        Ng, "Sparse autoencoder", CS294A lecture notes, 2011, section 3; Lee, Ekanadham and Ng,
+        "Sparse deep belief net model for visual area V2", 2008.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kerasae.regularizers import KLSparsity
+    >>> round(float(KLSparsity(0.5, weight=1.0)(np.array([[0.2], [0.3]]))), 6)
+    0.143841
+    """
+
+    def __init__(self, target_activation: float = 0.05, weight: Weight = 1e-2):
+        super().__init__(weight)
+        if not 0 < target_activation < 1:
+            raise ValueError(
+                "target_activation must lie strictly between 0 and 1. "
+                f"Received: target_activation={target_activation}"
+            )
+        self.target_activation = float(target_activation)
+
+    def penalty(self, activations: Any) -> Any:
+        check_unit_interval(activations)
+        return self.divergence(ops.mean(ops.cast(activations, "float32"), axis=0))
+
+    def divergence(self, mean_activation: Any) -> Any:
+        """Return `sum_j KL(rho || mean_activation_j)`, a scalar.
+
+        Args:
+            mean_activation: Mean activation of each unit, any shape without a batch axis.
+        """
+        rho = self.target_activation
+        rate = ops.clip(mean_activation, 1e-6, 1 - 1e-6)
+        kl = rho * (ops.log(rho) - ops.log(rate)) + (1 - rho) * (
+            ops.log(1 - rho) - ops.log1p(-rate)
+        )
+        return ops.sum(kl)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"target_activation": self.target_activation, **super().get_config()}
+
+
+def check_unit_interval(activations: Any) -> None:
+    """Raise if concrete activations leave [0, 1]; symbolic ones pass.
+
+    Args:
+        activations: Tensor or array of any shape.
+    """
+    try:
+        values = ops.convert_to_numpy(activations)
+    except Exception:  # a symbolic or traced tensor has no value to look at
+        return
+    low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+    if low < 0 or high > 1:
+        raise ValueError(
+            "KL sparsity needs activations between 0 and 1, such as those of a sigmoid; "
+            f"use L1Activation for unbounded ones. Received: values from {low:.4g} to {high:.4g}"
+        )

@@ -1,0 +1,79 @@
+"""Weights that change while training."""
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class Warmup:
+    """A weight that grows linearly and then stays: `start + (end - start) * min(step / steps, 1)`.
+
+    The schedule itself holds no state. The layer that owns it counts training steps in a
+    variable, which is saved with the model, so that training continues where it was.
+
+    Args:
+        start: Weight at the first training step, at least 0.
+        end: Weight from step `steps` on, at least 0.
+        steps: Number of training steps (batches, not epochs) of the ramp, at least 1.
+
+    References:
+        Bowman et al., "Generating Sentences from a Continuous Space", 2016, section 3.1
+        (KL cost annealing).
+
+    Example:
+
+    >>> from kerasae.schedules import Warmup
+    >>> [float(Warmup(0.0, 1.0, steps=4)(step)) for step in (0, 2, 4, 9)]
+    [0.0, 0.5, 1.0, 1.0]
+    """
+
+    def __init__(self, start: float = 0.0, end: float = 1.0, steps: int = 1000):
+        for name, value in (("start", start), ("end", end)):
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be a finite number >= 0. Received: {name}={value}")
+        if int(steps) != steps or steps < 1:
+            raise ValueError(f"steps must be a whole number >= 1. Received: steps={steps}")
+        self.start = float(start)
+        self.end = float(end)
+        self.steps = int(steps)
+
+    def __call__(self, step: Any) -> Any:
+        """Return the weight at `step`, a scalar tensor of float32."""
+        progress = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
+        return self.start + (self.end - self.start) * progress
+
+    def get_config(self) -> dict[str, Any]:
+        return {"start": self.start, "end": self.end, "steps": self.steps}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Warmup":
+        return cls(**config)
+
+
+Weight = float | Warmup
+
+
+def check_weight(weight: Weight, name: str) -> Weight:
+    """Return `weight` as a plain float or `Warmup`, or raise with a sentence.
+
+    Args:
+        weight: A number >= 0, a `Warmup`, or the serialized form of one.
+        name: The argument's name, for the message.
+    """
+    if isinstance(weight, dict):
+        weight = keras.saving.deserialize_keras_object(weight)
+    if isinstance(weight, Warmup):
+        return weight
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+        raise ValueError(f"{name} must be a number >= 0 or a Warmup. Received: {name}={weight!r}")
+    if not (math.isfinite(weight) and weight >= 0):
+        raise ValueError(f"{name} must be a finite number >= 0. Received: {name}={weight}")
+    return float(weight)
+
+
+def weight_config(weight: Weight) -> Any:
+    """Return what `get_config` stores for `weight`."""
+    return keras.saving.serialize_keras_object(weight) if isinstance(weight, Warmup) else weight
