@@ -55,7 +55,6 @@ class L1Activation(ActivationRegularizer):
         "Deep Learning", 2016, section 14.2.1.
 
     Example:
-
     >>> import numpy as np
     >>> from kerasae.regularizers import L1Activation
     >>> float(L1Activation(0.5)(np.array([[1.0, -2.0], [0.0, 3.0]])))
@@ -102,7 +101,6 @@ class KLSparsity(ActivationRegularizer):
         "Sparse deep belief net model for visual area V2", 2008.
 
     Example:
-
     >>> import numpy as np
     >>> from kerasae.regularizers import KLSparsity
     >>> round(float(KLSparsity(0.5, weight=1.0)(np.array([[0.2], [0.3]]))), 6)

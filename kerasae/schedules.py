@@ -24,7 +24,6 @@ class Warmup:
         (KL cost annealing).
 
     Example:
-
     >>> from kerasae.schedules import Warmup
     >>> [float(Warmup(0.0, 1.0, steps=4)(step)) for step in (0, 2, 4, 9)]
     [0.0, 0.5, 1.0, 1.0]

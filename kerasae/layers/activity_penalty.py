@@ -84,7 +84,7 @@ class ActivityPenalty(PenaltyMixin, keras.layers.Layer):
 
     def _running_mean(self, inputs: Any) -> Any:
         batch_mean = ops.mean(ops.cast(inputs, "float32"), axis=0)
-        keep = self.momentum
+        keep = self.momentum or 0.0
         running = keep * self.mean_activation + (1 - keep) * ops.stop_gradient(batch_mean)
         weight = keep * self.mean_weight + (1 - keep)
         self.mean_activation.assign(running)

@@ -20,6 +20,8 @@ class Scaler(keras.layers.Layer):
         Same as the input, float.
     """
 
+    built: bool
+
     def __init__(self, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
 
@@ -35,7 +37,7 @@ class Scaler(keras.layers.Layer):
     @property
     def adapted(self) -> bool:
         """Whether the statistics are known."""
-        return self.built and bool(ops.convert_to_numpy(self.is_adapted))
+        return bool(self.built) and bool(ops.convert_to_numpy(self.is_adapted))
 
     def call(self, inputs: Any) -> Any:
         x = (ops.cast(inputs, "float32") - self.offset) / self.scale
@@ -94,7 +96,6 @@ class Standardize(Scaler):
     Golub and LeVeque, 1979). `Autoencoder.fit` calls it on the training data only.
 
     Example:
-
     >>> import numpy as np
     >>> from kerasae.layers import Standardize
     >>> scaler = Standardize()
@@ -139,6 +140,7 @@ class UnitScale(Scaler):
             )
         self.minimum = minimum
         self.maximum = maximum
+        self._low = self._high = np.zeros(0)
 
     def build(self, input_shape: tuple) -> None:
         super().build(input_shape)

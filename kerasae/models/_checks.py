@@ -15,7 +15,7 @@ def _elements(data: Any) -> tuple[Any, Any]:
     return data, None
 
 
-def check_data(model: Any, x: Any, y: Any = None, name: str = "x") -> None:
+def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
     """Check arrays and tf.data datasets before anything is done with them.
 
     Generators and `PyDataset`s cannot be looked at here; their batches are checked by

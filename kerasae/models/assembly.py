@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from kerasae import layers
+from kerasae import layers, losses
 from kerasae._text import nearest
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.networks import NETWORKS, NORMALIZATIONS
@@ -74,9 +74,9 @@ def assemble(
         code_activation: Activation of the code.
         normalization: None, `"batch"` or `"layer"`.
         kernel_size: Size of convolution kernels.
-        encoder, decoder: The user's own networks instead of `network`. The encoder takes
-            scaled input; it ends in the code, or in features for variational models. The
-            decoder takes the code and ends in the shape of the input.
+        encoder: The user's own network instead of `network`. It takes scaled input and ends
+            in the code, or in features for variational models.
+        decoder: The user's own network, from the code to the shape of the input.
         input_dtype: `"float32"` or `"uint8"`.
         scaler: `"auto"` (uint8 to [0, 1], float left alone), None, `"unit"`,
             `"standardize"`, or a Keras layer with a method `inverse`.
@@ -99,16 +99,13 @@ def assemble(
         )
     scaler = _scaler(scaler, input_dtype)
     unit = isinstance(scaler, layers.UnitScale)
-    own = encoder is not None or decoder is not None
-    if own:
-        given = {"network": network != "dense", "hidden": hidden is not None}
-        networks_of = _own_networks
-        if encoder is None or decoder is None or any(given.values()):
+    if encoder is not None or decoder is not None:
+        if encoder is None or decoder is None or network != "dense" or hidden is not None:
             raise ValueError(
                 "encoder and decoder go together and replace network and hidden. Received: "
                 f"encoder={encoder}, decoder={decoder}, network={network!r}, hidden={hidden}"
             )
-        encoder, decoder, latent_dim = networks_of(
+        encoder, decoder, latent_dim = _own_networks(
             encoder, decoder, input_shape, latent_dim, mechanism
         )
     else:
@@ -246,8 +243,6 @@ def _ends_in_sigmoid(decoder: keras.Model) -> bool:
 
 
 def _loss(loss: Any, mechanism: Mechanism, decoder: keras.Model) -> keras.losses.Loss:
-    from kerasae import losses
-
     loss = losses.get(loss, mechanism.features)
     if getattr(loss, "from_logits", False) and _ends_in_sigmoid(decoder):
         raise ValueError(
@@ -272,7 +267,7 @@ def _scaler(scaler: Any, input_dtype: str) -> keras.layers.Layer | None:
         return layers.UnitScale(*fixed, name="scaler")
     if scaler == "standardize":
         return layers.Standardize(name="scaler")
-    if isinstance(scaler, keras.layers.Rescaling) and np_scalar(scaler):
+    if isinstance(scaler, keras.layers.Rescaling) and _is_scalar(scaler):
         # x * scale + offset reaches 0 and 1 at these two raw values.
         low = -scaler.offset / scaler.scale
         return layers.UnitScale(low, low + 1 / scaler.scale, name="scaler")
@@ -284,7 +279,7 @@ def _scaler(scaler: Any, input_dtype: str) -> keras.layers.Layer | None:
     )
 
 
-def np_scalar(scaler: keras.layers.Rescaling) -> bool:
+def _is_scalar(scaler: keras.layers.Rescaling) -> bool:
     return all(isinstance(v, (int, float)) for v in (scaler.scale, scaler.offset))
 
 

@@ -10,31 +10,16 @@ import numpy as np
 from keras import ops
 
 from kerasae import losses
-from kerasae.layers import InverseScale, JacobianPenalty
+from kerasae.layers import InverseScale
 from kerasae.layers._backend import replicas
 from kerasae.layers._step import PenaltyMixin, current_step, step
 from kerasae.models import _checks
-
-_PARTS = ("scaler", "corruption", "encoder_network", "bottleneck", "decoder_network")
-
-
-def _forward(parts: Any, x: Any) -> tuple[Any, Any, Any]:
-    """Run the parts in a row; return scaled input, code, and decoder output.
-
-    The decoder's output is in scaled units, before the output activation.
-    """
-    scaled = x if parts.scaler is None else parts.scaler(x)
-    hidden = scaled if parts.corruption is None else parts.corruption(scaled)
-    if parts.corruption is not None and isinstance(parts.encoder_network, JacobianPenalty):
-        features = parts.encoder_network(hidden, clean=scaled)
-    else:
-        features = parts.encoder_network(hidden)
-    code = features if parts.bottleneck is None else parts.bottleneck(features)
-    return scaled, code, parts.decoder_network(code)
+from kerasae.models._parts import PARTS, forward
+from kerasae.models._verbs import Verbs
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class Autoencoder(keras.Model):
+class Autoencoder(Verbs, keras.Model):
     """A functional Keras model: scaler, corruption, encoder, bottleneck, decoder in a row.
 
     Raw input goes in and a raw reconstruction comes out; the loss is taken in scaled units.
@@ -98,7 +83,7 @@ class Autoencoder(keras.Model):
         inverse = None if scaler is None else InverseScale(scaler, name="inverse_scaler")
 
         inputs = keras.Input(sample_shape, dtype=input_dtype, name="x")
-        _, code, decoded = _forward(parts, inputs)
+        _, code, decoded = forward(parts, inputs)
         if tuple(decoded.shape[1:]) != sample_shape:
             raise ValueError(
                 f"decoder_network must end in the shape of the input, {sample_shape}. "
@@ -107,7 +92,7 @@ class Autoencoder(keras.Model):
         outputs = activation(decoded)
         super().__init__(inputs, outputs if inverse is None else inverse(outputs), name=name)
 
-        for part in _PARTS:
+        for part in PARTS:
             setattr(self, part, getattr(parts, part))
         self.output_activation = activation
         self.inverse_scaler = inverse
@@ -120,45 +105,6 @@ class Autoencoder(keras.Model):
         self._training_loss = self.reconstruction_loss
         self._term_trackers = {name: keras.metrics.Mean(name=name) for name in self._term_names()}
         self._has_other_losses = False
-
-    # The two halves, and the model of the loss ----------------------------------------
-
-    @property
-    def variant(self) -> str:
-        """Name under which `kerasae.build` made the model, or `"custom"`."""
-        return self.recipe.get("variant", "custom")
-
-    @property
-    def can_generate(self) -> bool:
-        """Whether `generate` has a distribution of codes to draw from."""
-        return self.prior is not None
-
-    @property
-    def encoder(self) -> keras.Model:
-        """Keras model from raw input `(batch, *input_shape)` to code `(batch, latent_dim)`."""
-        return self._cached("encoder", self._make_encoder)
-
-    @property
-    def decoder(self) -> keras.Model:
-        """Keras model from code `(batch, latent_dim)` to a raw reconstruction."""
-        return self._cached("decoder", self._make_decoder)
-
-    def _cached(self, key: str, make: Any) -> Any:
-        # Kept out of attribute tracking: these models share our layers and own no weights.
-        cache = self.__dict__.setdefault("_derived_models", _Untracked())
-        if key not in cache.models:
-            cache.models[key] = make()
-        return cache.models[key]
-
-    def _make_encoder(self) -> keras.Model:
-        inputs = keras.Input(self.sample_shape, dtype=self.input_dtype_name, name="x")
-        without = SimpleNamespace(**{part: getattr(self, part) for part in _PARTS})
-        without.corruption = None
-        return keras.Model(inputs, _forward(without, inputs)[1], name="encoder")
-
-    def _make_decoder(self) -> keras.Model:
-        code = keras.Input((self.latent_dim,), name="code")
-        return keras.Model(code, self._finish(self.decoder_network(code)), name="decoder")
 
     def _finish(self, decoded: Any) -> Any:
         """Map the decoder's output to raw units."""
@@ -227,19 +173,22 @@ class Autoencoder(keras.Model):
             x: Array `(samples, *input_shape)`, or a `tf.data.Dataset` of batches of `x` or
                 of `(input, target)` or `(input, target, sample_weight)`.
             y: Optional target, shaped like `x`. Labels are refused.
-            *args, **kwargs: As in `keras.Model.fit`.
+            *args: As in `keras.Model.fit`.
+            **kwargs: As in `keras.Model.fit`.
 
         Raises:
             ValueError: Shape, dtype or values of the data do not fit the model.
         """
         _checks.check_data(self, x, y)
         validation = kwargs.get("validation_data")
-        if isinstance(validation, (tuple, list)):
-            _checks.check_data(self, *validation[:2], name="validation_data")
-        elif validation is not None:
-            _checks.check_data(self, validation, name="validation_data")
+        if validation is not None:
+            pair = validation if isinstance(validation, (tuple, list)) else (validation,)
+            _checks.check_data(self, *pair[:2], name="validation_data")
         if not getattr(self.scaler, "adapted", True):
             self.scaler.adapt(_checks.inputs_of(x))
+        if hasattr(x, "element_spec") and not args:
+            # A dataset is shuffled by its pipeline; Keras warns unless told so.
+            kwargs.setdefault("shuffle", False)
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -274,7 +223,7 @@ class Autoencoder(keras.Model):
         # A step needs the decoder's output as it is, for losses from logits and in scaled
         # units, and the raw reconstruction for the user's metrics. What is unused is pruned.
         inputs = ops.convert_to_tensor(inputs)
-        _, _, decoded = _forward(self, inputs)
+        _, _, decoded = forward(self, inputs)
         return decoded, self._finish(decoded)
 
     def compute_loss(
@@ -357,77 +306,6 @@ class Autoencoder(keras.Model):
             {key: store[key] for key in store.keys() if not key.startswith("seed_state_")}  # noqa: SIM118
         )
 
-    # Verbs ----------------------------------------------------------------------------
-
-    def encode(self, x: Any, batch_size: int = 1024) -> np.ndarray:
-        """Return the code of each sample, `(samples, latent_dim)`; no noise.
-
-        Args:
-            x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
-            batch_size: Samples at a time, for arrays.
-        """
-        _checks.check_data(self, x)
-        return self._run(self.encoder, x, batch_size)
-
-    def decode(self, code: Any, batch_size: int = 1024) -> np.ndarray:
-        """Return the raw reconstruction, float32, `(samples, *input_shape)`, of each code.
-
-        Args:
-            code: Array `(samples, latent_dim)`.
-            batch_size: Samples at a time.
-        """
-        code = _checks.check_code(self, code)
-        return self._run(self.decoder, code, batch_size)
-
-    def reconstruct(self, x: Any, batch_size: int = 1024) -> np.ndarray:
-        """Return the raw reconstruction, float32, shaped like `x`; no corruption, no noise.
-
-        Args:
-            x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
-            batch_size: Samples at a time, for arrays.
-        """
-        _checks.check_data(self, x)
-        return self._run(super(), x, batch_size)
-
-    def score(self, x: Any, batch_size: int = 1024) -> np.ndarray:
-        """Return the reconstruction error of each sample, `(samples,)`; higher is worse.
-
-        It is the model's reconstruction loss, in scaled units, without corruption or noise.
-
-        Args:
-            x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
-            batch_size: Samples at a time, for arrays.
-        """
-        _checks.check_data(self, x)
-        return self._run(self._cached("scorer", lambda: _Scorer(self)), x, batch_size)
-
-    def generate(self, n: int, seed: int | None = None, batch_size: int = 1024) -> np.ndarray:
-        """Return `n` samples decoded from codes drawn from the prior, in raw units.
-
-        Args:
-            n: Number of samples, >= 1.
-            seed: Seed of the draw; the same seed gives the same samples. None draws one.
-            batch_size: Samples at a time.
-
-        Raises:
-            ValueError: The model has no distribution of codes to draw from.
-        """
-        if not self.can_generate:
-            raise ValueError(
-                "generate needs a model with a prior over codes, such as "
-                f"kerasae.build('variational', ...). Received: variant={self.variant!r}"
-            )
-        if int(n) != n or n < 1:
-            raise ValueError(f"n must be a whole number >= 1. Received: n={n}")
-        shape = (int(n), self.latent_dim)
-        generator = keras.random.SeedGenerator(seed)
-        return self.decode(keras.random.normal(shape, seed=generator), batch_size)
-
-    @staticmethod
-    def _run(model: Any, x: Any, batch_size: int) -> np.ndarray:
-        options = {"batch_size": batch_size} if hasattr(x, "shape") else {}
-        return np.asarray(model.predict(x, verbose=0, **options))
-
     # Configuration --------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
@@ -436,7 +314,7 @@ class Autoencoder(keras.Model):
         return {
             "name": self.name,
             "input_shape": self.sample_shape,
-            **{part: serialize(getattr(self, part)) for part in _PARTS},
+            **{part: serialize(getattr(self, part)) for part in PARTS},
             "input_dtype": self.input_dtype_name,
             "output_activation": None if activation == "linear" else activation,
             "loss": serialize(self.reconstruction_loss),
@@ -447,36 +325,6 @@ class Autoencoder(keras.Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "Autoencoder":
         deserialize = keras.saving.deserialize_keras_object
-        parts = {part: deserialize(config[part], custom_objects) for part in _PARTS}
+        parts = {part: deserialize(config[part], custom_objects) for part in PARTS}
         loss = deserialize(config["loss"], custom_objects)
         return cls(**{**config, **parts, "loss": loss})
-
-
-class _Untracked:
-    """A box for models that must not become sub-layers of the one that holds them."""
-
-    def __init__(self) -> None:
-        self.models: dict[str, keras.Model] = {}
-
-    def __deepcopy__(self, memo: Any) -> "_Untracked":
-        return _Untracked()
-
-
-class _Scorer(keras.Model):
-    """The reconstruction error per sample as a model, so that `predict` batches it."""
-
-    def __init__(self, autoencoder: Autoencoder):
-        super().__init__(name="scorer")
-        self.autoencoder = autoencoder
-        self.built = True
-
-    def call(self, inputs: Any) -> Any:
-        ae = self.autoencoder
-        without = SimpleNamespace(**{part: getattr(ae, part) for part in _PARTS})
-        without.corruption = None
-        target, _, decoded = _forward(without, ops.convert_to_tensor(inputs))
-        loss = ae.reconstruction_loss
-        if not getattr(loss, "from_logits", False):
-            decoded = ae.output_activation(decoded)
-        values = loss.call(ops.cast(target, "float32"), ops.cast(decoded, "float32"))
-        return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=1)

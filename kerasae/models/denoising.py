@@ -1,5 +1,6 @@
 """The denoising autoencoder: corrupt, then recover."""
 
+import math
 from typing import Any
 
 from kerasae.models.assembly import Mechanism, assemble
@@ -17,12 +18,18 @@ def denoising(
 
     Args:
         input_shape: Shape of one sample.
-        latent_dim: Size of the code.
+        latent_dim: Size of the code; half of the input, at most 128, by default. The noise
+            keeps the model from copying, so a narrow code is not needed.
         corruption: `"gaussian"`, `"masking"`, `"salt_and_pepper"`, `"low_resolution"`, a layer,
             or None when the data are `(corrupted, clean)` pairs.
         **options: See `kerasae.models.assembly.assemble`; `corruption_level` sets the strength.
+            The dense network has one hidden layer of 256 units by default.
 
     References:
         Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 3.
     """
+    if options.get("encoder") is None:
+        latent_dim = latent_dim or max(1, min(128, math.prod(input_shape) // 2))
+        if options.get("network", "dense") == "dense":
+            options = {"hidden": (256,), **options}
     return assemble(Mechanism(), input_shape, latent_dim, corruption=corruption, **options)

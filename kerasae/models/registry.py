@@ -62,7 +62,6 @@ def build(
         ValueError: A name or option is unknown, or a value does not work.
 
     Example:
-
     >>> import kerasae
     >>> ae = kerasae.build("undercomplete", input_shape=(8, 8, 1), latent_dim=10)
     >>> ae.encoder.output_shape, ae.output_shape
@@ -110,7 +109,6 @@ def register(name: str, builder: Builder | None = None, *, replace: bool = False
         ValueError: The name is taken.
 
     Example:
-
     >>> import kerasae
     >>> @kerasae.register("wide")
     ... def wide(input_shape, latent_dim=None, **options):

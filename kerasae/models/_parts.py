@@ -1,0 +1,50 @@
+"""The row of parts, and the models over some of them."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasae.layers import JacobianPenalty
+
+PARTS = ("scaler", "corruption", "encoder_network", "bottleneck", "decoder_network")
+
+
+def forward(parts: Any, x: Any) -> tuple[Any, Any, Any]:
+    """Run the parts in a row; return scaled input, code, and decoder output.
+
+    The decoder's output is in scaled units, before the output activation.
+    """
+    scaled = x if parts.scaler is None else parts.scaler(x)
+    hidden = scaled if parts.corruption is None else parts.corruption(scaled)
+    if parts.corruption is not None and isinstance(parts.encoder_network, JacobianPenalty):
+        features = parts.encoder_network(hidden, clean=scaled)
+    else:
+        features = parts.encoder_network(hidden)
+    code = features if parts.bottleneck is None else parts.bottleneck(features)
+    return scaled, code, parts.decoder_network(code)
+
+
+def without_corruption(parts: Any) -> SimpleNamespace:
+    """Return the same parts with no corruption among them."""
+    return SimpleNamespace(**{**{name: getattr(parts, name) for name in PARTS}, "corruption": None})
+
+
+class Scorer(keras.Model):
+    """The reconstruction error of each sample as a model, so that `predict` batches it."""
+
+    def __init__(self, autoencoder: Any):
+        super().__init__(name="scorer")
+        self.autoencoder = autoencoder
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        ae = self.autoencoder
+        target, _, decoded = forward(without_corruption(ae), ops.convert_to_tensor(inputs))
+        loss = ae.reconstruction_loss
+        if not getattr(loss, "from_logits", False):
+            decoded = ae.output_activation(decoded)
+        values = loss.call(ops.cast(target, "float32"), ops.cast(decoded, "float32"))
+        # A Keras loss may keep some feature axes; ours have reduced them all.
+        return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=1)
