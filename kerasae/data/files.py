@@ -1,0 +1,245 @@
+"""Files by suffix: NumPy arrays here, tables and images in their own modules."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasae._text import nearest
+from kerasae.data import images, tables
+from kerasae.data.rows import (
+    BLOCK_BYTES,
+    Loaded,
+    Reader,
+    as_labels,
+    as_rows,
+    as_table,
+    bad,
+    rebatch,
+    shorten,
+)
+
+SUFFIXES = (".npy", ".npz", *tables.SUFFIXES)
+
+
+def batches(
+    path: str | os.PathLike, batch_size: int = 1024, columns: Sequence[str] | None = None
+) -> Iterator[np.ndarray]:
+    """Read a file in batches, in file order, without holding it in memory.
+
+    Args:
+        path: A `.npy`, `.npz`, `.csv` or `.parquet` file, an image, or a folder of images or of
+            tables. An `.npz` is read whole.
+        batch_size: Rows per batch; the last batch may be shorter.
+        columns: Columns of a table to read, in this order; None reads all.
+
+    Returns:
+        Iterator of `(rows, *shape)` arrays, uint8 or float32.
+
+    Raises:
+        ValueError: If the file cannot be read or holds anything but finite numbers; values are
+            checked while the iterator runs.
+        FileNotFoundError: If there is no such file.
+
+    Example:
+        ```python
+        for x in kerasae.data.batches("measurements.parquet"):
+            print(ae.score(x))
+        ```
+    """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise bad("`batch_size` must be an integer of at least 1.", batch_size=batch_size)
+    opened = open_path(path, columns=columns, stream_arrays=True)
+    pieces = opened.x.pieces() if isinstance(opened.x, Reader) else [opened.x]
+    return rebatch(pieces, batch_size)
+
+
+def open_path(
+    path: str | os.PathLike,
+    *,
+    columns: Sequence[str] | None = None,
+    label: str | None = None,
+    size: tuple[int, int] | None = None,
+    stream_arrays: bool = False,
+) -> Loaded:
+    """Find what a path is and open it; values are not read yet where they can be streamed."""
+    path = Path(path)
+    if not path.exists():
+        folder = path.parent if path.parent.is_dir() else Path()
+        beside = nearest(path.name, [entry.name for entry in folder.iterdir()])
+        raise FileNotFoundError(f"There is no such file or folder.{beside} Received: {str(path)!r}")
+    kind, files = _kind(path)
+    if columns is not None and kind not in tables.SUFFIXES:
+        raise bad("`columns` selects from CSV and Parquet files only.", columns=columns)
+    if label is not None and kind not in (*tables.SUFFIXES, ".npz"):
+        raise bad("`label` names a column of a table or a key of an .npz file.", label=label)
+    if size is not None and kind != "images":
+        raise bad("`size` is for folders of images only.", size=size)
+    if kind in tables.SUFFIXES:
+        return Loaded(str(path), tables.open_table(path, files, columns, label))
+    if kind == "images":
+        return images.open_images(path, files, size)
+    if kind == ".npz":
+        return _npz(path, label)
+    return Loaded(str(path), _npy(path))
+
+
+def _kind(path: Path) -> tuple[str, list[Path]]:
+    """Return a suffix of `SUFFIXES` or "images", and the files."""
+    if path.is_file():
+        suffix = path.suffix.lower()
+        if suffix in images.SUFFIXES:
+            return "images", [path]
+        if suffix in SUFFIXES:
+            return suffix, [path]
+        known = ", ".join(SUFFIXES)
+        near = nearest(suffix, SUFFIXES)
+        raise bad(
+            f"A data file must end in {known} or be a folder of images.{near}", source=str(path)
+        )
+    if found := images.find(path):
+        return "images", found
+    for suffix in tables.SUFFIXES:
+        found = sorted(
+            entry
+            for entry in path.iterdir()
+            if entry.suffix.lower() == suffix and not entry.name.startswith(".")
+        )
+        if found:
+            return suffix, found
+    raise bad(
+        f"A folder must hold images ({', '.join(images.SUFFIXES)}), .parquet or .csv files, "
+        f"but {path.name!r} holds none.",
+        source=str(path),
+    )
+
+
+def _npy(path: Path) -> Reader:
+    """Open an array file as a reader of blocks of rows, mapped rather than read."""
+    try:
+        # Maps the file and, unlike `np.load`, never unpickles.
+        x = np.lib.format.open_memmap(path, mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        raise _unreadable(path, error) from error
+    if x.ndim < 2 or x.size == 0 or x.dtype.kind not in "biuf":
+        as_table(x, path.name)
+    dtype = "uint8" if x.dtype == np.uint8 else "float32"
+    rows = max(1, BLOCK_BYTES // max(1, x[0].nbytes))
+
+    def read(block: int) -> Iterator[tuple[np.ndarray, Any]]:
+        start = block * rows
+        # A fresh map each time: pages of a long-lived one would count as our memory.
+        part = np.lib.format.open_memmap(path, mode="r")[start : start + rows]
+        yield as_rows(np.array(part), path.name, first_row=start), None
+
+    return Reader(path.name, x.shape[1:], dtype, -(-len(x) // rows), read)
+
+
+def _npz(path: Path, label: str | None) -> Loaded:
+    """Read an array archive: `x`, or `x_train` and `x_test`, with labels if any."""
+    try:
+        # Opened here because NumPy leaves a damaged file open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            keys = list(archive.files)
+            x_key, y_key = _npz_keys(path, keys, label)
+            arrays = {key: archive[key] for key in keys if key in _wanted(keys, x_key, y_key)}
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:
+        if "pickle" not in str(error):
+            raise
+        # NumPy takes any file that it does not know for a pickle.
+        raise bad(
+            f"{path.name!r} is not an .npz file, or holds Python objects (or rows of unequal "
+            f"length).",
+            source=str(path),
+        ) from error
+    x_keys = _split_keys(keys, x_key)
+    if not x_keys:
+        x = as_table(arrays[x_key], path.name)
+        labels, names = None, None
+        if y_key:
+            labels, names = as_labels(arrays[y_key], path.name, len(x))
+        return Loaded(str(path), x, labels, names)
+    xs = {split: as_table(arrays[key], f"{path.name}:{key}") for split, key in x_keys.items()}
+    shapes = {split: x.shape[1:] for split, x in xs.items()}
+    if len(set(shapes.values())) > 1 or len({x.dtype for x in xs.values()}) > 1:
+        raise bad(
+            f"All splits must have samples of one shape and type, but {path.name!r} has {shapes}.",
+            source=str(path),
+        )
+    x = np.concatenate(list(xs.values()))
+    ends = np.cumsum([0] + [len(part) for part in xs.values()])
+    parts = {split: np.arange(a, b) for split, a, b in zip(xs, ends[:-1], ends[1:], strict=True)}
+    labels, names = None, None
+    if y_key:
+        y_keys = _split_keys(keys, y_key)
+        for split, part in xs.items():
+            if split not in y_keys or len(arrays[y_keys[split]]) != len(part):
+                raise bad(
+                    f"Labels must be one per sample, but {path.name!r} has {len(part)} samples in "
+                    f"{x_keys[split]!r} and no labels that fit.",
+                    source=str(path),
+                )
+        joined = np.concatenate([np.ravel(arrays[y_keys[split]]) for split in xs])
+        labels, names = as_labels(joined, path.name, len(x))
+    return Loaded(str(path), x, labels, names, parts=parts)
+
+
+_SPLIT_ENDINGS = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test",),
+}
+
+
+def _split_keys(keys: list[str], base: str) -> dict[str, str]:
+    """Return the keys `base_train`, `base_test`, ... by split; empty without `base_train`."""
+    found = {
+        split: f"{base}_{ending}"
+        for split, endings in _SPLIT_ENDINGS.items()
+        for ending in endings
+        if f"{base}_{ending}" in keys
+    }
+    return found if "train" in found else {}
+
+
+def _wanted(keys: list[str], x_key: str, y_key: str | None) -> set[str]:
+    wanted = {x_key, y_key}
+    for base in (x_key, y_key):
+        wanted |= set(_split_keys(keys, base).values()) if base else set()
+    return {key for key in wanted if key}
+
+
+def _npz_keys(path: Path, keys: list[str], label: str | None) -> tuple[str, str | None]:
+    """Choose the keys (or their stems, as in `x_train`) of samples and of labels."""
+
+    def present(names: Sequence[str]) -> str | None:
+        return next((n for n in names if n in keys or _split_keys(keys, n)), None)
+
+    if label is not None and present([label]) is None:
+        raise bad(f"{path.name!r} holds {_listed(keys)}.{nearest(label, keys)}", label=label)
+    y_key = label or present(("y", "labels"))
+    x_key = present(("x", "X"))
+    if x_key is None:
+        others = [key for key in keys if key != y_key]
+        if len(others) != 1:
+            raise bad(
+                f"An .npz file must hold its samples under 'x' (or 'x_train' and 'x_test'), or "
+                f"hold one array only, but {path.name!r} holds {_listed(keys)}.",
+                source=str(path),
+            )
+        x_key = others[0]
+    return x_key, y_key
+
+
+def _listed(keys: list[str]) -> str:
+    return ", ".join(map(repr, keys)) or "nothing"
+
+
+def _unreadable(path: Path, error: BaseException) -> ValueError:
+    return bad(f"{path.name!r} cannot be read: {shorten(error)}.", source=str(path))

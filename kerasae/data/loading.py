@@ -1,0 +1,258 @@
+"""`load`: from a name, a path or an array to `Splits`."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasae._text import nearest
+from kerasae.data import embedded, images, tfds_sets
+from kerasae.data.assignment import assign
+from kerasae.data.files import SUFFIXES, open_path
+from kerasae.data.rows import Loaded, Reader, as_table, bad, encode
+from kerasae.data.splits import MemoryStore, Splits, StreamStore
+
+_SOURCES: dict[str, tuple[Callable[[int], Loaded], str]] = {
+    "digits": (embedded.digits, "1,797 handwritten digits, 8x8x1, ten classes (scikit-learn)"),
+    "manifold": (embedded.manifold, "3,000 samples of a curved 2-D sheet in 10-D, five clusters"),
+    "photos": (embedded.photos, "7,280 grey 16x16x1 patches of two photographs (scikit-learn)"),
+    "photos8": (embedded.photos8, "8,480 grey 8x8x1 patches of two photographs (scikit-learn)"),
+}
+
+
+def sources() -> dict[str, str]:
+    """Return the named sources that need no network, each with a line on what it is."""
+    return {name: line for name, (_, line) in _SOURCES.items()}
+
+
+def load(
+    source: str | os.PathLike | np.ndarray,
+    *,
+    batch_size: int = 128,
+    seed: int = 0,
+    validation: float | None = None,
+    test: float | None = None,
+    limit: int | None = None,
+    data_dir: str | os.PathLike | None = None,
+    label: str | None = None,
+    columns: Sequence[str] | None = None,
+    memory_budget: int = 2**30,
+    size: tuple[int, int] | None = None,
+) -> Splits:
+    """Load data as train, validation and test splits.
+
+    Values: uint8 stays uint8; booleans, integers and other floats become float32. Data up to
+    `memory_budget` is held in memory (about twice that while loading); larger `.npy`, CSV and
+    Parquet files and image folders are read once to check and measure them, then streamed in every
+    epoch. Streaming Parquet takes about 1 MiB per column beside the budget.
+
+    Splits: those a source defines are kept (a TFDS `test`, `x_test` of an `.npz`). What is missing
+    is drawn from its training rows by `seed`: in memory the exact share, in proportion within each
+    class; streamed, by a hash of the row number, so the share is approximate.
+
+    Order of `train` when streamed: blocks (row groups, files, images) at random and rows shuffled
+    within a window of a quarter of `memory_budget`. A single CSV file is one block, so a sorted
+    CSV file larger than memory should become Parquet first.
+
+    Args:
+        source: A name of `kerasae.data.sources()`, the name of a TFDS image set ("mnist"), the path
+            of a `.npy`, `.npz`, `.csv` or `.parquet` file, of a folder of images (sub-folders
+            become labels) or of tables, or a NumPy array `(n, ...)`. A known name is never taken
+            for a folder; write "./mnist" for that.
+        batch_size: Samples per batch.
+        seed: Seed of generated data, of the splits and of the order; below 2**63.
+        validation: Share (below 1) or number of the training rows set aside; default 0.1.
+        test: Likewise.
+        limit: Use at most this many samples in total, every split shortened in proportion.
+        data_dir: Folder of prepared TFDS sets; default the environment variable TFDS_DATA_DIR.
+        label: Column (or `.npz` key, by default "y" or "labels") of labels: whole numbers, or text
+            that becomes numbers and `class_names`.
+        columns: Columns of a table to use, in this order; by default all but the label.
+        memory_budget: Bytes of samples to hold in memory at most.
+        size: Height and width to resize a folder of images to.
+
+    Returns:
+        The splits.
+
+    Raises:
+        ValueError: For an argument or a value in the data that will not do; one sentence that names
+            the file, row or column.
+        OSError: For a file that is not there, or a TFDS set that cannot be had.
+
+    Example:
+        ```python
+        splits = kerasae.data.load("measurements.csv", label="machine", validation=0.2)
+        ae.fit(splits.train, validation_data=splits.validation)
+        ```
+    """
+    _check_integer("batch_size", batch_size, 1)
+    _check_integer("seed", seed, 0)
+    _check_integer("memory_budget", memory_budget, 1)
+    if limit is not None:
+        _check_integer("limit", limit, 3)
+    loaded = _open(source, seed, limit, data_dir, label, columns, memory_budget, size)
+    if loaded.starts is None and isinstance(loaded.x, Reader):
+        loaded = _scan(loaded, memory_budget)
+    shares = {}
+    for split, share in (("validation", validation), ("test", test)):
+        shares[split] = _share(split, share, loaded)
+    if isinstance(loaded.x, Reader):
+        assert loaded.starts is not None
+        rows = int(loaded.starts[-1])
+        if limit is None or limit * loaded.x.row_bytes > memory_budget:
+            return Splits(_stream(loaded, shares, limit, seed, memory_budget), loaded, batch_size)
+        loaded = _take(loaded, np.random.default_rng(seed).choice(rows, limit, replace=False))
+    x = loaded.x
+    assert isinstance(x, np.ndarray)
+    rows_of = assign(
+        len(x), loaded.labels, loaded.parts, shares["validation"], shares["test"], limit, seed
+    )
+    if len(rows_of["train"]) == 0:
+        raise _too_few(loaded.name, len(x))
+    return Splits(MemoryStore(x, rows_of, seed), loaded, batch_size)
+
+
+def _check_integer(name: str, value: Any, least: int) -> None:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or not least <= value < 2**63:
+        raise bad(f"`{name}` must be an integer of at least {least}.", **{name: value})
+
+
+def _share(split: str, share: float | None, loaded: Loaded) -> float:
+    if split in loaded.parts:
+        if share is not None:
+            raise bad(
+                f"`{split}` cannot be chosen, because {loaded.name!r} has its own {split} split.",
+                **{split: share},
+            )
+        return 0.0
+    if share is None:
+        return 0.1
+    number = isinstance(share, (int, float, np.integer, np.floating))
+    if isinstance(share, bool) or not number or not (0 <= share < 1 or share % 1 == 0 < share):
+        raise bad(f"`{split}` must be a share from 0 to below 1, or a number.", **{split: share})
+    return float(share)
+
+
+def _too_few(name: str, count: int) -> ValueError:
+    return bad(
+        f"{name!r} has {count} training samples, too few to set some aside; validation=0 and "
+        f"test=0 keep them all.",
+        source=name,
+    )
+
+
+def _open(
+    source: Any,
+    seed: int,
+    limit: int | None,
+    data_dir: str | os.PathLike | None,
+    label: str | None,
+    columns: Sequence[str] | None,
+    memory_budget: int,
+    size: tuple[int, int] | None,
+) -> Loaded:
+    """Find out what a source is, and open it."""
+    if isinstance(source, str) and not source:
+        raise bad("`source` must not be empty.", source=source)
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_path(source)):
+        return open_path(source, columns=columns, label=label, size=size)
+    for name, value in (("label", label), ("columns", columns), ("size", size)):
+        if value is not None:
+            raise bad(f"`{name}` is for files only.", **{name: value})
+    if isinstance(source, np.ndarray):
+        return Loaded("array", as_table(source, "array"))
+    if not isinstance(source, str):
+        kind = type(source).__name__
+        raise bad("`source` must be a name, a path or a NumPy array.", source=kind)
+    if source in _SOURCES:
+        return _SOURCES[source][0](seed)
+    sets = tfds_sets.known()
+    if source.split("/")[0].split(":")[0] in sets:
+        return tfds_sets.open_tfds(source, data_dir, limit, memory_budget)
+    raise bad(
+        f"`source` must be one of {', '.join(_SOURCES)}, the name of a TFDS image set, the path of "
+        f"an existing file or folder, or an array.{nearest(source, [*_SOURCES, *sets])}",
+        source=source,
+    )
+
+
+def _is_path(source: str) -> bool:
+    """Tell paths from names; a name stays a name though a folder of that name exists."""
+    if Path(source).suffix.lower() in (*SUFFIXES, *images.SUFFIXES):
+        return True
+    if source in _SOURCES or not os.path.exists(source):
+        return False
+    return os.path.basename(source) != source or source not in tfds_sets.known()
+
+
+def _scan(loaded: Loaded, memory_budget: int) -> Loaded:
+    """Read everything once: check it, count it, and keep it if it fits the budget."""
+    reader = loaded.x
+    assert isinstance(reader, Reader)
+    kept: list[np.ndarray] | None = []
+    label_pieces: list[Any] = []
+    starts, rows, low, high = [0], 0, np.inf, -np.inf
+    for block in range(reader.blocks):
+        for x, labels in reader.read(block):
+            rows += len(x)
+            if len(x) and reader.dtype != "uint8":
+                low, high = min(low, float(x.min())), max(high, float(x.max()))
+            if labels is not None:
+                label_pieces.append(labels.dictionary_encode())
+            if kept is not None:
+                kept.append(x)
+            if rows * reader.row_bytes > memory_budget:
+                kept = None
+        starts.append(rows)
+    if rows == 0:
+        raise bad(f"Data must not be empty, but {reader.name!r} has no rows.", source=loaded.name)
+    if label_pieces:
+        loaded.labels, loaded.class_names = _decode(label_pieces, reader.name)
+    if kept is not None:
+        loaded.x = np.concatenate(kept)
+        return loaded
+    loaded.starts = np.array(starts)
+    loaded.value_range = (0.0, 255.0) if reader.dtype == "uint8" else (low, high)
+    return loaded
+
+
+def _decode(pieces: list[Any], name: str) -> tuple[np.ndarray, list[str] | None]:
+    """Turn dictionary-encoded label columns into integers and class names."""
+    import pyarrow as pa
+
+    joined = pa.chunked_array(pieces).unify_dictionaries()
+    numbers, names = encode(joined.chunk(0).dictionary.to_pylist(), name)
+    codes = np.concatenate([chunk.indices.to_numpy() for chunk in joined.chunks])
+    return numbers[codes], names
+
+
+def _take(loaded: Loaded, chosen: np.ndarray) -> Loaded:
+    """Read the chosen rows of a reader into memory."""
+    reader = loaded.x
+    assert isinstance(reader, Reader)
+    chosen = np.sort(chosen)
+    parts, row = [], 0
+    for piece in reader.pieces():
+        inside = chosen[np.searchsorted(chosen, row) : np.searchsorted(chosen, row + len(piece))]
+        parts.append(piece[inside - row])
+        row += len(piece)
+    labels = None if loaded.labels is None else loaded.labels[chosen]
+    return Loaded(loaded.name, np.concatenate(parts), labels, loaded.class_names)
+
+
+def _stream(
+    loaded: Loaded, shares: dict[str, float], limit: int | None, seed: int, memory_budget: int
+) -> StreamStore:
+    assert loaded.starts is not None
+    rows = int(loaded.starts[-1])
+    kept = 1.0 if limit is None else min(1.0, limit / rows)
+    portions = {
+        split: kept * (share if share < 1 else share / rows) for split, share in shares.items()
+    }
+    store = StreamStore(loaded, {**portions, "kept": kept}, seed, memory_budget // 4)
+    if store.size("train") == 0:
+        raise _too_few(loaded.name, rows)
+    return store

@@ -1,0 +1,200 @@
+"""Rows from any source: the two containers sources hand over, and the checks all values pass."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+# How much a reader reads at a time, about.
+BLOCK_BYTES = 1 << 22
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Rows read block by block, for files that need not fit in memory.
+
+    Args:
+        name: What messages call the data.
+        shape: Shape of one row.
+        dtype: "uint8" or "float32".
+        blocks: Number of blocks; any block can be read without the others.
+        read: Block number -> pieces `(x, labels)` of consecutive rows, checked. `labels` is a
+            pyarrow array, or None.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    blocks: int
+    read: Callable[[int], Iterator[tuple[np.ndarray, Any]]]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row once read."""
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """Yield all rows in file order."""
+        for block in range(self.blocks):
+            for x, _ in self.read(block):
+                yield x
+
+
+@dataclass
+class Loaded:
+    """What a source hands over.
+
+    Args:
+        name: Name of the source.
+        x: All rows, `(n, *shape)` uint8 or float32, or a `Reader` of them.
+        labels: `(n,)` integers, or None.
+        class_names: Names of the labels 0, 1, ..., or None.
+        parts: Row numbers of the splits the source itself defines; empty if it defines none.
+        extras: Further arrays of n rows by name.
+        starts: With a `Reader`, the first row of each block and, last, the number of rows.
+        value_range: With a `Reader`, smallest and largest value of all rows.
+    """
+
+    name: str
+    x: np.ndarray | Reader
+    labels: np.ndarray | None = None
+    class_names: list[str] | None = None
+    parts: dict[str, np.ndarray] = field(default_factory=dict)
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
+    starts: np.ndarray | None = None
+    value_range: tuple[float, float] | None = None
+
+
+def bad(sentence: str, **received: object) -> ValueError:
+    """Return a `ValueError` whose sentence ends with what was received."""
+    shown = ", ".join(f"{name}={value!r}" for name, value in received.items())
+    return ValueError(f"{sentence} Received: {shown}")
+
+
+def shorten(error: BaseException) -> str:
+    """Return the first line of an error's text without its final period."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(". ")[:200]
+
+
+def as_rows(x: np.ndarray, name: str, *, first_row: int = 0) -> np.ndarray:
+    """Check values and convert them to what pipelines carry: uint8 stays, the rest is float32.
+
+    Args:
+        x: `(n, ...)` numbers.
+        name: What the message calls the data.
+        first_row: Row number of `x[0]`, for the message.
+
+    Returns:
+        `(n, ...)` uint8 or float32, finite, C-contiguous.
+
+    Raises:
+        ValueError: If a value is not a number, or not a finite float32; the sentence names row
+            and column of the first one.
+    """
+    if x.dtype == np.uint8:
+        return np.ascontiguousarray(x)
+    if x.dtype.kind not in "biuf":
+        kinds = {"O": "Python objects (or rows of unequal length)", "U": "text", "S": "text"}
+        kind = kinds.get(x.dtype.kind, f"{x.dtype} values")
+        raise bad(f"Data must hold real numbers, but {name!r} holds {kind}.", source=name)
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(x, dtype=np.float32)
+    at = first_not_finite(result)
+    if at is not None:
+        column = at[1] if len(at) == 2 else at[1:]
+        raise bad(
+            f"Every value must be a finite float32, but {name!r} holds {float(x[at])} in row "
+            f"{first_row + at[0]}, column {column} (counted from 0).",
+            source=name,
+        )
+    return result
+
+
+def first_not_finite(x: np.ndarray) -> tuple[int, ...] | None:
+    """Return the index of the first value of a float32 or uint8 array that is not finite."""
+    # Finite float32 cannot overflow a float64 sum, which needs no array of booleans.
+    with np.errstate(invalid="ignore"):
+        if np.isfinite(x.sum(dtype=np.float64)):
+            return None
+    return tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+
+
+def as_table(x: Any, name: str) -> np.ndarray:
+    """Check a whole array: at least one row of at least one value, no masked values."""
+    if x.dtype.kind not in "biuf":
+        as_rows(x, name)
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise bad(f"Data must have no masked values, but {name!r} has.", source=name)
+    if x.ndim < 2:
+        raise bad(
+            f"Data must have one row per sample, (n, features) or (n, height, width, channels), "
+            f"but {name!r} has shape {x.shape}; use x[:, None] for one value per sample.",
+            source=name,
+        )
+    if x.size == 0:
+        raise bad(
+            f"Data must not be empty, but {name!r} has shape {x.shape}.",
+            source=name,
+        )
+    return as_rows(x, name)
+
+
+def as_labels(values: np.ndarray, name: str, count: int) -> tuple[np.ndarray, list[str] | None]:
+    """Turn one label per row into integers: whole numbers stay, text is numbered by sorted name.
+
+    Returns:
+        `(n,)` int64 and the class names, None for numbers.
+    """
+    values = np.asarray(values)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (count,):
+        raise bad(
+            f"Labels must be one per sample, but {name!r} has {count} samples and labels of shape "
+            f"{values.shape}.",
+            source=name,
+        )
+    distinct, codes = np.unique(values, return_inverse=True)
+    numbers, names = encode(list(distinct), name)
+    return numbers[codes.reshape(-1)], names
+
+
+def encode(values: list[Any], name: str) -> tuple[np.ndarray, list[str] | None]:
+    """Give each distinct label value its integer; return the integers and the class names."""
+    if all(isinstance(value, (str, np.str_)) for value in values):
+        numeric = [value.strip().lstrip("+-").isdecimal() for value in values]
+        if not all(numeric):
+            names = sorted(str(value) for value in values)
+            number = {name: index for index, name in enumerate(names)}
+            return np.array([number[str(value)] for value in values], np.int64), names
+    try:
+        numbers = np.array([int(value) for value in values], np.int64)
+        whole = all(isinstance(v, str) or v == n for v, n in zip(values, numbers, strict=True))
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise bad(
+            f"Labels must be whole numbers or text, but {name!r} has {values[0]!r} among them.",
+            source=name,
+        )
+    return numbers, None
+
+
+def rebatch(pieces: Iterable[np.ndarray], batch_size: int) -> Iterator[np.ndarray]:
+    """Cut pieces of any length into batches of one length, the last one shorter."""
+    held: list[np.ndarray] = []
+    count = 0
+    for piece in pieces:
+        held.append(piece)
+        count += len(piece)
+        if count >= batch_size:
+            joined = held[0] if len(held) == 1 else np.concatenate(held)
+            whole = count - count % batch_size
+            for start in range(0, whole, batch_size):
+                yield joined[start : start + batch_size]
+            held, count = ([joined[whole:]], count - whole) if count > whole else ([], 0)
+    if count:
+        yield np.concatenate(held)

@@ -1,0 +1,237 @@
+"""`Splits`: train, validation and test as pipelines, arrays and facts about them."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasae.data.assignment import uniform_hash
+from kerasae.data.pipelines import Epoch, gather_pipeline, stream_pipeline
+from kerasae.data.rows import SPLITS, Loaded, Reader, bad, rebatch
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Splits:
+    """Train, validation and test data of one source. Made by `kerasae.data.load`.
+
+    `train`, `validation` and `test` are `tf.data.Dataset`s of batches of `x` only, ready for
+    `fit`; the last batch may be shorter. `validation` and `test` come in file order. `train` is
+    shuffled, in an order that depends on the seed and the epoch only: every pass takes the current
+    epoch and moves it on by one, and `set_epoch` says which epoch the next pass is, so that a
+    resumed training sees the order it would have seen.
+
+    Attributes:
+        name: Name of the source.
+        shape: Shape of one sample, without the batch.
+        dtype: "uint8" or "float32".
+        value_range: Smallest and largest value; (0, 255) for uint8. For float32, measured on the
+            training split in memory, on all rows of a streamed file.
+        sizes: Number of samples by split.
+        labels: `(n,)` int64 by split, in the order of `array(split)`, or None.
+        class_names: Names of labels 0, 1, ..., or None.
+        extras: What else the source knows: name -> split -> array of n rows.
+        streamed: Whether the rows are read from the file in every epoch.
+        batch_size: Samples per batch.
+        seed: Seed of the split and of the order.
+
+    Example:
+        ```python
+        splits = kerasae.data.load("digits")
+        splits.shape, splits.sizes["train"]    # (8, 8, 1), 1437
+        ae.fit(splits.train, validation_data=splits.validation)
+        ```
+    """
+
+    def __init__(self, store: "MemoryStore | StreamStore", loaded: Loaded, batch_size: int) -> None:
+        self.name = loaded.name
+        self.shape = store.shape
+        self.dtype = store.dtype
+        self.value_range = store.value_range
+        self.sizes = {split: store.size(split) for split in SPLITS}
+        self.labels = {split: store.select(loaded.labels, split) for split in SPLITS}
+        self.class_names = loaded.class_names
+        self.extras = {
+            key: {split: store.select(values, split) for split in SPLITS}
+            for key, values in loaded.extras.items()
+        }
+        self.streamed = isinstance(store, StreamStore)
+        self.batch_size = batch_size
+        self.seed = store.seed
+        self._store = store
+        self._epoch = Epoch()
+        self._datasets: dict[str, Any] = {}
+
+    @property
+    def train(self) -> "tf.data.Dataset":
+        """Training batches, shuffled."""
+        return self._dataset("train")
+
+    @property
+    def validation(self) -> "tf.data.Dataset":
+        """Validation batches in file order."""
+        return self._dataset("validation")
+
+    @property
+    def test(self) -> "tf.data.Dataset":
+        """Test batches in file order."""
+        return self._dataset("test")
+
+    def _dataset(self, split: str) -> "tf.data.Dataset":
+        if split not in self._datasets:
+            epoch = self._epoch if split == "train" else None
+            self._datasets[split] = self._store.dataset(split, self.batch_size, epoch)
+        return self._datasets[split]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next pass over `train` belongs to.
+
+        Args:
+            epoch: Counted from 0. Call it before each epoch, for example from a callback's
+                `on_epoch_begin`, to make a resumed training repeat the same order.
+        """
+        if isinstance(epoch, bool) or not isinstance(epoch, (int, np.integer)) or epoch < 0:
+            raise bad("`epoch` must be an integer of at least 0.", epoch=epoch)
+        self._epoch.set(int(epoch))
+
+    def array(self, split: str, limit: int | None = None) -> np.ndarray:
+        """Return a split as one array in file order.
+
+        Args:
+            split: "train", "validation" or "test".
+            limit: Only the first `limit` samples. Give one when the data is streamed.
+
+        Returns:
+            `(n, *shape)` of `dtype`.
+        """
+        if split not in SPLITS:
+            raise bad(f"`split` must be one of {', '.join(map(repr, SPLITS))}.", split=split)
+        if limit is not None and limit < 0:
+            raise bad("`limit` must be at least 0, or None for all.", limit=limit)
+        return self._store.array(split, limit)
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{split} {count}" for split, count in self.sizes.items())
+        kind = "streamed" if self.streamed else "in memory"
+        return f"<Splits {self.name!r}: {self.shape} {self.dtype}, {sizes}, {kind}>"
+
+
+class MemoryStore:
+    """All rows in one array; a split is a sorted array of row numbers."""
+
+    def __init__(self, x: np.ndarray, rows: dict[str, np.ndarray], seed: int) -> None:
+        self.x, self.rows, self.seed = x, rows, seed
+        self.shape = x.shape[1:]
+        self.dtype = x.dtype.name
+        self._resident: Any = None
+        if self.dtype == "uint8":
+            self.value_range = (0.0, 255.0)
+        else:
+            self.value_range = _range(x, rows["train"])
+
+    def size(self, split: str) -> int:
+        """Return the number of rows of a split."""
+        return len(self.rows[split])
+
+    def select(self, values: np.ndarray | None, split: str) -> np.ndarray | None:
+        """Return the entries of a per-row array that belong to a split."""
+        return None if values is None else values[self.rows[split]]
+
+    def array(self, split: str, limit: int | None) -> np.ndarray:
+        """Return the first rows of a split."""
+        return self.x[self.rows[split][:limit]]
+
+    def dataset(self, split: str, batch_size: int, epoch: Epoch | None) -> "tf.data.Dataset":
+        """Return the pipeline of a split; all splits gather from one resident tensor."""
+        import tensorflow as tf
+
+        if self._resident is None:
+            with tf.device("CPU:0"):
+                self._resident = tf.constant(self.x)
+        return gather_pipeline(self._resident, self.rows[split], batch_size, self.seed, epoch)
+
+
+def _range(x: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
+    """Return the extremes of the given rows, in chunks because indexing copies."""
+    low, high = np.inf, -np.inf
+    for start in range(0, len(rows), 4096):
+        chunk = x[rows[start : start + 4096]]
+        low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
+    return low, high
+
+
+class StreamStore:
+    """Rows read from files in every pass; a hash of the row number says which split a row is in."""
+
+    def __init__(self, loaded: Loaded, shares: dict[str, float], seed: int, window: int) -> None:
+        assert isinstance(loaded.x, Reader)
+        assert loaded.starts is not None
+        self.reader, self.starts, self.seed = loaded.x, loaded.starts, seed
+        self.shape, self.dtype = self.reader.shape, self.reader.dtype
+        self.value_range = loaded.value_range
+        self.shares, self.window = shares, max(1, window // self.reader.row_bytes)
+        self._sizes = dict.fromkeys(SPLITS, 0)
+        total = int(self.starts[-1])
+        for start in range(0, total, 1 << 20):
+            count = min(1 << 20, total - start)
+            for split in SPLITS:
+                self._sizes[split] += int(self._member(split, start, count).sum())
+
+    def size(self, split: str) -> int:
+        """Return the number of rows of a split."""
+        return self._sizes[split]
+
+    def select(self, values: np.ndarray | None, split: str) -> np.ndarray | None:
+        """Return the entries of a per-row array that belong to a split."""
+        return None if values is None else values[self._member(split, 0, len(values))]
+
+    def array(self, split: str, limit: int | None) -> np.ndarray:
+        """Return the first rows of a split."""
+        count = self._sizes[split] if limit is None else min(limit, self._sizes[split])
+        out = np.empty((count, *self.shape), self.dtype)
+        filled = 0
+        for piece in self.pieces(split, range(self.reader.blocks)):
+            if filled == count:
+                break
+            taken = piece[: count - filled]
+            out[filled : filled + len(taken)] = taken
+            filled += len(taken)
+        return out
+
+    def dataset(self, split: str, batch_size: int, epoch: Epoch | None) -> "tf.data.Dataset":
+        """Return the pipeline of a split."""
+
+        def batches() -> Iterator[np.ndarray]:
+            if epoch is None:
+                return rebatch(self.pieces(split, range(self.reader.blocks)), batch_size)
+            return rebatch(self.shuffled(split, epoch.advance()), batch_size)
+
+        steps = -(-self._sizes[split] // batch_size)
+        return stream_pipeline(batches, self.shape, self.dtype, steps)
+
+    def pieces(self, split: str, blocks: Any) -> Iterator[np.ndarray]:
+        """Yield the rows of a split, block by block."""
+        for block in blocks:
+            row = int(self.starts[block])
+            for x, _ in self.reader.read(int(block)):
+                yield x[self._member(split, row, len(x))]
+                row += len(x)
+
+    def shuffled(self, split: str, epoch: int) -> Iterator[np.ndarray]:
+        """Yield the rows of a split: blocks in random order, rows shuffled within a window."""
+        rng = np.random.default_rng((self.seed, epoch))
+        for held in rebatch(self.pieces(split, rng.permutation(self.reader.blocks)), self.window):
+            yield held[rng.permutation(len(held))]
+
+    def _member(self, split: str, start: int, count: int) -> np.ndarray:
+        """Return which of `count` rows from `start` on are in the split."""
+        rows = np.arange(start, start + count, dtype=np.uint64)
+        u = uniform_hash(rows, self.seed)
+        edges = np.cumsum([0.0, self.shares["test"], self.shares["validation"]])
+        low, high = {
+            "test": (edges[0], edges[1]),
+            "validation": (edges[1], edges[2]),
+            "train": (edges[2], self.shares["kept"]),
+        }[split]
+        return (u >= low) & (u < high)

@@ -1,0 +1,234 @@
+"""`write`: batches to a file, complete or not at all."""
+
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from kerasae.data.rows import bad
+
+_NUMBERED = re.compile(r"\d{6,}\.png")
+
+
+def write(
+    path: str | os.PathLike, batches: Iterable[np.ndarray], names: Sequence[str] | None = None
+) -> int:
+    """Write batches to a file, or images to a folder.
+
+    Everything goes to a temporary name beside the target, which takes its place at the end; when
+    anything fails, the target is what it was before.
+
+    Args:
+        path: The suffix decides: `.npy`, `.npz` (key "x"), `.csv`, `.parquet`; none means a folder
+            of numbered PNG files. An existing file is replaced; an existing folder only if it holds
+            nothing but numbered PNG files.
+        batches: Arrays of one type with equal shapes after the first axis, at least one row in
+            all. Tables get one column per value, images get `(n, height, width)` or
+            `(n, height, width, 1 or 3)` with values 0..255, rounded and clipped.
+        names: Column names of a table; default "x0", "x1", ...
+
+    Returns:
+        Number of rows written.
+
+    Raises:
+        ValueError: If the suffix is unknown, a batch does not fit, or there is nothing to write.
+        FileNotFoundError: If the folder to write in does not exist.
+
+    Example:
+        ```python
+        scores = (ae.score(x) for x in kerasae.data.batches("in.parquet"))
+        kerasae.data.write("out.csv", scores, names=["score"])
+        ```
+    """
+    path = Path(os.path.abspath(path))
+    suffix = path.suffix.lower()
+    if suffix not in _WRITERS:
+        known = ", ".join(filter(None, _WRITERS))
+        raise bad(f"A file must end in {known}, or have no suffix for images.", path=str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder to write in. Received: path={str(path)!r}")
+    _check_replaceable(path, is_folder=not suffix)
+    rows = _Rows(batches)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        _WRITERS[suffix](temporary, rows, names)
+        _replace(temporary, path)
+    finally:
+        _remove(temporary)
+    return rows.count
+
+
+def _check_replaceable(path: Path, *, is_folder: bool) -> None:
+    if not path.exists():
+        return
+    if is_folder != path.is_dir():
+        kind = "a folder" if path.is_dir() else "a file"
+        raise bad(f"{path.name!r} exists and is {kind}; choose another name.", path=str(path))
+    if is_folder:
+        foreign = [e.name for e in path.iterdir() if not _NUMBERED.fullmatch(e.name)]
+        if foreign:
+            raise bad(
+                f"The folder {path.name!r} holds {foreign[0]!r}, which would be lost; choose a new "
+                f"or empty folder.",
+                path=str(path),
+            )
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    if not temporary.is_dir() or not path.exists():
+        os.replace(temporary, path)
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    os.replace(path, aside)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        os.replace(aside, path)
+        raise
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+class _Rows:
+    """Batches, checked against the first one and counted as they pass."""
+
+    def __init__(self, batches: Iterable[np.ndarray]) -> None:
+        self.count = 0
+        iterator = (self._array(batch) for batch in batches)
+        first = next((batch for batch in iterator if len(batch)), None)
+        if first is None:
+            raise bad("There must be at least one row to write.", batches="no rows")
+        self.first, self._rest = first, iterator
+        self.shape, self.dtype = first.shape[1:], first.dtype
+
+    @staticmethod
+    def _array(batch: Any) -> np.ndarray:
+        x = np.asarray(batch)
+        if x.ndim == 0 or x.dtype.kind not in "biuf":
+            raise bad(
+                "Batches must be arrays of numbers with one row per sample.",
+                shape=x.shape,
+                dtype=str(x.dtype),
+            )
+        return x
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        self.count = len(self.first)
+        yield self.first
+        for batch in self._rest:
+            if batch.shape[1:] != self.shape or batch.dtype != self.dtype:
+                raise bad(
+                    f"All batches must have rows of shape {self.shape} and type {self.dtype}.",
+                    shape=batch.shape[1:],
+                    dtype=str(batch.dtype),
+                )
+            self.count += len(batch)
+            yield batch
+
+
+def _write_npy(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
+    with path.open("wb") as file:
+        _npy_header(file, rows)
+        begin = file.tell()
+        for batch in rows:
+            file.write(np.ascontiguousarray(batch).data)
+        # NumPy pads the header so that the final row count fits in its place.
+        file.seek(0)
+        _npy_header(file, rows)
+        assert file.tell() == begin
+
+
+def _npy_header(file: IO[bytes], rows: _Rows) -> None:
+    header = {
+        "descr": np.lib.format.dtype_to_descr(rows.dtype),
+        "fortran_order": False,
+        "shape": (rows.count, *rows.shape),
+    }
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _write_npz(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
+    member = path.with_name(path.name + ".npy")
+    try:
+        _write_npy(member, rows, names)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(member, "x.npy")
+    finally:
+        _remove(member)
+
+
+def _column_names(rows: _Rows, names: Sequence[str] | None) -> list[str]:
+    width = int(np.prod(rows.shape))
+    if names is None:
+        return [f"x{index}" for index in range(width)]
+    if isinstance(names, str) or len(names) != width or len(set(names)) != width:
+        raise bad(f"`names` must be {width} different column names.", names=names)
+    return list(names)
+
+
+def _write_table(path: Path, rows: _Rows, names: Sequence[str] | None, make: Callable) -> None:
+    import pyarrow as pa
+
+    titles = _column_names(rows, names)
+    # CSV readers take 0 and 1 for numbers, and true and false for text.
+    dtype = np.dtype(np.uint8) if rows.dtype == np.bool_ else rows.dtype
+    kind = pa.from_numpy_dtype(dtype)
+    schema = pa.schema([(title, kind) for title in titles])
+    with make(path, schema) as writer:
+        for batch in rows:
+            flat = batch.reshape(len(batch), -1)
+            columns = [pa.array(np.ascontiguousarray(column, dtype)) for column in flat.T]
+            writer.write(pa.Table.from_arrays(columns, schema=schema))
+
+
+def _write_csv(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
+    from pyarrow import csv
+
+    _write_table(path, rows, names, csv.CSVWriter)
+
+
+def _write_parquet(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
+    import pyarrow.parquet as pq
+
+    _write_table(path, rows, names, pq.ParquetWriter)
+
+
+def _write_folder(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
+    from PIL import Image
+
+    if len(rows.shape) not in (2, 3) or (len(rows.shape) == 3 and rows.shape[2] not in (1, 3)):
+        raise bad(
+            "A folder takes images (n, height, width) or (n, height, width, 1 or 3); give other "
+            "data a file name with a suffix.",
+            path=path.name,
+            shape=rows.shape,
+        )
+    path.mkdir()
+    number = 0
+    for batch in rows:
+        pixels = np.clip(np.rint(batch), 0, 255).astype(np.uint8)
+        if pixels.shape[-1] == 1 and pixels.ndim == 4:
+            pixels = pixels[..., 0]
+        for image in pixels:
+            Image.fromarray(image).save(path / f"{number:06d}.png")
+            number += 1
+
+
+_WRITERS: dict[str, Callable[[Path, _Rows, Sequence[str] | None], None]] = {
+    ".npy": _write_npy,
+    ".npz": _write_npz,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+    "": _write_folder,
+}

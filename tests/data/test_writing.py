@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+
+import kerasae.data
+
+
+def halves(x):
+    yield x[:7]
+    yield x[7:]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".parquet"])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_what_is_written_is_read_back(tmp_path, suffix, dtype):
+    x = (np.random.default_rng(0).normal(size=(20, 3)) * 40 + 100).astype(dtype)
+    path = tmp_path / f"out{suffix}"
+    assert kerasae.data.write(path, halves(x)) == 20
+    back = np.concatenate(list(kerasae.data.batches(path, batch_size=6)))
+    np.testing.assert_array_equal(back, x)
+    assert back.dtype == (np.float32 if suffix == ".csv" else dtype)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_images_are_read_back(tmp_path):
+    for channels in ((), (1,), (3,)):
+        shape = (12, 5, 4, *channels)
+        images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        folder = tmp_path / f"images{len(channels)}{channels[0] if channels else 0}"
+        assert kerasae.data.write(folder, halves(images)) == 12
+        back = np.concatenate(list(kerasae.data.batches(folder)))
+        np.testing.assert_array_equal(back.reshape(shape), images)
+
+
+def test_float_images_are_rounded_and_clipped(tmp_path):
+    image = np.array([[[-3.0, 0.4], [254.6, 300.0]]], np.float32)
+    kerasae.data.write(tmp_path / "out", [image])
+    (back,) = kerasae.data.batches(tmp_path / "out")
+    np.testing.assert_array_equal(back[0, ..., 0], [[0, 0], [255, 255]])
+
+
+def test_higher_arrays_keep_their_shape_in_npy_and_are_flattened_in_tables(tmp_path):
+    x = np.arange(2 * 3 * 2, dtype=np.float64).reshape(2, 3, 2)
+    kerasae.data.write(tmp_path / "a.npy", [x])
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), x)
+    kerasae.data.write(tmp_path / "a.csv", [x])
+    assert (tmp_path / "a.csv").read_text().splitlines()[0] == '"x0","x1","x2","x3","x4","x5"'
+    np.testing.assert_array_equal(next(kerasae.data.batches(tmp_path / "a.csv")), x.reshape(2, 6))
+
+
+def test_one_value_per_row_with_its_name(tmp_path):
+    assert kerasae.data.write(tmp_path / "s.csv", [np.ones(2), np.zeros(1)], names=["score"]) == 3
+    assert (tmp_path / "s.csv").read_text() == '"score"\n1\n1\n0\n'
+    kerasae.data.write(tmp_path / "b.csv", [np.array([True, False])])
+    np.testing.assert_array_equal(next(kerasae.data.batches(tmp_path / "b.csv")), [[1], [0]])
+
+
+def test_a_file_is_replaced_only_when_complete(tmp_path):
+    def failing():
+        yield np.ones((3, 2))
+        raise RuntimeError("stop")
+
+    for suffix in (".npy", ".npz", ".csv", ".parquet"):
+        path = tmp_path / f"x{suffix}"
+        kerasae.data.write(path, [np.zeros((4, 2))])
+        before = path.read_bytes()
+        with pytest.raises(RuntimeError, match="stop"):
+            kerasae.data.write(path, failing())
+        assert path.read_bytes() == before
+        kerasae.data.write(path, [np.ones((5, 2))])
+        assert len(next(kerasae.data.batches(path))) == 5
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_folder_is_replaced_only_if_it_holds_nothing_else(tmp_path):
+    folder = tmp_path / "out"
+    kerasae.data.write(folder, [np.zeros((3, 2, 2), np.uint8)])
+    kerasae.data.write(folder, [np.zeros((1, 2, 2), np.uint8)])
+    assert [entry.name for entry in folder.iterdir()] == ["000000.png"]
+    (folder / "diary.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds 'diary\.txt', which would be lost"):
+        kerasae.data.write(folder, [np.zeros((1, 2, 2), np.uint8)])
+    assert (folder / "diary.txt").read_text() == "mine"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "batches", "names", "sentence"),
+    [
+        ("x.xls", [np.ones((1, 1))], None, r"must end in \.npy, \.npz, \.csv, \.parquet"),
+        ("x.npy", [], None, "at least one row"),
+        ("x.npy", [np.ones((0, 3))], None, "at least one row"),
+        ("x.npy", [np.ones((1, 3)), np.ones((1, 2))], None, r"rows of shape \(3,\).*shape=\(2,\)"),
+        ("x.npy", [np.ones((1, 3)), np.ones((1, 3), np.uint8)], None, "type float64.*'uint8'"),
+        ("x.npy", [np.array(["a"])], None, "arrays of numbers"),
+        ("x.csv", [np.ones((1, 3))], ["a"], r"3 different column names.*names=\['a'\]"),
+        ("x.csv", [np.ones((1, 2))], ["a", "a"], "2 different column names"),
+        ("images", [np.ones((1, 3))], None, r"images \(n, height, width\)"),
+    ],
+)
+def test_what_cannot_be_written_leaves_nothing(tmp_path, name, batches, names, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        kerasae.data.write(tmp_path / name, batches, names)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_will_not_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder to write in"):
+        kerasae.data.write(tmp_path / "no" / "x.npy", [np.ones((1, 1))])
+    (tmp_path / "d.npy").mkdir()
+    with pytest.raises(ValueError, match=r"'d\.npy' exists and is a folder"):
+        kerasae.data.write(tmp_path / "d.npy", [np.ones((1, 1))])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="'file' exists and is a file"):
+        kerasae.data.write(tmp_path / "file", [np.ones((1, 2, 2))])
