@@ -1,5 +1,6 @@
 """The row of parts, and the models over some of them."""
 
+import inspect
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,19 +12,33 @@ from kerasae.layers import JacobianPenalty
 PARTS = ("scaler", "corruption", "encoder_network", "bottleneck", "decoder_network")
 
 
-def forward(parts: Any, x: Any) -> tuple[Any, Any, Any]:
+def forward(parts: Any, x: Any, training: bool | None = None) -> tuple[Any, Any, Any]:
     """Run the parts in a row; return scaled input, code, and decoder output.
 
     The decoder's output is in scaled units, before the output activation.
+
+    Args:
+        parts: Anything with the attributes `PARTS`.
+        x: Raw input.
+        training: Passed on by hand: on JAX a step calls the model without Keras's call
+            context, which would hand it down.
     """
-    scaled = x if parts.scaler is None else parts.scaler(x)
-    hidden = scaled if parts.corruption is None else parts.corruption(scaled)
+    scaled = _call(parts.scaler, x, training)
+    hidden = _call(parts.corruption, scaled, training)
     if parts.corruption is not None and isinstance(parts.encoder_network, JacobianPenalty):
-        features = parts.encoder_network(hidden, clean=scaled)
+        features = parts.encoder_network(hidden, clean=scaled, training=training)
     else:
-        features = parts.encoder_network(hidden)
-    code = features if parts.bottleneck is None else parts.bottleneck(features)
-    return scaled, code, parts.decoder_network(code)
+        features = _call(parts.encoder_network, hidden, training)
+    code = _call(parts.bottleneck, features, training)
+    return scaled, code, _call(parts.decoder_network, code, training)
+
+
+def _call(layer: keras.layers.Layer | None, x: Any, training: bool | None) -> Any:
+    if layer is None:
+        return x
+    if training is not None and "training" in inspect.signature(layer.call).parameters:
+        return layer(x, training=training)
+    return layer(x)
 
 
 def without_corruption(parts: Any) -> SimpleNamespace:

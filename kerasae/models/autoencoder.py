@@ -129,6 +129,8 @@ class Autoencoder(Verbs, keras.Model):
         )
         optimizer = keras.optimizers.get(optimizer)
         super().compile(optimizer=optimizer, **kwargs)
+        # Built now, so that a model saved before its first step loads like any other.
+        self.optimizer.build(self.trainable_variables)
         self._compile_arguments = {
             "optimizer": optimizer,
             "loss": None if loss is None else self._training_loss,
@@ -142,9 +144,8 @@ class Autoencoder(Verbs, keras.Model):
         return keras.saving.serialize_keras_object(self._compile_arguments.copy())
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as `get_compile_config` says, with the optimizer's variables built."""
+        """Compile as `get_compile_config` says."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def _bound(self, loss: keras.losses.Loss) -> keras.losses.Loss:
         """Give a loss with a learned standard deviation the variable that holds it."""
@@ -218,12 +219,13 @@ class Autoencoder(Verbs, keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         _checks.check_tensor(self, inputs)
-        if current_step() is None:
+        current = current_step()
+        if current is None:
             return super().call(inputs, training=training, mask=mask)
         # A step needs the decoder's output as it is, for losses from logits and in scaled
         # units, and the raw reconstruction for the user's metrics. What is unused is pruned.
         inputs = ops.convert_to_tensor(inputs)
-        _, _, decoded = forward(self, inputs)
+        _, _, decoded = forward(self, inputs, current.training)
         return decoded, self._finish(decoded)
 
     def compute_loss(

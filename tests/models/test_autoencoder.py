@@ -1,5 +1,7 @@
 """The contract of the model: compile, fit, evaluate and the verbs."""
 
+from contextlib import nullcontext as nothing
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 import kerasae
 from kerasae.layers import GaussianCorruption, MaskingCorruption
 
+BACKEND = keras.backend.backend()
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(0, 256, (64, 6, 5, 1), dtype="uint8")
 TABLE = (rng.normal(size=(64, 7)) * 10.0 ** np.arange(-2, 5) + 3).astype("float32")
@@ -184,6 +187,25 @@ def test_training_noise_is_fresh_at_every_step():
     ae.compile(keras.optimizers.SGD(0.0))
     losses = [fit(ae, x, batch_size=8)["loss"][0] for _ in range(3)]
     assert len(set(losses)) == 3
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_dropout_in_a_users_network_is_on_in_training_and_off_in_evaluation(part):
+    x = np.ones((512, 4), "float32")
+
+    def network(name):
+        layers = [keras.Input((4,)), keras.layers.Activation("linear")]
+        return keras.Sequential(layers + [keras.layers.Dropout(0.5)] * (name == part))
+
+    ae = kerasae.build(
+        "denoising", (4,), corruption=None, encoder=network("encoder"), decoder=network("decoder")
+    )
+    ae.compile(keras.optimizers.SGD(0.0))
+    # Each entry is 0 or 2 with equal chance, so its squared error is 1 on average; there are
+    # no weights to train.
+    with pytest.warns(UserWarning, match="trainable") if BACKEND == "tensorflow" else nothing():
+        assert fit(ae, x)["loss"][0] == pytest.approx(1.0, abs=1e-6)
+    assert ae.evaluate(x, verbose=0, return_dict=True)["loss"] == 0
 
 
 def test_variational_generates_from_its_prior():
