@@ -308,6 +308,12 @@ class Autoencoder(Verbs, keras.Model):
             {key: store[key] for key in store.keys() if not key.startswith("seed_state_")}  # noqa: SIM118
         )
 
+    def export(self, path: Any, **options: Any) -> Any:
+        """Write a verified SavedModel below `path`; see `kerasae.export`."""
+        from kerasae.exporting import export
+
+        return export(self, path, **options)
+
     # Configuration --------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:

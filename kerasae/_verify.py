@@ -1,0 +1,176 @@
+"""Compares an exported model with the one in Python: records answers here, checks them elsewhere.
+
+`answers` and `in_fresh_process` are for `kerasae.exporting`. The latter runs this very file as a
+script, in a process in which Keras and kerasae cannot be imported, so that the SavedModel proves
+that TensorFlow alone is enough:
+
+    python -P _verify.py FOLDER CASES.npz RESULT.json
+
+`CASES.npz` holds arrays named `CASE/SIGNATURE/in/NAME` and `CASE/SIGNATURE/out/NAME`. This file
+imports nothing of ours.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+TOLERANCE = 1e-5
+
+
+def answers(
+    endpoints: Mapping[str, Any], calls: Iterable[tuple[str, str, dict[str, Any]]]
+) -> dict[str, np.ndarray]:
+    """Return inputs and the functions' own answers, named as in the file of cases.
+
+    Args:
+        endpoints: The traced function of each signature, from before it was saved.
+        calls: Case, signature and inputs by name of each call.
+    """
+    import tensorflow as tf
+
+    arrays: dict[str, np.ndarray] = {}
+    for case, signature, inputs in calls:
+        function = endpoints["reconstruct" if signature == "serving_default" else signature]
+        specs = function.input_signature
+        tensors = [tf.constant(inputs[spec.name], spec.dtype) for spec in specs]
+        # On the CPU like the other process: a GPU may round to TensorFloat-32.
+        with tf.device("/CPU:0"):
+            outputs = {name: np.asarray(value) for name, value in function(*tensors).items()}
+        for spec, tensor in zip(specs, tensors, strict=True):
+            arrays[f"{case}/{signature}/in/{spec.name}"] = tensor.numpy()
+        for name, value in outputs.items():
+            # A file without pickles holds strings of fixed length only.
+            fixed = value.astype("S") if value.dtype == object else value
+            arrays[f"{case}/{signature}/out/{name}"] = fixed
+    return arrays
+
+
+def in_fresh_process(folder: Path, arrays: dict[str, Any]) -> dict[str, Any]:
+    """Run `verify` in a process without Keras and kerasae.
+
+    Raises:
+        ChildProcessError: The model cannot be loaded or run there; the text says why.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        cases, result = Path(scratch, "cases.npz"), Path(scratch, "result.json")
+        np.savez(cases, **arrays)
+        # -P keeps this file's folder off the path, where its neighbours could pass for others.
+        process = subprocess.run(
+            [sys.executable, "-P", "-W", "ignore", __file__, str(folder), str(cases), str(result)],
+            # On the CPU: the process that exports may hold all of the GPU's memory.
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        if process.returncode or not result.exists():
+            lines = process.stderr.decode(errors="replace").strip().splitlines()
+            status = f"exit status {process.returncode}"
+            raise ChildProcessError(lines[-1] if lines else status)
+        return json.loads(result.read_text(encoding="utf-8"))
+
+
+def block_imports() -> None:
+    """Let `import keras` and `import kerasae` fail; TensorFlow then takes Keras as missing."""
+    for name in ("keras", "kerasae"):
+        # None is what Python's import system and importlib.util.find_spec take for "absent". A
+        # finder that raises would break TensorFlow, which looks for Keras when it is imported.
+        sys.modules[name] = None  # type: ignore[assignment]
+
+
+def operations(function: Any) -> set[str]:
+    """Return the types of all operations a concrete function can reach, called ones included."""
+    graph = function.graph.as_graph_def()
+    library = {f.signature.name: f for f in graph.library.function}
+    types: set[str] = set()
+    seen: set[str] = set()
+    pending = [graph.node]
+    while pending:
+        for node in pending.pop():
+            types.add(node.op)
+            called = {node.op}
+            for value in node.attr.values():
+                called |= {value.func.name, *(f.name for f in value.list.func)}
+            for name in (called & library.keys()) - seen:
+                seen.add(name)
+                pending.append(library[name].node_def)
+    return types - library.keys()
+
+
+def random_operations(function: Any) -> list[str]:
+    """Return the types of the operations that draw random numbers."""
+    words = ("Random", "Multinomial", "TruncatedNormal", "RngBitGenerator", "Rng")
+    return sorted(op for op in operations(function) if any(word in op for word in words))
+
+
+def difference(expected: np.ndarray, received: np.ndarray) -> tuple[float, float]:
+    """Return the largest absolute difference, and the one that is allowed.
+
+    Allowed is `TOLERANCE` times the largest magnitude that is expected, or times 1 where that
+    is smaller. Equal infinities, and NaN on both sides, do not differ.
+    """
+    if expected.dtype.kind == "S":
+        return (0.0 if np.array_equal(expected, received.astype("S")) else float("inf")), 0.0
+    if expected.shape != received.shape:
+        return float("inf"), TOLERANCE
+    expected, received = expected.astype("float64"), received.astype("float64")
+    finite = np.isfinite(expected)
+    allowed = TOLERANCE * max(1.0, float(np.abs(expected[finite]).max(initial=0.0)))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(expected - received)
+    same = (expected == received) | (np.isnan(expected) & np.isnan(received))
+    apart = np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+    return float(apart.max(initial=0.0)), allowed
+
+
+def verify(folder: str, cases: Any) -> dict[str, Any]:
+    """Load the SavedModel and compare; return a dictionary that can stand in a JSON file."""
+    import tensorflow as tf
+
+    model = tf.saved_model.load(folder)
+    calls: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = {}
+    for key in cases:
+        case, signature, side, name = key.split("/")
+        call = calls.setdefault((case, signature), {"in": {}, "out": {}})
+        call[side][name] = cases[key]
+
+    largest: dict[str, float] = {}
+    failures = []
+    for (case, signature), call in calls.items():
+        function = model.signatures[signature]
+        outputs = function(**{name: tf.constant(value) for name, value in call["in"].items()})
+        if outputs.keys() != call["out"].keys():
+            raise ValueError(f"{signature} answers with {sorted(outputs)}")
+        for name, expected in call["out"].items():
+            apart, allowed = difference(expected, np.asarray(outputs[name].numpy()))
+            largest[signature] = max(largest.get(signature, 0.0), apart)
+            if not apart <= allowed:
+                failures.append([signature, name, case, apart, allowed])
+    return {
+        "largest_difference": largest,
+        "failures": failures,
+        "random_operations": {
+            name: random_operations(function) for name, function in model.signatures.items()
+        },
+        "tensorflow": tf.__version__,
+        "imported": [name for name in ("keras", "kerasae") if sys.modules.get(name) is not None],
+    }
+
+
+def main(folder: str, cases: str, result: str) -> None:
+    block_imports()
+    with np.load(cases) as arrays:
+        answer = verify(folder, arrays)
+    with open(result, "w", encoding="utf-8") as file:
+        json.dump(answer, file)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,259 @@
+"""Answers from an exported model; TensorFlow alone is imported, and only when one is loaded."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def versions(path: Path) -> dict[int, Path]:
+    """Return the version folders below `path`, by number: those named by a whole number."""
+    if not path.is_dir():
+        return {}
+    return {int(p.name): p for p in path.iterdir() if p.name.isdecimal() and p.is_dir()}
+
+
+class Served:
+    """An exported autoencoder: raw NumPy arrays in, NumPy arrays out, large ones in batches.
+
+    Args:
+        path: A version folder that `kerasae.export` wrote, or the folder above, of which the
+            highest number is taken.
+
+    Attributes:
+        path: The version folder that is loaded.
+        info: What the model says of itself: `variant`, `input_shape` (of one sample),
+            `input_dtype`, `latent_dim`, `kerasae_version`, ...
+        signatures: Names of the signatures that the model has.
+
+    Raises:
+        FileNotFoundError: There is nothing at `path`.
+        ValueError: What is there is not an exported model of kerasae.
+
+    Example:
+    >>> import kerasae, numpy as np, tempfile
+    >>> ae = kerasae.build("undercomplete", input_shape=(4,), latent_dim=2)
+    >>> folder = tempfile.mkdtemp()
+    >>> _ = kerasae.export(ae, folder, verify=False)
+    >>> Served(folder).encode(np.zeros((3, 4), "float32")).shape
+    (3, 2)
+    """
+
+    def __init__(self, path: Any):
+        self.path = _version_folder(Path(path))
+        self._model = _load(self.path)
+        functions = dict(self._model.signatures)
+        if "info" not in functions:
+            raise ValueError(
+                "path must hold a model that kerasae.export wrote, with a signature 'info'. "
+                f"Received: path={str(path)!r} with {', '.join(sorted(functions)) or 'none'}"
+            )
+        self._functions = functions
+        self.info: dict[str, Any] = json.loads(functions["info"]()["info"].numpy())
+        self.signatures: list[str] = sorted(functions)
+
+    def __repr__(self) -> str:
+        shape = tuple(self.info["input_shape"])
+        return f"Served({str(self.path)!r}, variant={self.info['variant']!r}, input_shape={shape})"
+
+    def encode(self, x: Any, batch_size: int = 1024) -> np.ndarray:
+        """Return the code of each sample, float32, `(samples, latent_dim)`.
+
+        Args:
+            x: Array `(samples, *input_shape)` in raw units.
+            batch_size: Samples at a time.
+
+        Raises:
+            ValueError: Shape, dtype or values of `x` do not fit the model.
+        """
+        return self._batched("encode", "code", self._samples(x), batch_size)
+
+    def decode(self, code: Any, batch_size: int = 1024) -> np.ndarray:
+        """Return the raw reconstruction of each code, float32, `(samples, *input_shape)`.
+
+        Args:
+            code: Array `(samples, latent_dim)`.
+            batch_size: Samples at a time.
+
+        Raises:
+            ValueError: Shape, dtype or values of `code` do not fit the model.
+        """
+        return self._batched("decode", "reconstruction", self._code(code), batch_size)
+
+    def reconstruct(self, x: Any, batch_size: int = 1024) -> np.ndarray:
+        """Return the raw reconstruction of each sample, float32, shaped like `x`.
+
+        Args:
+            x: Array `(samples, *input_shape)` in raw units.
+            batch_size: Samples at a time.
+
+        Raises:
+            ValueError: Shape, dtype or values of `x` do not fit the model.
+        """
+        return self._batched("reconstruct", "reconstruction", self._samples(x), batch_size)
+
+    def score(self, x: Any, batch_size: int = 1024) -> np.ndarray:
+        """Return the reconstruction error of each sample, `(samples,)`; higher is worse.
+
+        It is the model's reconstruction loss, in scaled units.
+
+        Args:
+            x: Array `(samples, *input_shape)` in raw units.
+            batch_size: Samples at a time.
+
+        Raises:
+            ValueError: Shape, dtype or values of `x` do not fit the model.
+        """
+        return self._batched("score", "score", self._samples(x), batch_size)
+
+    def feature_scores(self, x: Any, batch_size: int = 1024) -> np.ndarray:
+        """Return the reconstruction error of each feature, shaped like `x`.
+
+        `score` is its mean over the features of a sample, or its sum for variational models.
+
+        Args:
+            x: Array `(samples, *input_shape)` in raw units.
+            batch_size: Samples at a time.
+
+        Raises:
+            ValueError: `x` does not fit the model, or its loss has no value per feature.
+        """
+        if "feature_scores" not in self._function("score").structured_outputs:
+            raise ValueError(
+                "feature_scores needs a model whose loss has a value per feature. "
+                f"Received: loss={self.info['loss']!r}"
+            )
+        return self._batched("score", "feature_scores", self._samples(x), batch_size)
+
+    def generate(self, n: int, seed: int = 0) -> np.ndarray:
+        """Return `n` samples decoded from codes drawn from the prior, float32, in raw units.
+
+        Args:
+            n: Number of samples, >= 1; all are made in one call.
+            seed: Seed of the draw, >= 0. The same seed gives the same samples, here and from
+                `Autoencoder.generate` on the TensorFlow backend.
+
+        Raises:
+            ValueError: The model has no prior to draw from, or an argument is out of range.
+        """
+        import tensorflow as tf
+
+        function = self._function("generate")
+        for name, value, low, bits in (("n", n, 1, 31), ("seed", seed, 0, 63)):
+            if not _is_whole(value) or not low <= int(value) < 2**bits:
+                raise ValueError(
+                    f"{name} must be a whole number in [{low}, 2^{bits}). "
+                    f"Received: {name}={value!r}"
+                )
+        # keras.random folds its 64-bit seeds into 32 bits in this way.
+        pair = tf.constant([int(seed) % (2**31 - 2), 0], tf.int32)
+        return function(n=tf.constant(int(n), tf.int32), seed=pair)["samples"].numpy()
+
+    def _function(self, name: str) -> Any:
+        if name not in self._functions:
+            raise ValueError(
+                f"This model has no signature {name!r}; it has {', '.join(self.signatures)}. "
+                f"Received: variant={self.info['variant']!r}"
+            )
+        return self._functions[name]
+
+    def _batched(self, signature: str, output: str, x: np.ndarray, batch_size: int) -> np.ndarray:
+        import tensorflow as tf
+
+        function = self._function(signature)
+        argument = "code" if signature == "decode" else "x"
+        if not _is_whole(batch_size) or batch_size < 1:
+            raise ValueError(
+                f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
+            )
+
+        def answers() -> Iterator[np.ndarray]:
+            for start in range(0, len(x), batch_size):
+                batch = tf.constant(x[start : start + batch_size])
+                yield function(**{argument: batch})[output].numpy()
+
+        first, *others = answers()
+        return np.concatenate([first, *others]) if others else first
+
+    def _samples(self, x: Any) -> np.ndarray:
+        x = np.asarray(x)
+        dtype = self.info["input_dtype"]
+        _check_shape("x", x, tuple(self.info["input_shape"]))
+        if dtype == "uint8" and x.dtype != np.uint8:
+            raise ValueError(
+                "x must be uint8, the raw units this model was trained on. "
+                f"Received: x of dtype {x.dtype}"
+            )
+        if dtype != "uint8" and x.dtype == np.uint8:
+            raise ValueError(
+                "x must be float, the raw units this model was trained on. "
+                "Received: x of dtype uint8"
+            )
+        return x if dtype == "uint8" else _finite("x", x)
+
+    def _code(self, code: Any) -> np.ndarray:
+        code = np.asarray(code)
+        _check_shape("code", code, (self.info["latent_dim"],))
+        return _finite("code", code)
+
+
+def _version_folder(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file or folder to load. Received: path={str(path)!r}")
+    if (path / "saved_model.pb").is_file():
+        return path
+    written = {n: p for n, p in versions(path).items() if (p / "saved_model.pb").is_file()}
+    if written:
+        return written[max(written)]
+    raise ValueError(
+        "path must be a SavedModel folder, or hold numbered ones (1, 2, ...), as kerasae.export "
+        f"writes them. Received: path={str(path)!r}"
+    )
+
+
+def _load(folder: Path) -> Any:
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(folder))
+    # Whatever is wrong with the files, TensorFlow has a dozen exceptions for it.
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"The SavedModel cannot be read: {reason}. Received: path={str(folder)!r}"
+        ) from error
+
+
+def _is_whole(value: Any) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, (bool, np.ndarray))
+
+
+def _check_shape(name: str, array: np.ndarray, sample_shape: tuple[int, ...]) -> None:
+    if array.ndim != len(sample_shape) + 1 or array.shape[1:] != sample_shape:
+        wanted = ", ".join(["samples", *map(str, sample_shape)])
+        raise ValueError(
+            f"{name} must have shape ({wanted}) for this model. "
+            f"Received: {name} of shape {array.shape}"
+        )
+    if not len(array):
+        raise ValueError(f"{name} must hold at least one sample. Received: {name} of length 0")
+
+
+def _finite(name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be numbers. Received: {name} of dtype {array.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.ascontiguousarray(array, dtype="float32")
+        # The sum is finite unless some value is not (or it overflows): one pass, no copy.
+        if np.isfinite(array.sum(dtype="float64")):
+            return array
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        first = tuple(int(i) for i in bad[0])
+        raise ValueError(
+            f"{name} must be finite as float32; {len(np.unique(bad[:, 0]))} samples are not, the "
+            f"first at index {first}. Received: {array[first]}"
+        )
+    return array
