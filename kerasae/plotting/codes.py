@@ -1,0 +1,169 @@
+"""Codes as points of a plane."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from kerasae.plotting._style import COLOURS, count, new_axes, number, styled
+
+_MARKERS = "os^DvPX<>*"  # 10 against 7 colours: the pair repeats only after 70 classes
+
+
+@styled
+def code_map(
+    codes: Any,
+    labels: Any = None,
+    class_names: Sequence[str] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw codes as points in a plane, with the name of each class at its median.
+
+    Codes of more than two dimensions are projected on their first two principal components, and
+    the axes say which share of the variance each explains. A code of one dimension is spread
+    vertically, in the order of the samples, to keep its points apart.
+
+    Args:
+        codes: (n, latent_dim).
+        labels: One class per code, or None.
+        class_names: Names indexed by integer labels.
+        ax: Where to draw; a new figure when None.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: `codes` is not a finite 2-D array, or `labels` has another length.
+    """
+    points, shares = _plane(codes)
+    groups = _groups(points, labels, class_names)
+    ax = ax or new_axes(7.0, 5.6)
+    size = float(np.clip(16000 / len(points), 5, 26))
+    for index, members in enumerate(groups.values()):
+        ax.scatter(
+            points[members, 0], points[members, 1], s=size, alpha=0.55, linewidths=0,
+            color=COLOURS[index % len(COLOURS)], marker=_MARKERS[index % len(_MARKERS)],
+        )  # fmt: skip
+    if labels is not None:
+        medians = _medians(points, groups)
+        for index, (name, place) in enumerate(zip(groups, _apart(medians, points), strict=True)):
+            ax.annotate(
+                name, medians[index], place, ha="center", va="center", fontsize=12,
+                fontweight="bold", color=_darker(COLOURS[index % len(COLOURS)]), zorder=5,
+                path_effects=[withStroke(linewidth=4, foreground="white")],
+            )  # fmt: skip
+    for axis, index in ((ax.xaxis, 0), (ax.yaxis, 1)):
+        name = f"principal component {index + 1}" if shares else f"code dimension {index + 1}"
+        axis.set_label_text(f"{name} ({shares[index]:.0%} of the variance)" if shares else name)
+        axis.set_major_locator(MaxNLocator(nbins=6))
+    if np.shape(codes)[1] == 1:
+        ax.yaxis.set_visible(False)
+        ax.spines["left"].set_visible(False)
+    ax.grid(visible=True)
+    return ax
+
+
+def alt_code_map(codes: Any, labels: Any = None, class_names: Sequence[str] | None = None) -> str:
+    """Say in words what `code_map` shows; same data."""
+    points, shares = _plane(codes)
+    parts = [f"Map of {len(points):,} codes of {count(np.shape(codes)[1], 'dimension')}."]
+    if shares:
+        parts.append(
+            "Horizontal and vertical are the first two principal components: "
+            f"{shares[0]:.0%} and {shares[1]:.0%} of the variance."
+        )
+    groups = _groups(points, labels, class_names)
+    if len(groups) < 2:
+        (x, y), (dx, dy) = np.median(points, axis=0), np.std(points, axis=0)
+        spread = f"standard deviation {number(dx)} by {number(dy)}"
+        return " ".join([*parts, f"Median at ({number(x)}, {number(y)}), {spread}."])
+    medians = _medians(points, groups)
+    distance = {
+        (one, other): float(np.linalg.norm(medians[i] - medians[j]))
+        for (i, one), (j, other) in combinations(enumerate(groups), 2)
+    }
+    near, far = min(distance, key=distance.__getitem__), max(distance, key=distance.__getitem__)
+    closest = np.linalg.norm(points[:, None] - medians, axis=2).argmin(axis=1)
+    at_home = sum(
+        np.count_nonzero(closest[members] == index) for index, members in enumerate(groups.values())
+    )
+    return " ".join([
+        *parts,
+        f"{len(groups)} classes, each named at its median; {at_home / len(points):.0%} of the "
+        "points lie closest to the median of their own class.",
+        f"Closest together are {near[0]} and {near[1]}, farthest apart {far[0]} and {far[1]}.",
+    ])  # fmt: skip
+
+
+def _plane(codes: Any) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """Codes as points of a plane, and the shares of variance where PCA made it."""
+    array = np.asarray(codes, float)
+    if array.ndim != 2 or not array.size or not np.isfinite(array).all():
+        raise ValueError(
+            f"codes must be a finite array of shape (n, latent_dim). Received: shape={array.shape}"
+        )
+    if array.shape[1] == 1:
+        # The golden ratio spreads any number of points evenly, and the same way every time.
+        spread = np.arange(len(array)) * 0.6180339887 % 1
+        return np.column_stack([array[:, 0], spread]), None
+    if array.shape[1] == 2:
+        return array, None
+    centred = array - array.mean(axis=0)
+    _, singular, components = np.linalg.svd(centred, full_matrices=False)
+    if len(array) == 1:  # one point has one component, of no variance
+        return np.zeros((1, 2)), (0.0, 0.0)
+    components = components[:2]
+    largest = np.abs(components).argmax(axis=1)
+    signs = np.sign(components[[0, 1], largest])
+    power = np.square(singular)
+    first, second = power[:2] / (power.sum() or 1.0)
+    return centred @ (components * signs[:, None]).T, (float(first), float(second))
+
+
+def _groups(
+    points: np.ndarray, labels: Any, class_names: Sequence[str] | None
+) -> dict[str, np.ndarray]:
+    """Class name -> which points belong to it."""
+    if labels is None:
+        return {"": np.ones(len(points), bool)}
+    labels = np.asarray(labels)
+    if labels.shape != (len(points),):
+        raise ValueError(
+            f"labels must hold one class for each of the {len(points)} codes. "
+            f"Received: shape={labels.shape}"
+        )
+    return {
+        str(class_names[value] if class_names else value): labels == value
+        for value in np.unique(labels)
+    }
+
+
+def _medians(points: np.ndarray, groups: dict[str, np.ndarray]) -> np.ndarray:
+    return np.array([np.median(points[members], axis=0) for members in groups.values()])
+
+
+def _apart(medians: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Move labels that would overlap apart, by steps, starting from the medians."""
+    extent = np.ptp(points, axis=0)
+    extent = np.where(extent > 0, extent, 1)
+    places = medians / extent
+    reach = 0.06
+    for _ in range(60):
+        for one, other in combinations(range(len(places)), 2):
+            gap = places[one] - places[other]
+            distance = float(np.linalg.norm(gap))
+            if distance < reach:
+                away = gap / distance if distance > 1e-9 else np.array([0.0, 1.0])
+                places[one] += away * (reach - distance) / 2
+                places[other] -= away * (reach - distance) / 2
+    return places * extent
+
+
+def _darker(colour: str) -> tuple[float, ...]:
+    """The colour mixed with black, for text that must stand out from its points."""
+    return tuple(0.72 * channel for channel in to_rgb(colour))

@@ -1,0 +1,254 @@
+"""Samples beside their reconstructions: images, series or rows of a table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from kerasae.plotting._samples import (
+    as_images,
+    as_series,
+    batch,
+    kind_of,
+    mse,
+    psnr,
+    shown,
+    span_of,
+    table_scale,
+)
+from kerasae.plotting._style import (
+    BLUE,
+    FAINT,
+    GREY,
+    INK,
+    ORANGE,
+    legend_above,
+    number,
+    panels,
+    styled,
+)
+
+_SERIES_LOOKS: dict[str, dict[str, Any]] = {
+    "corrupted input": {"color": ORANGE, "linewidth": 0.9, "linestyle": ":"},
+    "input": {"color": "#8C8C8C", "linewidth": 2.6},
+    "reconstruction": {"color": BLUE, "linewidth": 1.5, "linestyle": (0, (5, 1.5))},
+}
+_TABLE_LOOKS: dict[str, dict[str, Any]] = {
+    "corrupted input": {"color": ORANGE, "marker": "x", "markersize": 5},
+    "input": {"color": "#555555", "marker": "o", "markersize": 6.5},
+    "reconstruction": {"color": BLUE, "marker": "D", "markersize": 6.5, "mfc": "none"},
+}
+
+
+@styled
+def reconstruction_grid(
+    original: Any,
+    reconstruction: Any,
+    corrupted: Any = None,
+    scores: Sequence[float] | None = None,
+    labels: Sequence[Any] | None = None,
+    *,
+    value_range: tuple[float, float] | None = None,
+    kind: str | None = None,
+    names: Sequence[str] | None = None,
+) -> Figure:
+    """Draw samples beside their reconstructions, one column or panel per sample.
+
+    Images get rows of input, corrupted input, reconstruction and absolute error, with the PSNR of
+    each image below it. Series are overlaid, one panel per channel. Tables are paired dots, one
+    line per feature. Everything given is drawn: pass 6 to 12 samples.
+
+    Args:
+        original: Samples (n, H, W), (n, H, W, 1 or 3), (n, T), (n, T, C) or (n, features).
+        reconstruction: Same shape and units as `original`.
+        corrupted: What the model was given instead of `original`, same shape, or None.
+        scores: One value per sample to print instead of its PSNR or MSE, such as `ae.score(x)`;
+            for a table in raw units these mean more than an MSE.
+        labels: One label per sample, shown above it.
+        value_range: (lowest, highest) value of the data, for display and PSNR. When None: 0 to
+            255 for uint8, 0 to 1 where the floats lie within, else what `original` spans.
+        kind: "image", "series" or "table". When None: four axes are images, and so are three
+            when the last two are at least 8; of two axes, up to 40 features are a table.
+        names: Names of the channels of a series or of the features of a table.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: Shapes differ, there is no sample, or `kind` is unknown or does not fit.
+
+    Example:
+        >>> figure = reconstruction_grid(x[:8], ae.reconstruct(x[:8]))  # doctest: +SKIP
+    """
+    samples = _samples(original, reconstruction, corrupted)
+    kind = kind_of(samples["input"], kind)
+    span = span_of(original, value_range)
+    notes = _notes(samples, span, kind, scores)
+    if kind == "image":
+        return _draw_images(samples, span, notes, labels)
+    draw = _draw_series if kind == "series" else _draw_tables
+    return draw(samples, notes["reconstruction"], labels, names)
+
+
+def alt_reconstruction_grid(
+    original: Any,
+    reconstruction: Any,
+    corrupted: Any = None,
+    scores: Sequence[float] | None = None,
+    labels: Sequence[Any] | None = None,
+    *,
+    value_range: tuple[float, float] | None = None,
+    kind: str | None = None,
+    names: Sequence[str] | None = None,
+) -> str:
+    """Say in words what `reconstruction_grid` shows; same arguments, `names` are not said."""
+    samples = _samples(original, reconstruction, corrupted)
+    kind = kind_of(samples["input"], kind)
+    span = span_of(original, value_range)
+    total, *sides = samples["input"].shape
+    shape = " by ".join(map(str, sides[:-1] if len(sides) == 3 and sides[-1] == 1 else sides))
+    noun = {"image": f"images ({shape})", "series": f"series ({shape})", "table": "table rows"}
+    what, unit = ("PSNR", " dB") if kind == "image" else ("Mean squared error", "")
+    parts = [f"{total} {noun[kind]} from the data and their reconstructions."]
+    for name in list(samples)[1:]:
+        errors = mse(samples["input"], samples[name])
+        values = psnr(errors, span) if kind == "image" else errors
+        spread = (values.min(), values.max(), np.median(values))
+        low, high, middle = (number(value) + unit for value in spread)
+        parts.append(f"{what} of the {name}: {low} to {high}, median {middle}.")
+    worst = int(np.argmax(mse(samples["input"], samples["reconstruction"])))
+    label = "" if labels is None else f" (label {labels[worst]})"
+    parts.append(f"The largest error is in sample {worst + 1}{label}.")
+    if scores is not None:
+        parts.append(f"Scores from {number(min(scores))} to {number(max(scores))}.")
+    return " ".join(parts)
+
+
+def _samples(original: Any, reconstruction: Any, corrupted: Any) -> dict[str, np.ndarray]:
+    """Row name -> batch, in the order in which rows are drawn."""
+    samples = {"input": batch(original, "original")}
+    if corrupted is not None:
+        samples["corrupted input"] = np.asarray(corrupted, float)
+    samples["reconstruction"] = np.asarray(reconstruction, float)
+    shape = samples["input"].shape
+    for name, array in samples.items():
+        if array.shape != shape:
+            raise ValueError(
+                f"The {name} must have the shape of original, {shape}. Received: "
+                f"shape={array.shape}"
+            )
+    return samples
+
+
+def _notes(
+    samples: dict[str, np.ndarray],
+    span: tuple[float, float],
+    kind: str,
+    scores: Sequence[float] | None,
+) -> dict[str, list[str]]:
+    """Row name -> the small print below each sample."""
+    notes = {}
+    for name in list(samples)[1:]:
+        errors = mse(samples["input"], samples[name])
+        if kind == "image":
+            notes[name] = [f"{value:.1f} dB" for value in psnr(errors, span)]
+        else:
+            notes[name] = [f"MSE {number(value)}" for value in errors]
+    if scores is not None:
+        notes["reconstruction"] = [f"score {number(score)}" for score in scores]
+    return notes
+
+
+def _draw_images(
+    samples: dict[str, np.ndarray],
+    span: tuple[float, float],
+    notes: dict[str, list[str]],
+    labels: Sequence[Any] | None,
+) -> Figure:
+    rows = {name: as_images(array) for name, array in samples.items()}
+    error = np.abs(rows["input"] - rows["reconstruction"])
+    error = error.mean(axis=-1) if error.ndim == 4 else error
+    columns, height, width = error.shape
+    side = min(1.0, 8.0 / columns)
+    figure = Figure(
+        figsize=(1.3 + columns * side, (len(rows) + 1) * (side * height / width + 0.2) + 0.3),
+        layout="compressed",
+    )
+    axes = figure.subplots(len(rows) + 1, columns, squeeze=False)
+    for row, (name, images) in zip(axes, rows.items(), strict=False):
+        for ax, image in zip(row, shown(images, span), strict=True):
+            ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        for ax, note in zip(row, notes.get(name, []), strict=False):
+            ax.set_xlabel(note, fontsize=8, labelpad=3)
+    worst = float(error.max()) or 1.0
+    for ax, image in zip(axes[-1], error, strict=True):
+        ax.imshow(image, cmap="Greys", vmin=0, vmax=worst, interpolation="nearest")
+    titles = [*rows, f"absolute error\n(black: {number(worst)})"]
+    for ax, title in zip(axes[:, 0], titles, strict=True):
+        ax.set_ylabel(
+            title.replace(" input", "\ninput"), rotation=0, ha="right", va="center",
+            color=INK, labelpad=8,
+        )  # fmt: skip
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set(visible=True, color=FAINT)
+    for ax, label in zip(axes[0], [] if labels is None else labels, strict=False):
+        ax.set_title(str(label), loc="center", fontsize=10, pad=5)
+    return figure
+
+
+def _draw_series(
+    samples: dict[str, np.ndarray],
+    notes: list[str],
+    labels: Sequence[Any] | None,
+    names: Sequence[str] | None,
+) -> Figure:
+    lines = {name: as_series(samples[name]) for name in _SERIES_LOOKS if name in samples}
+    total, steps, channels = lines["input"].shape
+    columns = min(total, 3) if channels == 1 else total
+    figure, axes = panels(total * channels, columns, 1.75, sharex=True, sharey="row")
+    for index, ax in enumerate(axes):
+        channel, sample = divmod(index, total)
+        for name, array in lines.items():
+            ax.plot(np.arange(steps), array[sample, :, channel], label=name, **_SERIES_LOOKS[name])
+        if channel == 0:
+            label = f"sample {sample + 1}" if labels is None else str(labels[sample])
+            ax.set_title(f"{label} · {notes[sample]}", fontsize=9.5, pad=5)
+        if channels > 1 and sample == 0:
+            ax.set_ylabel(str(names[channel]) if names else f"channel {channel + 1}")
+        ax.grid(axis="y")
+    for ax in figure.axes[-columns:]:
+        ax.set_xlabel("time step")
+    legend_above(figure, axes[0], handlelength=3)
+    return figure
+
+
+def _draw_tables(
+    samples: dict[str, np.ndarray],
+    notes: list[str],
+    labels: Sequence[Any] | None,
+    names: Sequence[str] | None,
+) -> Figure:
+    total, features = samples["input"].shape
+    unit = "value"
+    if scale := table_scale(samples["input"]):
+        samples = {name: scale(array) for name, array in samples.items()}
+        unit = "each feature from its lowest (0) to its highest (1) input here"
+    height = 0.9 + 0.2 * features
+    figure, axes = panels(total, min(total, 4), height, sharex=True, sharey=True)
+    places = np.arange(features)
+    for sample, ax in enumerate(axes):
+        pair = samples["input"][sample], samples["reconstruction"][sample]
+        ax.hlines(places, *pair, color="#BBBBBB", linewidth=1.2, zorder=1)
+        for name, look in _TABLE_LOOKS.items():
+            if name in samples:
+                ax.plot(samples[name][sample], places, label=name, linestyle="", mew=1.4, **look)
+        label = f"row {sample + 1}" if labels is None else str(labels[sample])
+        ax.set_title(f"{label}\n{notes[sample]}", fontsize=9.5, pad=6)
+        ax.grid(axis="y")
+    axes[0].set_yticks(places, names or [f"feature {place + 1}" for place in places])
+    axes[0].set_ylim(features - 0.5, -0.5)
+    figure.supxlabel(unit, fontsize=9, color=GREY)
+    legend_above(figure, axes[0])
+    return figure

@@ -1,0 +1,12 @@
+"""One HTML page for a run.
+
+The page is a single file: pictures are inlined, nothing is fetched, no script runs. Each section is
+a function from a `Run` to HTML that returns "" when it has nothing to say; `SECTIONS` in `page.py`
+names them in order. A new section is one function and one line there. Everything read from a file
+passes through `html.escape` on its way into the page.
+"""
+
+from kerasae.reporting._run import Run
+from kerasae.reporting.page import render, write_report
+
+__all__ = ["Run", "render", "write_report"]

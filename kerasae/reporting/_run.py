@@ -1,0 +1,138 @@
+"""A run directory, read once."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerasae.reporting._markup import words
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run directory holds, read once.
+
+    Attributes:
+        path: The directory.
+        config: `config.json`.
+        metrics: `metrics.json`, empty when training did not finish.
+        history: Term to one value per epoch, from `history.csv`; empty when there is none.
+        figures: Entries of `figures/figures.json`: `file`, `title`, `alt`.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    history: dict[str, list[float]]
+    figures: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Run":
+        """Read a run directory.
+
+        Args:
+            path: The directory; `config.json` must be there, the rest may be missing.
+
+        Raises:
+            FileNotFoundError: There is no `config.json`.
+            ValueError: A file is there but cannot be read; the sentence names it.
+        """
+        path = Path(path)
+        if not (path / "config.json").is_file():
+            raise FileNotFoundError(
+                f"run must be a run directory, which has a config.json. Received: run={str(path)!r}"
+            )
+        return cls(
+            path=path,
+            config=_read_json(path / "config.json", {}),
+            metrics=_read_json(path / "metrics.json", {}),
+            history=_read_history(path / "history.csv"),
+            figures=_read_json(path / "figures" / "figures.json", []),
+        )
+
+    @property
+    def split(self) -> str:
+        """Which split `test` was measured on: another one where the data have no test split."""
+        return str(self.config.get("measured_on", "test"))
+
+    @property
+    def test(self) -> dict[str, Any]:
+        """Metrics of the model on `split`."""
+        return mapping(self.metrics.get("test"))
+
+    @property
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        """Name to metrics of each baseline, the noisy input of a denoising model included."""
+        baselines = dict(mapping(self.metrics.get("baselines")))
+        if "noisy" in self.metrics:
+            baselines["noisy"] = self.metrics["noisy"]
+        return {name: mapping(values) for name, values in baselines.items()}
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """How long training took: `epochs`, `seconds`, `best_epoch`."""
+        return mapping(self.metrics.get("training"))
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the model was trained for, 0 where that is unknown."""
+        recorded = value_of(self.training, "epochs")
+        return int(recorded) if recorded else len(next(iter(self.history.values()), []))
+
+    @property
+    def variant(self) -> str:
+        """Name of the variant, for reading."""
+        return words(str(self.config.get("variant", "unnamed")))
+
+    @property
+    def data(self) -> str:
+        """Name of the data."""
+        return str(self.config.get("data", "unnamed data"))
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value where it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def value_of(values: Any, key: str) -> float | None:
+    """The number under `key`, or None where there is none."""
+    value = mapping(values).get(key)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _read_json(path: Path, default: Any) -> Any:
+    """The content of a JSON file of the type of `default`, which stands for a missing file."""
+    if not path.is_file():
+        return default
+    kind = "object" if isinstance(default, dict) else "list"
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:  # broken JSON and broken UTF-8 alike
+        raise ValueError(f"{path.name} must be JSON: {error}. Received: {str(path)!r}") from error
+    if not isinstance(content, type(default)):
+        raise ValueError(f"{path.name} must hold a JSON {kind}. Received: {str(path)!r}")
+    return content
+
+
+def _read_history(path: Path) -> dict[str, list[float]]:
+    if not path.is_file():
+        return {}
+    history: dict[str, list[float]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            for name, text in row.items():
+                if name is None or text is None:
+                    raise ValueError(
+                        f"history.csv must have as many values as names in each row. "
+                        f"Received: {str(path)!r}"
+                    )
+                try:
+                    history.setdefault(name, []).append(float(text or "nan"))
+                except ValueError:
+                    raise ValueError(
+                        f"history.csv must hold numbers, column {name!r} does not. "
+                        f"Received: {text!r} in {str(path)!r}"
+                    ) from None
+    return history

@@ -1,0 +1,82 @@
+"""The page: its head and its sections in a template, written to a file."""
+
+import os
+from collections.abc import Callable
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from kerasae.reporting import _instructions, _sections, _summary
+from kerasae.reporting._run import Run, mapping
+
+SECTIONS: dict[str, Callable[[Run], str]] = {
+    "Results": _sections.results,
+    "Figures": _sections.figures,
+    "Loss terms": _sections.losses,
+    "Use the model": _instructions.use,
+    "Commands": _instructions.commands,
+    "Configuration": _sections.configuration,
+}
+
+
+def write_report(run: str | Path) -> Path:
+    """Write `report.html` into a run directory, replacing the old one at once.
+
+    Args:
+        run: Directory that `kerasae.train` wrote. Only `config.json` must be there: the page says
+            what is missing. `metrics.json`, `history.csv`, `figures/figures.json`, `model.keras`
+            and `saved_model/` each add their part.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        FileNotFoundError: There is no `config.json` in `run`.
+        ValueError: A file of the run cannot be read; the sentence names it.
+
+    Example:
+        >>> write_report("runs/denoising-digits")  # doctest: +SKIP
+        PosixPath('runs/denoising-digits/report.html')
+    """
+    content = Run.read(run)
+    page = render(content).encode("utf-8", "xmlcharrefreplace")
+    target = content.path / "report.html"
+    temporary = target.with_name(f".report.html.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(page)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def render(run: Run) -> str:
+    """Return the page of a run as HTML.
+
+    Args:
+        run: What `Run.read` returned.
+    """
+    links, main = "", ""
+    bodies = ((title, section(run)) for title, section in SECTIONS.items())
+    said = ((title, body) for title, body in bodies if body)
+    for index, (title, body) in enumerate(said, start=1):
+        anchor = f"section-{index}"
+        links += f'<li><a href="#{anchor}">{escape(title)}</a></li>'
+        main += (
+            f'<section aria-labelledby="{anchor}">'
+            f'<h2 id="{anchor}">{escape(title)}</h2>{body}</section>\n'
+        )
+    nav = f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
+    versions = mapping(run.config.get("versions"))
+    made_with = ", ".join(f"{name} {version}" for name, version in versions.items()) or "kerasae"
+    page = (
+        f"<header>{_summary.header(run)}{nav}</header>\n"
+        f"<main>\n{_summary.notice(run)}{main}</main>\n"
+        f"<footer><p>Made with {escape(made_with)}. "
+        "This page is one file: it loads nothing and runs no script.</p></footer>"
+    )
+    template = resources.files("kerasae").joinpath("report_template.html").read_text("utf-8")
+    return Template(template).substitute(
+        title=escape(f"{_summary.title(run)} - kerasae report"), body=page
+    )

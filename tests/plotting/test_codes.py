@@ -1,0 +1,77 @@
+"""The map shows codes as they are or as PCA projects them, each class named at its median."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from kerasae import plotting
+from kerasae.plotting import _style
+from kerasae.plotting import codes as codes_module
+
+
+def test_colours_of_classes_are_told_apart_by_markers_too():
+    pairs = {(i % len(_style.COLOURS), i % len(codes_module._MARKERS)) for i in range(70)}
+    assert len(pairs) == 70
+
+
+class TestCodeMap:
+    def test_many_dimensions_are_projected_as_by_pca(self):
+        from sklearn.decomposition import PCA
+
+        codes = np.random.default_rng(0).normal(size=(200, 5)) * [5, 3, 1, 1, 1] + 7
+        pca = PCA(2).fit(codes)
+        ax = plotting.code_map(codes)
+        shown = np.asarray(ax.collections[0].get_offsets())
+        np.testing.assert_allclose(np.abs(shown), np.abs(pca.transform(codes)), atol=1e-9)
+        first, second = pca.explained_variance_ratio_
+        assert ax.get_xlabel() == f"principal component 1 ({first:.0%} of the variance)"
+        assert ax.get_ylabel() == f"principal component 2 ({second:.0%} of the variance)"
+        assert f"{first:.0%} and {second:.0%}" in plotting.alt_code_map(codes)
+
+    def test_two_dimensions_are_shown_as_they_are(self):
+        codes = np.array([[0.0, 1.0], [2.0, 5.0], [4.0, 3.0]])
+        ax = plotting.code_map(codes)
+        np.testing.assert_array_equal(ax.collections[0].get_offsets(), codes)
+        assert ax.get_xlabel() == "code dimension 1"
+
+    def test_one_dimension_is_spread_and_hides_the_meaningless_axis(self):
+        ax = plotting.code_map(np.array([[3.0], [1.0]]))
+        assert np.asarray(ax.collections[0].get_offsets())[:, 0].tolist() == [3.0, 1.0]
+        assert not ax.yaxis.get_visible()
+
+    def test_classes_are_named_at_their_medians(self):
+        codes = np.array([[0, 0], [1, 0], [9, 0], [10, 5], [10, 6], [10, 7]], float)
+        ax = plotting.code_map(codes, [0, 0, 0, 1, 1, 1], ["cat", "dog"])
+        placed = {text.get_text(): (text.xy, text.get_position()) for text in ax.texts}
+        assert placed["cat"] == (pytest.approx((1, 0)), pytest.approx((1, 0)))
+        assert placed["dog"] == (pytest.approx((10, 6)), pytest.approx((10, 6)))
+        colours = {to_hex(c.get_facecolor()[0]) for c in ax.collections}
+        outlines = {c.get_paths()[0].vertices.shape for c in ax.collections}
+        assert len(colours) == len(outlines) == 2
+
+    def test_names_that_would_overlap_are_moved_apart(self):
+        medians = np.array([[1.0, 1.0], [1.0, 1.0], [9.0, 9.0]])
+        points = np.array([[0.0, 0.0], [10.0, 10.0]])
+        placed = codes_module._apart(medians, points)
+        assert np.linalg.norm(placed[0] - placed[1]) == pytest.approx(0.6)
+        np.testing.assert_array_equal(placed[2], [9, 9])
+
+    def test_words_name_near_and_far_classes(self):
+        # One of eight points (the second of class a) lies nearer to the median of b.
+        codes = [[0, 0], [4, 0], [0, 0], [5, 0], [5, 0], [50, 0], [50, 0], [50, 0]]
+        text = plotting.alt_code_map(codes, list("aaabbccc"))
+        assert "3 classes" in text
+        assert "88% of the points" in text
+        assert "Closest together are a and b, farthest apart a and c." in text
+
+    @pytest.mark.parametrize("codes", [np.zeros(3), np.zeros((0, 2)), [[np.nan, 1.0]]])
+    def test_codes_must_be_a_finite_table(self, codes):
+        with pytest.raises(ValueError, match=r"codes must be a finite array.* Received: shape="):
+            plotting.code_map(codes)
+
+    def test_labels_must_be_one_per_code(self):
+        with pytest.raises(ValueError, match=r"each of the 3 codes\. Received: shape=\(2,\)"):
+            plotting.code_map(np.zeros((3, 2)), [0, 1])
+
+    def test_a_single_code_is_drawn(self):
+        assert len(plotting.code_map(np.ones((1, 5))).collections) == 1

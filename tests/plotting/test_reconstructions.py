@@ -1,0 +1,101 @@
+"""Reconstructions are drawn as they are, and the words beside them give the same numbers."""
+
+import numpy as np
+import pytest
+
+from kerasae import plotting
+
+
+class TestReconstructionGrid:
+    def test_images_are_shown_with_their_psnr(self):
+        original = np.zeros((3, 8, 8, 1), np.uint8)
+        # An error of a tenth of the range everywhere is 20 dB, of a half 6.02 dB.
+        figure = plotting.reconstruction_grid(
+            original, original + 25.5, original + 127.5, labels=["a", "b", "c"]
+        )
+        axes = np.reshape(figure.axes, (4, 3))
+        assert [ax.get_ylabel() for ax in axes[:, 0]] == [
+            "input", "corrupted\ninput", "reconstruction", "absolute error\n(black: 25.5)",
+        ]  # fmt: skip
+        assert [ax.get_title() for ax in axes[0]] == ["a", "b", "c"]
+        assert [ax.get_xlabel() for ax in axes[:, 1]] == ["", "6.0 dB", "20.0 dB", ""]
+        shown = [ax.images[0].get_array().mean() for ax in axes[:3, 0]]
+        assert shown == pytest.approx([0, 0.5, 0.1])
+
+    def test_scores_replace_the_psnr(self):
+        x = np.zeros((2, 8, 8))
+        figure = plotting.reconstruction_grid(x, x + 0.1, scores=[0.5, 1234.0])
+        notes = [ax.get_xlabel() for ax in np.reshape(figure.axes, (3, 2))[1]]
+        assert notes == ["score 0.500", "score 1,234"]
+
+    def test_colour_images_keep_their_colours_and_errors_are_grey(self):
+        x = np.full((1, 8, 8, 3), [0.2, 0.4, 0.6])
+        figure = plotting.reconstruction_grid(x, x + np.array([0.3, 0, 0]))
+        top, middle, error = (ax.images[0].get_array() for ax in figure.axes)
+        np.testing.assert_allclose(top[0, 0], [0.2, 0.4, 0.6])
+        np.testing.assert_allclose(middle[0, 0], [0.5, 0.4, 0.6])
+        np.testing.assert_allclose(error, np.full((8, 8), 0.1))
+
+    def test_series_are_overlaid_one_panel_per_channel(self):
+        x = np.random.default_rng(0).normal(size=(3, 50, 2))
+        figure = plotting.reconstruction_grid(x, 2 * x, x + 1, names=["left", "right"])
+        assert len(figure.axes) == 6
+        assert [figure.axes[i].get_ylabel() for i in (0, 3)] == ["left", "right"]
+        lines = {line.get_label(): line for line in figure.axes[4].lines}
+        np.testing.assert_array_equal(lines["input"].get_ydata(), x[1, :, 1])
+        np.testing.assert_array_equal(lines["reconstruction"].get_ydata(), 2 * x[1, :, 1])
+        assert len({line.get_linestyle() for line in lines.values()}) == 3
+
+    def test_many_series_wrap(self):
+        x = np.zeros((4, 50))
+        figure = plotting.reconstruction_grid(x, x + 2)
+        assert figure.axes[0].get_gridspec().get_geometry() == (2, 3)
+        assert sum(ax.get_visible() for ax in figure.axes) == 4
+        assert figure.axes[0].get_title(loc="left") == "sample 1 · MSE 4.00"
+
+    def test_table_pairs_keep_their_values_when_units_are_alike(self):
+        x = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 5.0]])
+        ax = plotting.reconstruction_grid(x, x + 0.5, names=["a", "b", "c"]).axes[1]
+        lines = {line.get_label(): line for line in ax.lines}
+        assert lines["input"].get_xdata().tolist() == [2.0, 4.0, 5.0]
+        assert lines["reconstruction"].get_xdata().tolist() == [2.5, 4.5, 5.5]
+        assert lines["input"].get_marker() != lines["reconstruction"].get_marker()
+
+    def test_table_in_unlike_units_is_scaled_by_feature(self):
+        x = np.array([[0.0, 1000.0], [1.0, 3000.0]])
+        figure = plotting.reconstruction_grid(x, x + np.array([0.5, 1000.0]))
+        lines = {line.get_label(): line for line in figure.axes[0].lines}
+        assert lines["reconstruction"].get_xdata().tolist() == [0.5, 0.5]
+        assert "lowest (0) to its highest (1)" in figure.get_supxlabel()
+
+    def test_words_give_the_spread_and_the_worst_sample(self):
+        x = np.zeros((2, 8, 8))
+        reconstruction = x + np.array([0.1, 0.5])[:, None, None]
+        text = plotting.alt_reconstruction_grid(x, reconstruction, labels=["seven", "nine"])
+        assert "2 images (8 by 8)" in text
+        assert "PSNR of the reconstruction: 6.02 dB to 20.0 dB, median 13.0 dB." in text
+        assert "sample 2 (label nine)" in text
+
+    def test_words_for_tables_give_mean_squared_errors(self):
+        x = np.zeros((3, 4))
+        text = plotting.alt_reconstruction_grid(x, x + np.array([[1.0], [2.0], [3.0]]))
+        assert "Mean squared error of the reconstruction: 1.00 to 9.00, median 4.00." in text
+
+    def test_a_perfect_reconstruction_is_said_to_be_one(self):
+        x = np.zeros((2, 8, 8))
+        assert "infinite dB" in plotting.alt_reconstruction_grid(x, x)
+        plotting.reconstruction_grid(x, x)
+
+    @pytest.mark.parametrize(
+        ("original", "reconstruction", "options", "message"),
+        [
+            ((2, 8, 8), (2, 8, 9), {}, r"shape of original, \(2, 8, 8\)\. Received: shape="),
+            ((0, 8), (0, 8), {}, r"batch of samples\. Received: shape=\(0, 8\)"),
+            ((8,), (8,), {}, r"batch of samples\. Received: shape=\(8,\)"),
+            ((2, 8, 8), (2, 8, 8), {"kind": "picture"}, r"Received: kind='picture'"),
+            ((2, 8, 8, 2), (2, 8, 8, 2), {}, r"images must have the shape"),
+        ],
+    )
+    def test_wrong_input_is_refused(self, original, reconstruction, options, message):
+        with pytest.raises(ValueError, match=message):
+            plotting.reconstruction_grid(np.zeros(original), np.zeros(reconstruction), **options)

@@ -1,0 +1,49 @@
+"""Commands can be copied as they stand."""
+
+from kerasae.reporting import Run
+from kerasae.reporting._instructions import command_line
+
+
+def test_commands_are_quoted_and_come_from_the_configuration(tmp_path, monkeypatch, make_run):
+    monkeypatch.chdir(tmp_path)
+    run = make_run("my run")
+    assert command_line(Run.read(run)) == (
+        "kerasae train denoising --data mnist --latent-dim 32 --network dense --epochs 20 "
+        "--batch-size 128 --seed 0 --out 'my run'"
+    )
+
+
+def test_a_recorded_command_is_used_without_its_old_flags(make_run, read):
+    config = {"command": ["kerasae", "train", "vae", "--out", "a b", "--resume"]}
+    text = read(make_run(config=config)).text
+    assert "kerasae train vae --out 'a b' --replace" in text
+    assert "kerasae train vae --out 'a b' --resume" in text
+
+
+def test_a_run_that_no_command_can_name_is_continued_from_python(
+    make_run, read, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    text = read(make_run(config={"command": None})).text
+    assert 'kerasae.train(..., out="run", replace=True)' in text
+    assert 'kerasae.train(..., out="run", resume=True)' in text
+    assert "kerasae train" not in text
+
+
+def test_use_names_the_model_and_the_newest_export(tmp_path, monkeypatch, make_run, read):
+    monkeypatch.chdir(tmp_path)
+    run = make_run()
+    assert "saved_model" not in read(run).text
+    for version in ("2", "10"):
+        (run / "saved_model" / version).mkdir(parents=True)
+        (run / "saved_model" / version / "saved_model.pb").write_bytes(b"")
+    text = read(run).text
+    assert 'kerasae.load("run/model.keras")' in text
+    assert "(n, 28, 28, 1)" in text
+    assert 'tf.saved_model.load("run/saved_model/10")' in text
+    assert '--model_base_path="$PWD"/run/saved_model' in text
+
+
+def test_variational_runs_show_how_to_generate(make_run, read):
+    text = read(make_run(config={"variant": "vae"})).text
+    assert "ae.generate(16, seed=0)" in text
