@@ -44,9 +44,16 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
     check_tensor(model, x, name)
     if x.shape[0] == 0:
         raise ValueError(f"{name} must hold at least one sample. Received: {name} of length 0")
-    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)):
+    if keras.backend.is_float_dtype(_dtype(x, name)):
         _check_finite(x, name)
     check_target(x, y)
+
+
+def _dtype(x: Any, name: str) -> str:
+    try:
+        return keras.backend.standardize_dtype(x.dtype)
+    except ValueError:
+        raise ValueError(f"{name} must hold numbers. Received: {name} of dtype {x.dtype}") from None
 
 
 def _check_finite(x: Any, name: str) -> None:
@@ -65,14 +72,14 @@ def _check_finite(x: Any, name: str) -> None:
 
 def check_tensor(model: Any, x: Any, name: str = "x") -> None:
     """Check the static shape and dtype of `x`, a tensor, an array or a tensor spec."""
-    shape, dtype = tuple(x.shape), keras.backend.standardize_dtype(x.dtype)
+    shape, dtype = tuple(x.shape), _dtype(x, name)
     want = model.sample_shape
     if len(shape) != len(want) + 1 or any(
         have is not None and have != size for have, size in zip(shape[1:], want, strict=True)
     ):
         raise ValueError(
-            f"{name} must have shape {('samples', *want)} for this model. "
-            f"Received: {name} of shape {shape}".replace("'samples'", "samples")
+            f"{name} must have shape (samples, {', '.join(map(str, want))}) for this model. "
+            f"Received: {name} of shape {shape}"
         )
     if model.input_dtype_name == "uint8" and dtype != "uint8":
         raise ValueError(

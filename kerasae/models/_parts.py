@@ -56,7 +56,7 @@ class Scorer(keras.Model):
 
     def call(self, inputs: Any) -> Any:
         ae = self.autoencoder
-        target, _, decoded = forward(without_corruption(ae), ops.convert_to_tensor(inputs))
+        target, _, decoded = forward(without_corruption(ae), ops.cast(inputs, ae.input_dtype_name))
         loss = ae.reconstruction_loss
         if not getattr(loss, "from_logits", False):
             decoded = ae.output_activation(decoded)

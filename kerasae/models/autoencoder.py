@@ -224,7 +224,7 @@ class Autoencoder(Verbs, keras.Model):
             return super().call(inputs, training=training, mask=mask)
         # A step needs the decoder's output as it is, for losses from logits and in scaled
         # units, and the raw reconstruction for the user's metrics. What is unused is pruned.
-        inputs = ops.convert_to_tensor(inputs)
+        inputs = ops.cast(inputs, self.input_dtype_name)
         _, _, decoded = forward(self, inputs, current.training)
         return decoded, self._finish(decoded)
 

@@ -108,6 +108,18 @@ def test_tf_data_equals_arrays(form):
     assert trained(True)["loss"] == pytest.approx(trained(False)["loss"], rel=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "bool", "float16", "float64"])
+def test_other_numbers_train_as_float32(dtype):
+    x = (TABLE[:, :2] > 3).astype(dtype)
+    losses = []
+    for data in (x, x.astype("float32")):
+        keras.utils.set_random_seed(0)
+        ae = small("denoising", x=TABLE[:, :2], latent_dim=1, corruption_level=0.5, seed=1)
+        losses.append(fit(ae, data, shuffle=False)["loss"][0])
+        assert ae.score(data).mean() == pytest.approx(ae.score(data.astype("float32")).mean())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_sample_weight_weighs_the_reconstruction():
     ae = small("sparse_l1", code_activation="relu", sparsity_weight=0.1)
     weight = np.linspace(0, 2, len(TABLE)).astype("float32")
@@ -251,6 +263,10 @@ BAD = [
     (np.where(TABLE[3, 2] == TABLE, np.inf, TABLE), None, r"Received: inf"),
     (TABLE, np.arange(64), "takes no labels as y"),
     (TABLE, TABLE[:, :3], "takes no labels as y"),
+    (np.full((4, 7), "a"), None, r"x must hold numbers\. Received: x of dtype <U1"),
+    (TABLE.astype(object), None, "x must hold numbers"),
+    (TABLE[0], None, r"Received: x of shape \(7,\)"),
+    ([[1.0, 2.0]], None, r"Received: x of shape \(1, 2\)"),
     (None, None, "x must be an array or a tf.data.Dataset"),
 ]
 
