@@ -88,7 +88,8 @@ class BinaryCrossentropy(ReconstructionLoss):
     from_logits = True
 
     def error(self, y_true: Any, y_pred: Any) -> Any:
-        return ops.relu(y_pred) - y_pred * y_true + ops.softplus(-ops.abs(y_pred))
+        # Not written out: relu and abs have the wrong slope at a logit of exactly 0.
+        return ops.binary_crossentropy(y_true, y_pred, from_logits=True)
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -108,7 +109,7 @@ class GaussianNLL(ReconstructionLoss):
 
     def __init__(self, features: str = "sum", stddev: float | None = None, **kwargs: Any):
         super().__init__(features, **kwargs)
-        if stddev is not None and not stddev > 0:
+        if stddev is not None and not 0 < stddev < float("inf"):
             raise ValueError(f"stddev must be > 0 or None (learned). Received: stddev={stddev}")
         self.stddev = stddev
         self._log_stddev: Any = None if stddev is None else float(np.log(stddev))
@@ -151,7 +152,7 @@ def get(loss: Any, features: str = "mean") -> keras.losses.Loss:
         loss = keras.saving.deserialize_keras_object(loss)
     if isinstance(loss, keras.losses.Loss):
         return loss
-    if loss in LOSSES:
+    if isinstance(loss, str) and loss in LOSSES:
         return LOSSES[loss](features=features)
     raise ValueError(
         f"loss must be a keras.losses.Loss or one of {', '.join(LOSSES)}."

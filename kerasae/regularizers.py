@@ -76,7 +76,7 @@ class KLSparsity(ActivationRegularizer):
     `KL(rho || r) = rho log(rho / r) + (1 - rho) log((1 - rho) / (1 - r))`, in nats, where
     `rho_hat_j` is the mean activation of unit `j` over the batch. It is a function of the
     batch mean and is not divided again. The units must lie in [0, 1] (a sigmoid code). At
-    exactly 0 or 1 the value stays finite: rates are clipped to [1e-6, 1 - 1e-6].
+    exactly 0 or 1 value and slope stay finite: rates are squeezed into [1e-6, 1 - 1e-6].
 
     A batch mean is a noisy rate, and KL is convex, so the penalty is biased upward: at the
     right rate by about `var(h_j) / (2 * batch * rho * (1 - rho))` per unit. Give
@@ -127,7 +127,8 @@ class KLSparsity(ActivationRegularizer):
             mean_activation: Mean activation of each unit, any shape without a batch axis.
         """
         rho = self.target_activation
-        rate = ops.clip(mean_activation, 1e-6, 1 - 1e-6)
+        # Squeezed rather than clipped: a clipped rate has no slope, and a dead unit stays dead.
+        rate = 1e-6 + (1 - 2e-6) * ops.clip(mean_activation, 0.0, 1.0)
         kl = rho * (ops.log(rho) - ops.log(rate)) + (1 - rho) * (
             ops.log(1 - rho) - ops.log1p(-rate)
         )

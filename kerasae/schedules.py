@@ -1,6 +1,7 @@
 """Weights that change while training."""
 
 import math
+import numbers
 from typing import Any
 
 import keras
@@ -33,7 +34,7 @@ class Warmup:
         for name, value in (("start", start), ("end", end)):
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a finite number >= 0. Received: {name}={value}")
-        if int(steps) != steps or steps < 1:
+        if not (math.isfinite(steps) and int(steps) == steps and steps >= 1):
             raise ValueError(f"steps must be a whole number >= 1. Received: steps={steps}")
         self.start = float(start)
         self.end = float(end)
@@ -66,7 +67,7 @@ def check_weight(weight: Weight, name: str) -> Weight:
         weight = keras.saving.deserialize_keras_object(weight)
     if isinstance(weight, Warmup):
         return weight
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+    if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
         raise ValueError(f"{name} must be a number >= 0 or a Warmup. Received: {name}={weight!r}")
     if not (math.isfinite(weight) and weight >= 0):
         raise ValueError(f"{name} must be a finite number >= 0. Received: {name}={weight}")

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasae.layers._step import suspended
+
 
 def _unsupported(what: str) -> NotImplementedError:
     return NotImplementedError(
@@ -35,14 +37,23 @@ def uniform(shape: tuple, seed: keras.random.SeedGenerator, dtype: str = "float3
 
 
 def _pure(layer: keras.Layer, training: bool | None) -> Callable[[Any], Any]:
-    """Return `layer` as a function without side effects, for JAX to transform."""
+    """Return `layer` as a function that changes no state and adds no losses."""
     trainable = [v.value for v in layer.trainable_variables]
     non_trainable = [v.value for v in layer.non_trainable_variables]
-    return lambda x: layer.stateless_call(trainable, non_trainable, x, training=training)[0]
+
+    def function(x: Any) -> Any:
+        with suspended():
+            return layer.stateless_call(trainable, non_trainable, x, training=training)[0]
+
+    return function
 
 
 def call_with_vjps(
-    layer: keras.Layer, x: Any, cotangents: Callable[[Any], list[Any]], training: bool | None
+    layer: keras.Layer,
+    x: Any,
+    cotangents: Callable[[Any], list[Any]],
+    training: bool | None,
+    aside: bool = False,
 ) -> tuple[Any, list[Any]]:
     """Return `layer(x)` and the vector-Jacobian products `v^T dy/dx` of some `v`.
 
@@ -53,6 +64,7 @@ def call_with_vjps(
         x: Tensor.
         cotangents: Maps `y` to the vectors `v`, each shaped like `y`.
         training: Passed to the layer.
+        aside: Whether the call leaves no trace: no losses, no changed state.
 
     Returns:
         `y` and, for each `v`, a tensor shaped like `x`.
@@ -63,7 +75,7 @@ def call_with_vjps(
 
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(x)
-            y = layer(x, training=training)
+            y = _pure(layer, training)(x) if aside else layer(x, training=training)
         vectors = cotangents(y)
         return y, [tape.gradient(y, x, output_gradients=v) for v in vectors]
     if backend == "jax":
@@ -71,19 +83,23 @@ def call_with_vjps(
 
         # The layer runs twice, once for its state and once pure for the gradient; under jit
         # XLA merges the two.
-        y = layer(x, training=training)
-        _, pullback = jax.vjp(_pure(layer, training), x)
+        state = None if aside else layer(x, training=training)
+        y, pullback = jax.vjp(_pure(layer, training), x)
+        y = y if aside else state
         return y, [pullback(v)[0] for v in cotangents(y)]
     raise _unsupported("JacobianPenalty")
 
 
-def call_with_jacobian_norm(layer: keras.Layer, x: Any, training: bool | None) -> tuple[Any, Any]:
+def call_with_jacobian_norm(
+    layer: keras.Layer, x: Any, training: bool | None, aside: bool = False
+) -> tuple[Any, Any]:
     """Return `layer(x)` and `||dy/dx||_F^2` of each sample, by exact autodiff.
 
     Args:
         layer: Maps `x` of shape `(batch, ...)` to `y` of shape `(batch, units)`, row by row.
         x: Tensor.
         training: Passed to the layer.
+        aside: Whether the call leaves no trace: no losses, no changed state.
 
     Returns:
         `y` and a tensor of shape `(batch,)`.
@@ -91,8 +107,8 @@ def call_with_jacobian_norm(layer: keras.Layer, x: Any, training: bool | None) -
     if keras.backend.backend() == "jax":
         import jax
 
-        y = layer(x, training=training)
         function = _pure(layer, training)
+        y = function(x) if aside else layer(x, training=training)
         jacobian = jax.vmap(jax.jacrev(lambda sample: function(sample[None])[0]))(x)
         return y, ops.sum(ops.square(jacobian), axis=tuple(range(1, len(jacobian.shape))))
 
@@ -102,7 +118,7 @@ def call_with_jacobian_norm(layer: keras.Layer, x: Any, training: bool | None) -
             for j in range(y.shape[-1])
         ]
 
-    y, rows = call_with_vjps(layer, x, unit_vectors, training)
+    y, rows = call_with_vjps(layer, x, unit_vectors, training, aside)
     return y, sum(squared_norm(row) for row in rows)
 
 

@@ -39,8 +39,12 @@ def step(training: bool) -> Iterator[Step]:
 
 @contextlib.contextmanager
 def suspended() -> Iterator[None]:
-    """Hide the step from layers that are called a second time on the side."""
-    token = _current.set(None)
+    """Keep what layers called a second time on the side report out of the step.
+
+    Noise stays on where it is on.
+    """
+    current = _current.get()
+    token = _current.set(None if current is None else Step(current.training))
     try:
         yield
     finally:

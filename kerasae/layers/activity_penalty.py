@@ -65,12 +65,13 @@ class ActivityPenalty(PenaltyMixin, keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         self._build_penalty()
         if self.momentum is not None:
+            # Read in half precision, a running mean would stall.
+            options: dict[str, Any] = {"dtype": "float32", "trainable": False, "autocast": False}
             self.mean_activation = self.add_weight(
-                shape=input_shape[1:], initializer="zeros", dtype="float32", trainable=False,
-                name="mean_activation",
-            )  # fmt: skip
+                shape=input_shape[1:], initializer="zeros", name="mean_activation", **options
+            )
             self.mean_weight = self.add_weight(
-                shape=(), initializer="zeros", dtype="float32", trainable=False, name="mean_weight"
+                shape=(), initializer="zeros", name="mean_weight", **options
             )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

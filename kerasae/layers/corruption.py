@@ -1,5 +1,6 @@
 """Corruptions of the scaled input: on while training, off at inference."""
 
+import math
 from typing import Any
 
 import keras
@@ -87,9 +88,9 @@ class GaussianCorruption(Corruption):
         **kwargs: Any,
     ):
         super().__init__(seed=seed, **kwargs)
-        if not stddev >= 0:
+        if not 0 <= stddev < float("inf"):
             raise ValueError(f"stddev must be >= 0. Received: stddev={stddev}")
-        if clip is not None and not clip[0] < clip[1]:
+        if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
             raise ValueError(f"clip must be a pair low < high. Received: clip={clip}")
         self.stddev = float(stddev)
         self.clip = None if clip is None else (float(clip[0]), float(clip[1]))
@@ -180,7 +181,8 @@ class LowResolutionCorruption(Corruption):
     """Averages blocks of `factor` (per axis) and repeats each mean over its block.
 
     Images are pooled over height and width, series over time, and flat vectors along
-    their one axis. A last block that the size does not fill is averaged over what it has.
+    their one axis. What a size leaves over is split over both ends, whose blocks are then
+    shorter; each is averaged over what it has.
     The corruption is deterministic.
 
     Args:
@@ -192,7 +194,7 @@ class LowResolutionCorruption(Corruption):
 
     def __init__(self, factor: int = 2, seed: int | None = None, **kwargs: Any):
         super().__init__(seed=seed, **kwargs)
-        if int(factor) != factor or factor < 1:
+        if not (math.isfinite(factor) and int(factor) == factor and factor >= 1):
             raise ValueError(f"factor must be a whole number >= 1. Received: factor={factor}")
         self.factor = int(factor)
 

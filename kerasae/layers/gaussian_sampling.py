@@ -50,7 +50,7 @@ class GaussianSampling(PenaltyMixin, keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if not free_bits >= 0:
+        if not 0 <= free_bits < float("inf"):
             raise ValueError(f"free_bits must be >= 0 nats. Received: free_bits={free_bits}")
         self.kl_weight = self._init_penalty(kl_weight, "kl_weight")
         self.free_bits = float(free_bits)

@@ -1,8 +1,10 @@
 """The contractive penalty: the squared Frobenius norm of the encoder's Jacobian."""
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasae._text import nearest
@@ -13,11 +15,10 @@ from kerasae.layers._backend import (
     squared_norm,
     uniform,
 )
-from kerasae.layers._step import PenaltyMixin, stochastic, suspended
+from kerasae.layers._step import PenaltyMixin, stochastic
 from kerasae.schedules import Weight
 
 METHODS = ("estimate", "closed_form", "exact")
-_NOT_ELEMENTWISE = {"softmax", "log_softmax", "glu"}
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -31,10 +32,10 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
     Methods:
         `"estimate"`: `||J^T v||^2` for `probes` random sign vectors `v` (Hutchinson), an
             unbiased estimate by one vector-Jacobian product each, for any encoder.
-        `"closed_form"`: exact, for an encoder that is a chain of `Dense` layers (elementwise
-            activations; `Flatten`, `Reshape` and `Dropout`-free). One layer costs almost
-            nothing: `sum_j s_j^2 ||w_j||^2` with slopes `s_j`. A chain avoids the Jacobian
-            itself: with `J = M W_1^T` and `G = W_1^T W_1`, `||J||^2 = sum(M * (M G))`.
+        `"closed_form"`: exact, for a chain of `Dense` layers with elementwise activations
+            (`Flatten` and `Reshape` may stand before them). One layer costs almost nothing:
+            `sum_j s_j^2 ||w_j||^2` with slopes `s_j`. A chain avoids the Jacobian itself:
+            with `J = M W_1^T` and `G = W_1^T W_1`, `||J||^2 = sum(M * (M G))`.
         `"exact"`: exact, by autodiff, for any encoder; as many products as code units.
 
     Args:
@@ -77,10 +78,10 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
                 f"method must be one of {', '.join(METHODS)}."
                 f"{nearest(method, METHODS)} Received: method={method!r}"
             )
-        if int(probes) != probes or probes < 1:
+        if not (math.isfinite(probes) and int(probes) == probes and probes >= 1):
             raise ValueError(f"probes must be a whole number >= 1. Received: probes={probes}")
         if method == "closed_form":
-            _dense_chain(layer)
+            _check_chain(layer)
         self.weight = self._init_penalty(weight, "weight")
         self.method = method
         self.probes = int(probes)
@@ -90,6 +91,20 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
         self._build_penalty()
+        code_shape = tuple(self.layer.compute_output_shape(input_shape))
+        if self.method != "estimate" and len(code_shape) != 2:
+            raise ValueError(
+                f"method={self.method!r} needs a code of shape (batch, units); use 'estimate' or "
+                f"flatten it. Received: an encoder ending in shape {code_shape}"
+            )
+        if self.method == "closed_form":
+            widths = [layer.kernel.shape for layer in _dense_chain(self.layer)]
+            ends = [math.prod(input_shape[1:]), *(width[1] for width in widths[:-1])]
+            if [width[0] for width in widths] != ends:
+                raise ValueError(
+                    "method='closed_form' needs Dense layers over whole samples; put a Flatten "
+                    f"before them. Received: input of shape {tuple(input_shape)}"
+                )
 
     def call(self, inputs: Any, clean: Any = None, training: bool | None = None) -> Any:
         if not stochastic(training):
@@ -98,18 +113,17 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
             code, norms = self._with_norm(inputs, training)
         else:
             code = self.layer(inputs, training=training)
-            with suspended():
-                _, norms = self._with_norm(clean, training)
+            _, norms = self._with_norm(clean, training, aside=True)
         self.add_term(ops.mean(norms), training)
         return code
 
-    def _with_norm(self, x: Any, training: bool | None) -> tuple[Any, Any]:
+    def _with_norm(self, x: Any, training: bool | None, aside: bool = False) -> tuple[Any, Any]:
         """Return the code and `||d code / d x||_F^2` of each sample, shape `(batch,)`."""
         if self.method == "closed_form":
             return _dense_jacobian_norm(self.layer, x)
         if self.method == "exact":
-            return call_with_jacobian_norm(self.layer, x, training)
-        code, products = call_with_vjps(self.layer, x, self._sign_vectors, training)
+            return call_with_jacobian_norm(self.layer, x, training, aside)
+        code, products = call_with_vjps(self.layer, x, self._sign_vectors, training, aside)
         return code, sum(squared_norm(p) for p in products) / self.probes
 
     def _sign_vectors(self, code: Any) -> list[Any]:
@@ -130,27 +144,56 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
 
 
 def _dense_chain(network: keras.layers.Layer) -> list[keras.layers.Dense]:
-    """Return the Dense layers of a plain chain, or raise naming the layer in the way."""
+    """Return the Dense layers of a plain chain, in order."""
     layers = network.layers if isinstance(network, keras.Model) else [network]
-    chain = []
-    for layer in layers:
-        if isinstance(layer, keras.layers.Dense):
-            if getattr(layer.activation, "__name__", "") in _NOT_ELEMENTWISE:
+    return [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
+
+
+def _check_chain(network: keras.layers.Layer) -> None:
+    """Raise, naming what is in the way, unless the closed form holds for `network`."""
+    # A functional model also holds bare operations, which `layers` leaves out.
+    parts = getattr(network, "operations", None) or getattr(network, "layers", [network])
+    for part in parts:
+        if isinstance(part, keras.layers.Dense):
+            if not _elementwise(part.activation):
+                name = getattr(part.activation, "__name__", type(part.activation).__name__)
                 raise ValueError(
                     "method='closed_form' needs elementwise activations; use 'estimate'. "
-                    f"Received: layer {layer.name!r} with activation {layer.activation.__name__}"
+                    f"Received: layer {part.name!r} with activation {name}"
                 )
-            chain.append(layer)
+            if part.activity_regularizer is not None:
+                raise ValueError(
+                    "method='closed_form' takes no activity_regularizer inside the encoder; put "
+                    f"a kerasae.layers.ActivityPenalty behind it. Received: layer {part.name!r}"
+                )
         elif not isinstance(
-            layer, (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape)
+            part, (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape)
         ):
             raise ValueError(
                 "method='closed_form' takes a chain of Dense layers; use 'estimate' or 'exact' "
-                f"for other encoders. Received: layer {layer.name!r} ({type(layer).__name__})"
+                f"for other encoders. Received: layer {part.name!r} ({type(part).__name__})"
             )
-    if not chain:
+    if not _dense_chain(network):
         raise ValueError("method='closed_form' needs at least one Dense layer. Received: none")
-    return chain
+    if hasattr(network, "operations"):
+        for part in network.get_config()["layers"]:
+            if len(part["inbound_nodes"]) > 1:
+                raise ValueError(
+                    "method='closed_form' takes each layer once; use 'estimate' or 'exact'. "
+                    f"Received: layer {part['name']!r} used {len(part['inbound_nodes'])} times"
+                )
+
+
+def _elementwise(activation: Any) -> bool:
+    """Tell whether an entry of the output depends on its own entry of the input alone."""
+    if isinstance(activation, keras.layers.Layer):  # may have weights of its own
+        return False
+    one, other = np.random.default_rng(0).normal(size=(2, 16, 4)).astype("float32")
+    other[:, :2] = one[:, :2]
+    before, after = (
+        ops.convert_to_numpy(activation(ops.convert_to_tensor(x))) for x in (one, other)
+    )
+    return before.shape == one.shape and np.allclose(before[:, :2], after[:, :2])
 
 
 def _dense_jacobian_norm(network: keras.layers.Layer, x: Any) -> tuple[Any, Any]:

@@ -117,7 +117,9 @@ class Standardize(Scaler):
         self._count = count
 
     def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._mean, np.sqrt(self._squares / self._count)
+        deviation = np.sqrt(self._squares / self._count)
+        # The mean of a constant column is off by an ulp or so; that is not its scale.
+        return self._mean, np.where(deviation > 1e-12 * np.abs(self._mean), deviation, 0.0)
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -132,7 +134,9 @@ class UnitScale(Scaler):
     def __init__(self, minimum: float | None = None, maximum: float | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if (minimum is None) != (maximum is None) or (
-            minimum is not None and maximum is not None and not minimum < maximum
+            minimum is not None
+            and maximum is not None
+            and not -float("inf") < minimum < maximum < float("inf")
         ):
             raise ValueError(
                 "minimum and maximum must both be None or satisfy minimum < maximum. "
