@@ -310,9 +310,9 @@ class Autoencoder(Verbs, keras.Model):
 
     def export(self, path: Any, **options: Any) -> Any:
         """Write a verified SavedModel below `path`; see `kerasae.export`."""
-        from kerasae.exporting import export
+        import kerasae
 
-        return export(self, path, **options)
+        return kerasae.export(self, path, **options)
 
     # Configuration --------------------------------------------------------------------
 
