@@ -1,0 +1,40 @@
+.DEFAULT_GOAL := help
+PYTHON ?= $(firstword $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p; done) python3)
+PYTEST_OPTIONS ?=
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test lint types clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# An environment made by hand is used as it is, once the packages are in it.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "kerasae needs Python 3.11 or later; name one as in: make PYTHON=python3.12." \
+		"Received: PYTHON=$(PYTHON), $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make a virtual environment;" \
+		"on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
+	@echo "Installing kerasae and what it needs into $(VENV) ..."
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
+
+demo: $(STAMP) ## Train a denoising autoencoder on digits and write its report (runs/demo)
+	@$(VENV)/bin/kerasae train denoising --data digits --out runs/demo --replace
+
+test: $(STAMP) ## Run the tests
+	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS)
+
+lint: $(STAMP) ## Check style and format
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+types: $(STAMP) ## Check types
+	@$(VENV)/bin/mypy
+
+clean: ## Remove caches and builds, and keep the environment and the runs
+	@rm -rf build dist .coverage .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@find kerasae tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,105 @@
+"""Autoencoders as plain Keras models: build, train, look at, save, export.
+
+    ae = kerasae.build("denoising", input_shape=(28, 28, 1), latent_dim=32)
+    ae.compile()
+    ae.fit(x)
+
+    run = kerasae.train("denoising", data="digits")
+
+Importing this package loads neither Keras nor TensorFlow: names are imported at first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from kerasae import _quiet
+
+if TYPE_CHECKING:
+    from kerasae import (
+        callbacks,
+        data,
+        evaluation,
+        exporting,
+        layers,
+        loading,
+        losses,
+        models,
+        plotting,
+        regularizers,
+        reporting,
+        schedules,
+        serving,
+        training,
+    )
+    from kerasae.exporting import export
+    from kerasae.loading import load
+    from kerasae.models.registry import build, register, variants
+    from kerasae.training import train
+
+__version__ = "0.1.0"
+
+_FUNCTIONS = {
+    "build": "kerasae.models.registry",
+    "export": "kerasae.exporting",
+    "load": "kerasae.loading",
+    "register": "kerasae.models.registry",
+    "train": "kerasae.training",
+    "variants": "kerasae.models.registry",
+}
+_SUBMODULES = (
+    "callbacks",
+    "data",
+    "evaluation",
+    "exporting",
+    "layers",
+    "loading",
+    "losses",
+    "models",
+    "plotting",
+    "regularizers",
+    "reporting",
+    "schedules",
+    "serving",
+    "training",
+)
+
+__all__ = [
+    "__version__",
+    "build",
+    "callbacks",
+    "data",
+    "evaluation",
+    "export",
+    "exporting",
+    "layers",
+    "load",
+    "loading",
+    "losses",
+    "models",
+    "plotting",
+    "register",
+    "regularizers",
+    "reporting",
+    "schedules",
+    "serving",
+    "train",
+    "training",
+    "variants",
+]
+
+_quiet.silence_tensorflow()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FUNCTIONS:
+        value = getattr(importlib.import_module(_FUNCTIONS[name]), name)
+    elif name in _SUBMODULES:
+        value = importlib.import_module(f"kerasae.{name}")
+    else:
+        raise AttributeError(f"module 'kerasae' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

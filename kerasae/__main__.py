@@ -1,0 +1,5 @@
+"""`python -m kerasae`: the command line."""
+
+from kerasae.cli import main
+
+main()

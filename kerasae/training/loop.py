@@ -1,0 +1,235 @@
+"""`train`: a variant and data in, a run directory out."""
+
+import contextlib
+import inspect
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kerasae.training import figures, files, settings
+from kerasae.training.run import Run, show
+
+# Seconds between checkpoints: one takes about 50 ms, as long as an epoch of a small data set.
+_SAVE_EVERY = 2.0
+_ADVICE = {
+    "kl_loss": "a smaller kl_weight",
+    "sparsity_loss": "a smaller sparsity_weight",
+    "jacobian_loss": "a smaller jacobian_weight",
+}
+
+
+class TrainingDiverged(ArithmeticError):
+    """A loss became NaN or infinite; the message says which and what to try."""
+
+
+def train(
+    variant: str,
+    *,
+    data: Any = "digits",
+    out: str | os.PathLike | None = None,
+    epochs: int | None = None,
+    batch_size: int = 128,
+    latent_dim: int | None = None,
+    network: str | None = None,
+    seed: int = 0,
+    precision: str | None = None,
+    learning_rate: float | None = None,
+    patience: int | None = None,
+    data_options: dict[str, Any] | None = None,
+    resume: bool = False,
+    replace: bool = False,
+    export: bool | None = None,
+    verbose: int = 1,
+    **options: Any,
+) -> Run:
+    """Train an autoencoder and leave a run directory: model, history, metrics, figures, report.
+
+    The same call twice gives the same metrics on one machine. Training stops early when the
+    validation loss has not improved for `patience` epochs, and the best weights are kept. A run
+    that was killed or interrupted (Ctrl-C) goes on with `resume=True`, to the same result.
+
+    Args:
+        variant: Name of a variant, see `kerasae.variants()`.
+        data: Source for `kerasae.data.load`: a name, a path or an array; or its `Splits`.
+        out: The run directory; `runs/VARIANT-DATA` by default.
+        epochs: Largest number of epochs. By default as many as give about 12,000 steps, at
+            least 20 and at most 300.
+        batch_size: Samples per step.
+        latent_dim: Size of the code; by default the variant's choice.
+        network: `"dense"`, `"conv"` or `"sequence"`; by default the variant's choice.
+        seed: Seed of weights, noise, splits and order.
+        precision: Keras dtype policy for the model, such as `"mixed_bfloat16"`.
+        learning_rate: Learning rate of Adam; 0.001 by default.
+        patience: Epochs without improvement before training stops; by default a tenth of
+            `epochs`, at least 5.
+        data_options: Further arguments of `kerasae.data.load`, such as `label` or `limit`.
+        resume: Continue the unfinished run in `out`, or begin it.
+        replace: Replace the run in `out`. It stays as it was if the new one fails before its
+            first epoch is done.
+        export: Whether to write a SavedModel too, verified, to `saved_model/1`; by default
+            on the TensorFlow backend.
+        verbose: 1 shows progress and a summary, 0 nothing.
+        **options: Options of the variant, see `kerasae.build`. `scaler` is `"standardize"` by
+            default for float data that leaves [0, 1].
+
+    Returns:
+        The `Run`.
+
+    Raises:
+        ValueError: An argument does not work, or `out` exists.
+        OSError: The data cannot be had.
+        TrainingDiverged: A loss became NaN or infinite. The run directory keeps the best
+            weights until then.
+
+    Example:
+        ```python
+        run = kerasae.train("denoising", data="digits", epochs=50, latent_dim=16)
+        print(run.summary())
+        run.model.reconstruct(x)
+        ```
+    """
+    asked = {
+        "variant": variant, "data": data, "epochs": epochs, "batch_size": batch_size,
+        "latent_dim": latent_dim, "network": network, "seed": seed, "precision": precision,
+        "learning_rate": learning_rate, "patience": patience, "options": options,
+        "data_options": data_options or {}, "export": export,
+    }  # fmt: skip
+    settings.check(asked)
+    path = Path(out) if out is not None else Path("runs") / settings.default_name(variant, data)
+    files.check_target(path, resume, replace)
+    settings.check_names(variant, options, inspect.signature(train).parameters)
+
+    import keras
+
+    with _policy(precision):
+        keras.utils.set_random_seed(seed)
+        splits = settings.load_data(asked)
+        ae = settings.build_model(asked, splits)
+        config = settings.resolve(asked, path, splits, ae)
+        if resume:
+            files.check_same(path, config)
+        with files.opened(path, replace) as replaced:
+            files.write_json(path / files.CONFIG, config)
+            run = _fit(ae, splits, config, path, verbose)
+            if run.interrupted and replaced and not run.history:
+                # There is nothing to resume; the run that was there comes back.
+                shutil.rmtree(path)
+                run.restored = True
+            if not run.interrupted:
+                _finish(run, splits)
+    if verbose:
+        from rich.console import Console
+
+        show(run, Console(highlight=False, soft_wrap=True))
+    return run
+
+
+def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int) -> Run:
+    """Train, or go on training, and save the model with the best weights."""
+    import keras
+
+    from kerasae import callbacks, reporting
+
+    validation = splits.validation if splits.sizes["validation"] else None
+    monitor = "loss" if validation is None else "val_loss"
+    stopping = keras.callbacks.EarlyStopping(
+        monitor, patience=config["patience"], mode="min", restore_best_weights=True
+    )
+    # The state stays until the run is complete; training may be done and a figure fail.
+    backup = callbacks.Backup(
+        path / files.CHECKPOINTS, stopping, delete_checkpoint=False, min_seconds=_SAVE_EVERY
+    )
+    progress = callbacks.Progress(monitor) if verbose else None
+    interrupt = callbacks.StopOnInterrupt(
+        lambda: print("\nStopping after this batch ...") if verbose else None
+    )
+    events = callbacks.EventLog(path / files.LOGS)
+    guards = [interrupt, callbacks.StopOnNonFinite(), callbacks.EpochOrder(splits)]
+    shown = [] if progress is None else [progress]
+    savers = [stopping, callbacks.HistoryFile(path / files.HISTORY), events, backup]
+    interrupted, diverged = False, None
+    try:
+        ae.fit(
+            splits.train, validation_data=validation, epochs=config["epochs"], verbose=0,
+            callbacks=[*guards, *shown, *savers],
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if not interrupt.interrupted:
+            raise
+        interrupted = True
+    except callbacks.NonFiniteLoss as error:
+        diverged = error
+    finally:
+        interrupt.close()
+        events.close()
+        if progress is not None:
+            progress.close()
+    if (interrupted or diverged) and stopping.best_weights is not None:
+        ae.set_weights(stopping.best_weights)
+    files.save_model(ae, path / files.MODEL)
+    history = reporting.Run.read(path).history
+    best = None if stopping.best_weights is None else int(stopping.best_epoch) + 1
+    trained = {"epochs": len(history.get("epoch", [])), "seconds": round(backup.seconds, 3),
+               "best_epoch": best}  # fmt: skip
+    run = Run(path, ae, history, {"training": trained}, config, interrupted)
+    if diverged is not None:
+        shutil.rmtree(path / files.CHECKPOINTS, ignore_errors=True)
+        reporting.write_report(path)
+        raise TrainingDiverged(_advice(diverged, ae, config, best)) from diverged
+    if interrupted:
+        reporting.write_report(path)
+    return run
+
+
+def _finish(run: Run, splits: Any) -> None:
+    """Measure, draw, export and report a trained model; then the checkpoints may go."""
+    from kerasae import evaluation, reporting
+
+    sizes, split = splits.sizes, run.config["measured_on"]
+    seed = run.config["seed"]
+    measured = evaluation.measure(run.model, splits, seed=seed, split=split)
+    terms = run.model.evaluate(getattr(splits, split), return_dict=True, verbose=0)
+    measured["test"] = {**terms, **measured["test"], "samples": sizes[split]}
+    run.metrics = {**measured, **run.metrics}
+    figures.draw(run.model, splits, split, run.history, run.metrics, run.path)
+    if run.config["export"]:
+        from kerasae.exporting import export
+
+        shutil.rmtree(run.path / files.EXPORT, ignore_errors=True)
+        samples = splits.array(split, 257)
+        export(run.model, run.path / files.EXPORT, samples=samples, metrics=run.metrics)
+    files.write_json(run.path / files.METRICS, run.metrics)
+    reporting.write_report(run.path)
+    shutil.rmtree(run.path / files.CHECKPOINTS, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _policy(precision: str | None) -> Iterator[None]:
+    """Build and train under a Keras dtype policy, and leave the global one as it was."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    if precision is not None:
+        keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _advice(error: Any, ae: Any, config: dict[str, Any], best: int | None) -> str:
+    """Say which term went bad and what to try."""
+    tries = [f"a smaller learning_rate (it was {config['learning_rate']:g})"]
+    tries += [_ADVICE[t.removeprefix("val_")] for t in error.terms
+              if t.removeprefix("val_") in _ADVICE]  # fmt: skip
+    if config["precision"] not in (None, "float32"):
+        tries.append("precision='float32'")
+    if ae.scaler is None:
+        tries.append("scaler='standardize'")
+    kept = "from before training" if best is None else f"of epoch {best}"
+    return (
+        f"{str(error).rstrip('.')}, and training was stopped; model.keras has the weights {kept}. "
+        f"Try {', or '.join(dict.fromkeys(tries))}."
+    )

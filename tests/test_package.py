@@ -1,0 +1,134 @@
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import kerasae
+from kerasae import _quiet
+
+ROOT = Path(kerasae.__file__).parent
+HEAVY = ("keras", "tensorflow", "jax", "numpy", "matplotlib", "sklearn", "tensorflow_datasets")
+
+
+def run_python(code, **environment):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONWARNINGS": "ignore", **environment},
+    )  # fmt: skip
+
+
+def test_import_is_light_and_fast():
+    code = f"""
+import sys, time
+before = set(sys.modules)
+start = time.perf_counter()
+import kerasae
+print(time.perf_counter() - start)
+print([name for name in {HEAVY} if name in sys.modules and name not in before])
+"""
+    tries = [run_python(code) for _ in range(3)]
+    for result in tries:
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.splitlines()[1] == "[]"
+    seconds = min(float(result.stdout.splitlines()[0]) for result in tries)
+    print(f"import kerasae: {seconds * 1000:.0f} ms")
+    assert seconds < 0.1
+
+
+def test_every_public_name_resolves_to_what_it_says():
+    for name in kerasae.__all__:
+        value = getattr(kerasae, name)
+        if name in kerasae._FUNCTIONS:
+            assert callable(value)
+            assert value.__name__ == name
+        elif name in kerasae._SUBMODULES:
+            assert value.__name__ == f"kerasae.{name}"
+    assert set(kerasae.__all__) == {*kerasae._FUNCTIONS, *kerasae._SUBMODULES, "__version__"}
+    assert dir(kerasae) == sorted(kerasae.__all__)
+
+
+def test_submodules_are_those_on_disk():
+    """A module that lands is public unless its name begins with an underscore."""
+    found = {path.stem for path in ROOT.glob("*.py")} | {
+        path.parent.name for path in ROOT.glob("*/__init__.py")
+    }
+    found = {name for name in found if not name.startswith("_")} - {"cli"}
+    assert set(kerasae._SUBMODULES) == found
+
+
+def test_no_submodule_shares_a_functions_name():
+    """`kerasae.export` would turn into the module after its first import."""
+    assert not set(kerasae._FUNCTIONS) & {path.stem for path in ROOT.iterdir()}
+
+
+def test_type_checkers_see_all_names():
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {alias.name for node in ast.walk(block) if isinstance(node, ast.ImportFrom)
+            for alias in node.names}  # fmt: skip
+    assert seen == {*kerasae._FUNCTIONS, *kerasae._SUBMODULES}
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'kerasae' has no attribute 'bild'"):
+        kerasae.bild  # noqa: B018
+
+
+def test_version_stands_in_one_place():
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"]["path"] == "kerasae/__init__.py"
+    assert kerasae.__version__.count(".") == 2
+
+
+def test_tensorflow_starts_silently():
+    result = run_python(
+        "import kerasae; kerasae.build('vae', (4,), 2)\n"
+        "import tensorflow as tf; tf.constant(1.0) + 1; tf.config.list_physical_devices()",
+        KERAS_BACKEND="tensorflow",
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_start_up_lines_are_shown_on_request():
+    result = run_python("import kerasae, tensorflow", TF_CPP_MIN_LOG_LEVEL="0")
+    assert result.returncode == 0
+    assert "cc:" in result.stderr
+
+
+def test_other_errors_pass_while_tensorflow_is_imported(tmp_path):
+    """Only known lines are held back, and a failed import says all it wrote."""
+    package = tmp_path / "tensorflow"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import os, sys\n"
+        "os.write(2, b'I0000 00:00:1.2   3 port.cc:153] oneDNN custom operations are on.\\n')\n"
+        "print('worth reading', file=sys.stderr)\n"
+        "raise ImportError('libcudart is broken')\n"
+    )
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import kerasae, tensorflow"
+    result = run_python(code)
+    assert result.returncode == 1
+    assert result.stderr.startswith("worth reading\nTraceback")
+    assert "libcudart is broken" in result.stderr
+    assert "oneDNN" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"WARNING: All log messages before absl::InitializeLog() is called are written", True),
+        (b"I0000 00:00:1795229327.559288   14505 port.cc:153] oneDNN custom operations", True),
+        (b"E0000 00:00:1795229331.093350   14505 cuda_platform.cc:52] failed call", True),
+        (b"2026-10-18 12:46:17.559288: I tensorflow/core/util/port.cc:153] oneDNN", True),
+        (b"2026-10-18 12:46:17 my own log: I read port.cc", False),
+        (b"RuntimeWarning: overflow", False),
+    ],
+)  # fmt: skip
+def test_start_up_lines_are_recognized(line, expected):
+    assert _quiet._is_startup(line) is expected
