@@ -1,9 +1,10 @@
 .DEFAULT_GOAL := help
 PYTHON ?= $(firstword $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p; done) python3)
-PYTEST_OPTIONS ?=
+PYTEST_OPTIONS ?= --numprocesses auto --dist worksteal
 VENV := .venv
 STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
 
 .PHONY: help demo test lint types clean
 
@@ -19,20 +20,25 @@ $(STAMP): pyproject.toml
 		echo "$(PYTHON) cannot make a virtual environment;" \
 		"on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
 	@echo "Installing kerasae and what it needs into $(VENV) ..."
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): $(STAMP)
+	@echo "Installing the tools of the tests into $(VENV) ..."
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
 demo: $(STAMP) ## Train a denoising autoencoder on digits and write its report (runs/demo)
 	@$(VENV)/bin/kerasae train denoising --data digits --out runs/demo --replace
 
-test: $(STAMP) ## Run the tests
+test: $(DEV) ## Run the tests
 	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS)
 
-lint: $(STAMP) ## Check style and format
+lint: $(DEV) ## Check style and format
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 
-types: $(STAMP) ## Check types
+types: $(DEV) ## Check types
 	@$(VENV)/bin/mypy
 
 clean: ## Remove caches and builds, and keep the environment and the runs

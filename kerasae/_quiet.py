@@ -6,6 +6,7 @@ whatever is not such a line is passed on afterwards. `TF_CPP_MIN_LOG_LEVEL=0` sh
 """
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -18,8 +19,19 @@ _VARIABLE = "TF_CPP_MIN_LOG_LEVEL"
 def silence_tensorflow() -> None:
     """Silence what TensorFlow logs when it starts, unless the user asked to see it."""
     os.environ.setdefault(_VARIABLE, "3")
+    if os.environ[_VARIABLE] != "0":
+        logging.getLogger("tensorflow").addFilter(_is_no_false_alarm)
     if os.environ[_VARIABLE] != "0" and "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, _Finder)
+
+
+def _is_no_false_alarm(record: logging.LogRecord) -> bool:
+    """Drop the warning about retracing.
+
+    Keras gives every model a `predict` function of one name, and TensorFlow, which counts by
+    name, takes an encoder, a decoder and a scorer used in turn for one function traced anew.
+    """
+    return "triggered tf.function retracing" not in str(record.msg)
 
 
 class _Finder:
