@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasae._atomic import replacing
+
 
 class Backup(keras.callbacks.BackupAndRestore):
     """A `BackupAndRestore` that also keeps the state of early stopping, and is never torn.
@@ -100,9 +102,8 @@ class Backup(keras.callbacks.BackupAndRestore):
             if self._best_epoch != stopping.best_epoch:
                 np.savez(self.folder / state["best_weights"], *stopping.best_weights)
                 self._best_epoch = stopping.best_epoch
-        temporary = self.folder / ".state.json.part"
-        temporary.write_text(json.dumps(state), "utf-8")
-        os.replace(temporary, self.folder / "state.json")
+        with replacing(self.folder / "state.json") as temporary:
+            temporary.write_text(json.dumps(state), "utf-8")
         for file in self.folder.iterdir():
             if file.name not in ("state.json", state["weights"], state["best_weights"]):
                 file.unlink()

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from kerasae._atomic import replacing
+
 
 class EpochOrder(keras.callbacks.Callback):
     """Tells the data which epoch begins, so that a resumed training sees the order it would have.
@@ -57,12 +59,13 @@ class HistoryFile(keras.callbacks.Callback):
             with self.path.open(newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < epoch]
         assert self._names is not None
-        temporary = self.path.with_name(f".{self.path.name}.part")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with (
+            replacing(self.path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, self._names, restval="", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(temporary, self.path)
 
 
 class EventLog(keras.callbacks.Callback):

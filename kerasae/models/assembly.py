@@ -182,6 +182,11 @@ def _make_networks(
         hidden = [hidden] if isinstance(hidden, int) else list(hidden)
         options["hidden"] = tuple(check_whole("hidden", width) for width in hidden)
     if options["kernel_size"] is not None:
+        if network == "dense":
+            raise ValueError(
+                "kernel_size belongs to convolutions; use network='conv' or 'sequence'. "
+                f"Received: kernel_size={options['kernel_size']}, network='dense'"
+            )
         check_whole("kernel_size", options["kernel_size"])
     for key in ("activation", "code_activation"):
         try:

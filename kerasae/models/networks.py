@@ -34,7 +34,6 @@ def dense(
     activation: Any = "relu",
     code_activation: Any = None,
     normalization: str | None = None,
-    kernel_size: int = 0,
 ) -> Networks:
     """Build fully connected networks.
 
@@ -46,7 +45,6 @@ def dense(
         activation: Activation of the hidden layers.
         code_activation: Activation of the encoder's output; unused if `units` is None.
         normalization: None, `"batch"` or `"layer"`, after each hidden layer.
-        kernel_size: Not used.
 
     Returns:
         The encoder `(batch, *input_shape) -> (batch, units)` and the decoder
@@ -70,16 +68,80 @@ def dense(
     return encoder, keras.Model(code, x, name="decoder_network")
 
 
-def _strided(
+def conv(
     input_shape: tuple[int, ...],
-    axes: int,
     latent_dim: int,
-    units: int | None,
+    *,
+    hidden: Sequence[int] = (32, 64),
+    kernel_size: int = 4,
+    **options: Any,
+) -> Networks:
+    """Build 2-D convolutional networks with stride 2, for images of any size.
+
+    Args:
+        input_shape: `(height, width, channels)` or `(height, width)`.
+        latent_dim: Size of the code that enters the decoder.
+        hidden: Filters of the encoder's layers, at least one, mirrored by the decoder.
+        kernel_size: Edge of the kernels. An even size, a multiple of the stride, keeps the
+            transposed convolutions free of checkerboards (Odena et al., 2016).
+        **options: `units`, `activation`, `code_activation` and `normalization`, as for `dense`.
+
+    Returns:
+        The encoder `(batch, *input_shape) -> (batch, units)` and the decoder
+        `(batch, latent_dim) -> (batch, *input_shape)`.
+
+    Raises:
+        ValueError: `input_shape` has another rank, or `hidden` is empty.
+    """
+    if len(input_shape) not in (2, 3):
+        raise ValueError(
+            "network='conv' takes images, (height, width, channels) or (height, width); use "
+            f"network='dense' for vectors. Received: input_shape={input_shape}"
+        )
+    return _strided(2, input_shape, latent_dim, hidden, kernel_size, **options)
+
+
+def sequence(
+    input_shape: tuple[int, ...],
+    latent_dim: int,
+    *,
+    hidden: Sequence[int] = (32, 64),
+    kernel_size: int = 6,
+    **options: Any,
+) -> Networks:
+    """Build 1-D convolutional networks with stride 2, for series of any length.
+
+    Takes and returns what `conv` does, but for the shape of a sample.
+
+    Args:
+        input_shape: `(time, channels)` or `(time,)`.
+        latent_dim: Size of the code that enters the decoder.
+        hidden: Filters of the encoder's layers, at least one, mirrored by the decoder.
+        kernel_size: Length of the kernels; even, as for `conv`.
+        **options: `units`, `activation`, `code_activation` and `normalization`, as for `dense`.
+
+    Raises:
+        ValueError: `input_shape` has another rank, or `hidden` is empty.
+    """
+    if len(input_shape) not in (1, 2):
+        raise ValueError(
+            "network='sequence' takes series, (time, channels) or (time,); use network='conv' "
+            f"for images. Received: input_shape={input_shape}"
+        )
+    return _strided(1, input_shape, latent_dim, hidden, kernel_size, **options)
+
+
+def _strided(
+    axes: int,
+    input_shape: tuple[int, ...],
+    latent_dim: int,
     hidden: Sequence[int],
-    activation: Any,
-    code_activation: Any,
-    normalization: str | None,
     kernel_size: int,
+    *,
+    units: int | None,
+    activation: Any = "relu",
+    code_activation: Any = None,
+    normalization: str | None = None,
 ) -> Networks:
     """Halve `axes` spatial axes at each hidden layer, and double them back.
 
@@ -130,89 +192,6 @@ def _strided(
     if channels_missing:
         x = layers.Reshape(input_shape, name="drop_channel")(x)
     return encoder, keras.Model(code, x, name="decoder_network")
-
-
-def conv(
-    input_shape: tuple[int, ...],
-    latent_dim: int,
-    *,
-    units: int | None,
-    hidden: Sequence[int] = (32, 64),
-    activation: Any = "relu",
-    code_activation: Any = None,
-    normalization: str | None = None,
-    kernel_size: int = 4,
-) -> Networks:
-    """Build 2-D convolutional networks with stride 2, for images of any size.
-
-    Args:
-        input_shape: `(height, width, channels)` or `(height, width)`.
-        latent_dim: Size of the code that enters the decoder.
-        units: Size of the encoder's output, or None for the flattened feature maps.
-        hidden: Filters of the encoder's layers, mirrored by the decoder.
-        activation: Activation of the hidden layers.
-        code_activation: Activation of the encoder's output; unused if `units` is None.
-        normalization: None, `"batch"` or `"layer"`, after each hidden layer.
-        kernel_size: Edge of the kernels. An even size, a multiple of the stride, keeps the
-            transposed convolutions free of checkerboards (Odena et al., 2016).
-
-    Returns:
-        The encoder `(batch, *input_shape) -> (batch, units)` and the decoder
-        `(batch, latent_dim) -> (batch, *input_shape)`.
-
-    Raises:
-        ValueError: `input_shape` has another rank.
-    """
-    if len(input_shape) not in (2, 3):
-        raise ValueError(
-            "network='conv' takes images, (height, width, channels) or (height, width); use "
-            f"network='dense' for vectors. Received: input_shape={input_shape}"
-        )
-    return _strided(
-        input_shape, 2, latent_dim, units, hidden, activation, code_activation,
-        normalization, kernel_size,
-    )  # fmt: skip
-
-
-def sequence(
-    input_shape: tuple[int, ...],
-    latent_dim: int,
-    *,
-    units: int | None,
-    hidden: Sequence[int] = (32, 64),
-    activation: Any = "relu",
-    code_activation: Any = None,
-    normalization: str | None = None,
-    kernel_size: int = 6,
-) -> Networks:
-    """Build 1-D convolutional networks with stride 2, for series of any length.
-
-    Args:
-        input_shape: `(time, channels)` or `(time,)`.
-        latent_dim: Size of the code that enters the decoder.
-        units: Size of the encoder's output, or None for the flattened feature maps.
-        hidden: Filters of the encoder's layers, mirrored by the decoder.
-        activation: Activation of the hidden layers.
-        code_activation: Activation of the encoder's output; unused if `units` is None.
-        normalization: None, `"batch"` or `"layer"`, after each hidden layer.
-        kernel_size: Length of the kernels; even, as for `conv`.
-
-    Returns:
-        The encoder `(batch, *input_shape) -> (batch, units)` and the decoder
-        `(batch, latent_dim) -> (batch, *input_shape)`.
-
-    Raises:
-        ValueError: `input_shape` has another rank.
-    """
-    if len(input_shape) not in (1, 2):
-        raise ValueError(
-            "network='sequence' takes series, (time, channels) or (time,); use network='conv' "
-            f"for images. Received: input_shape={input_shape}"
-        )
-    return _strided(
-        input_shape, 1, latent_dim, units, hidden, activation, code_activation,
-        normalization, kernel_size,
-    )  # fmt: skip
 
 
 NETWORKS = {"dense": dense, "conv": conv, "sequence": sequence}

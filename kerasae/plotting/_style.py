@@ -1,13 +1,14 @@
 """What all figures share: colours, text sizes, panels, numbers in words, and saving."""
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from kerasae._atomic import replacing
 
 # Okabe and Ito's, three of them darkened to stand out from white.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
@@ -92,12 +93,8 @@ def save(drawing: Figure | Axes, path: str | Path, *, dpi: int = 200) -> Path:
     """
     path = Path(path)
     figure = drawing if isinstance(drawing, Figure) else drawing.figure
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         figure.savefig(  # type: ignore[union-attr]
             temporary, format=path.suffix[1:], dpi=dpi, bbox_inches="tight", pad_inches=0.12
         )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

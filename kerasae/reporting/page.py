@@ -1,12 +1,12 @@
 """The page: its head and its sections in a template, written to a file."""
 
-import os
 from collections.abc import Callable
 from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
 
+from kerasae._atomic import replacing
 from kerasae.reporting import _instructions, _sections, _summary
 from kerasae.reporting._run import Run, mapping
 
@@ -42,12 +42,8 @@ def write_report(run: str | Path) -> Path:
     content = Run.read(run)
     page = render(content).encode("utf-8", "xmlcharrefreplace")
     target = content.path / "report.html"
-    temporary = target.with_name(f".report.html.{os.getpid()}.tmp")
-    try:
+    with replacing(target) as temporary:
         temporary.write_bytes(page)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 

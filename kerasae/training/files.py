@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kerasae._atomic import replacing
 from kerasae._text import nearest
 
 CONFIG, MODEL, METRICS, HISTORY = "config.json", "model.keras", "metrics.json", "history.csv"
@@ -80,19 +81,14 @@ def check_same(path: Path, config: dict[str, Any]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON under a temporary name and rename it."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
 
 
 def save_model(ae: Any, path: Path) -> None:
     """Save a Keras file under a temporary name and rename it."""
-    temporary = path.with_name(f".{path.stem}.part.keras")
-    try:
+    with replacing(path) as temporary:
         ae.save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_count(name: str, value: Any) -> None:

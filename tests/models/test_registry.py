@@ -42,6 +42,7 @@ def test_vae_is_another_name_for_variational():
         ("undercomplete", {"latent_dim": 8}, "latent_dim must be below the input's 8 features"),
         ("overcomplete", {"latent_dim": 8}, "latent_dim must be above the input's 8 features"),
         ("undercomplete", {"hidden": (8, 0)}, "hidden must be a whole number >= 1"),
+        ("undercomplete", {"kernel_size": 3}, "kernel_size belongs to convolutions"),
         ("undercomplete", {"activation": "rellu"}, "Did you mean 'relu'"),
         ("undercomplete", {"normalization": "batches"}, "Did you mean 'batch'"),
         ("undercomplete", {"loss": "mean"}, "loss must be"),
