@@ -29,7 +29,8 @@ $(DEV): $(STAMP)
 	@touch $@
 
 demo: $(STAMP) ## Train a denoising autoencoder on digits and write its report (runs/demo)
-	@$(VENV)/bin/kerasae train denoising --data digits --out runs/demo --replace
+	@$(VENV)/bin/kerasae train denoising --data digits --set corruption_level=0.3 \
+		--out runs/demo --replace
 
 test: $(DEV) ## Run the tests
 	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS)
