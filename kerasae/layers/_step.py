@@ -17,10 +17,12 @@ class Step:
 
     Attributes:
         training: False while evaluating.
+        owner: The `Autoencoder` whose step it is; a nested one is a plain layer to it.
         terms: Name -> list of `(value, weighted)` tensors that penalties reported.
     """
 
     training: bool
+    owner: Any = None
     terms: dict[str, list[tuple[Any, Any]]] = dataclasses.field(default_factory=dict)
 
 
@@ -28,9 +30,9 @@ _current: contextvars.ContextVar[Step | None] = contextvars.ContextVar("step", d
 
 
 @contextlib.contextmanager
-def step(training: bool) -> Iterator[Step]:
+def step(training: bool, owner: Any = None) -> Iterator[Step]:
     """Enter a step; layers called inside see it through `current_step`."""
-    token = _current.set(Step(training))
+    token = _current.set(Step(training, owner))
     try:
         yield _current.get()  # type: ignore[misc]
     finally:

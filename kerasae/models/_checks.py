@@ -1,5 +1,6 @@
 """What an autoencoder accepts: one sentence for each kind of wrong input."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,8 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
         return
     if isinstance(x, (list, tuple)):
         x = np.asarray(x)
+    if hasattr(x, "to_numpy") and not hasattr(x, "dtype"):
+        x = x.to_numpy()  # a DataFrame
     if not (hasattr(x, "shape") and hasattr(x, "dtype")):
         return
     check_tensor(model, x, name)
@@ -47,6 +50,8 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
     if keras.backend.is_float_dtype(_dtype(x, name)):
         _check_finite(x, name)
     check_target(x, y)
+    if y is not None and hasattr(y, "dtype") and keras.backend.is_float_dtype(_dtype(y, "y")):
+        _check_finite(y, "y")
 
 
 def _dtype(x: Any, name: str) -> str:
@@ -98,16 +103,13 @@ def check_target(x: Any, y: Any) -> None:
     """Refuse a target that is not shaped like the input, such as labels."""
     if y is None:
         return
-    x_shape, y_shape = (
-        tuple(x.shape)[1:],
-        tuple(np.shape(y) if isinstance(y, list) else y.shape)[1:],
-    )
-    if len(x_shape) != len(y_shape) or any(
-        a is not None and b is not None and a != b for a, b in zip(x_shape, y_shape, strict=True)
+    have, want = (tuple(v.shape if hasattr(v, "shape") else np.shape(v)) for v in (y, x))
+    if len(have) != len(want) or any(
+        a is not None and b is not None and a != b for a, b in zip(have[1:], want[1:], strict=True)
     ):
         raise ValueError(
             "y must be a target shaped like x; an autoencoder takes no labels as y, leave it "
-            f"out. Received: x of shape (samples, *{x_shape}), y of shape (samples, *{y_shape})"
+            f"out. Received: x of shape {want}, y of shape {have}"
         )
 
 
@@ -123,16 +125,29 @@ def check_code(model: Any, code: Any) -> Any:
     return code
 
 
-def inputs_of(data: Any) -> Iterator[Any]:
+def inputs_of(data: Any, validation_split: float = 0.0, steps: int | None = None) -> Iterator[Any]:
     """Yield batches of x from what was given to `fit`, to adapt a scaler on.
 
+    Args:
+        data: As given to `fit`.
+        validation_split: Share of the last samples of an array to leave out.
+        steps: Batches to take of a dataset without end.
+
     Raises:
-        ValueError: The data can be read only once.
+        ValueError: The data can be read only once, or have no end.
     """
     if hasattr(data, "shape"):
-        for start in range(0, data.shape[0], 65536):
-            yield data[start : start + 65536]
+        stop = math.floor(data.shape[0] * (1 - validation_split))
+        for start in range(0, stop, 65536):
+            yield data[start : min(start + 65536, stop)]
     elif hasattr(data, "element_spec"):
+        if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+            if steps is None:
+                raise ValueError(
+                    "x repeats without end; give steps_per_epoch too, or call "
+                    "scaler.adapt(batches) first. Received: steps_per_epoch=None"
+                )
+            data = data.take(steps)
         for element in data:
             yield _elements(element)[0]
     elif isinstance(data, keras.utils.PyDataset):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -117,11 +118,17 @@ def assemble(
             hidden=hidden, activation=activation, code_activation=code_activation,
             normalization=normalization, kernel_size=kernel_size,
         )  # fmt: skip
-    if output_activation == "auto":
-        output_activation = "sigmoid" if unit and not _ends_in_sigmoid(decoder) else None
     if loss is None:
         loss = mechanism.unit_loss if unit and not _ends_in_sigmoid(decoder) else mechanism.loss
     loss = _loss(loss, mechanism, decoder)
+    from_logits = getattr(loss, "from_logits", False)
+    if from_logits and isinstance(scaler, layers.Standardize):
+        raise ValueError(
+            "loss='bce' needs targets in [0, 1]; use scaler='unit'. Received: scaler='standardize'"
+        )
+    if output_activation == "auto":
+        bounded = (unit or from_logits) and not _ends_in_sigmoid(decoder)
+        output_activation = "sigmoid" if bounded else None
 
     bottleneck = None
     if mechanism.bottleneck is not None:
@@ -151,10 +158,9 @@ def default_latent_dim(input_shape: tuple[int, ...]) -> int:
 
 def check_whole(name: str, value: Any) -> int:
     """Return `value` as an int >= 1, or raise naming the argument."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or int(value) != value:
+    whole = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (whole and math.isfinite(value) and int(value) == value and value >= 1):
         raise ValueError(f"{name} must be a whole number >= 1. Received: {name}={value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be a whole number >= 1. Received: {name}={value}")
     return int(value)
 
 

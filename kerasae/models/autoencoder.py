@@ -149,7 +149,16 @@ class Autoencoder(Verbs, keras.Model):
 
     def _bound(self, loss: keras.losses.Loss) -> keras.losses.Loss:
         """Give a loss with a learned standard deviation the variable that holds it."""
+        if getattr(loss, "from_logits", False) and (
+            self.output_activation.activation is keras.activations.linear
+        ):
+            raise ValueError(
+                "A loss from logits needs a model that ends in an activation; build it with "
+                f"output_activation='sigmoid'. Received: loss={loss.name!r}"
+            )
         if isinstance(loss, losses.GaussianNLL) and loss.stddev is None:
+            # A copy: the same object may be given to several models.
+            loss = type(loss).from_config(loss.get_config())
             if not hasattr(self, "log_stddev"):
                 self.log_stddev = self.add_weight(
                     shape=(), initializer="zeros", dtype="float32", name="log_stddev"
@@ -185,17 +194,30 @@ class Autoencoder(Verbs, keras.Model):
         if validation is not None:
             pair = validation if isinstance(validation, (tuple, list)) else (validation,)
             _checks.check_data(self, *pair[:2], name="validation_data")
+            if len(pair) == 3 and pair[1] is None:
+                kwargs["validation_data"] = (pair[0], pair[0], pair[2])
         if not getattr(self.scaler, "adapted", True):
-            self.scaler.adapt(_checks.inputs_of(x))
+            self.scaler.adapt(self._training_inputs(x, kwargs))
+        if y is None and kwargs.get("sample_weight") is not None:
+            y = x  # Keras drops the weights of an x without y.
         if hasattr(x, "element_spec") and not args:
             # A dataset is shuffled by its pipeline; Keras warns unless told so.
             kwargs.setdefault("shuffle", False)
         return super().fit(x, y, *args, **kwargs)
 
+    @staticmethod
+    def _training_inputs(x: Any, options: dict[str, Any]) -> Iterator[Any]:
+        """Yield the batches of x that `fit` with `options` trains on."""
+        return _checks.inputs_of(
+            x, options.get("validation_split") or 0.0, options.get("steps_per_epoch")
+        )
+
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluate as `keras.Model.evaluate` does, with one fixed draw of all noise."""
         if x is not None:
             _checks.check_data(self, x, y)
+        if y is None and kwargs.get("sample_weight") is not None:
+            y = x
         with self._fixed_draw():
             return super().evaluate(x, y, *args, **kwargs)
 
@@ -210,22 +232,23 @@ class Autoencoder(Verbs, keras.Model):
         return super().predict(x, *args, **kwargs)
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
-        with step(training=True):
+        with step(training=True, owner=self):
             return super().train_step(*args, **kwargs)
 
     def test_step(self, *args: Any, **kwargs: Any) -> Any:
-        with step(training=False):
+        with step(training=False, owner=self):
             return super().test_step(*args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         _checks.check_tensor(self, inputs)
         current = current_step()
-        if current is None:
+        if current is None or current.owner is not self:
             return super().call(inputs, training=training, mask=mask)
         # A step needs the decoder's output as it is, for losses from logits and in scaled
         # units, and the raw reconstruction for the user's metrics. What is unused is pruned.
         inputs = ops.cast(inputs, self.input_dtype_name)
-        _, _, decoded = forward(self, inputs, current.training)
+        training = current.training if training is None else training
+        _, _, decoded = forward(self, inputs, training)
         return decoded, self._finish(decoded)
 
     def compute_loss(
@@ -237,12 +260,10 @@ class Autoencoder(Verbs, keras.Model):
         training: bool = True,
     ) -> Any:
         _checks.check_target(x, y)
-        decoded = y_pred[0] if isinstance(y_pred, tuple) else y_pred
         target = x if y is None else y
         target = target if self.scaler is None else self.scaler(target)
         loss = self._training_loss
-        if not getattr(loss, "from_logits", False):
-            decoded = self.output_activation(decoded)
+        decoded = self._for_loss(loss, y_pred)
         # Keras divides a loss object's value by the number of replicas, but not what
         # `add_loss` collected.
         shares = replicas()
@@ -252,7 +273,7 @@ class Autoencoder(Verbs, keras.Model):
         terms = current_step().terms if current_step() is not None else {}  # type: ignore[union-attr]
         weighted = [term[1] for values in terms.values() for term in values]
         others = [value for value in self.losses if not any(value is known for known in weighted)]
-        self._has_other_losses = bool(others)
+        self._has_other_losses |= bool(others)
         batch = ops.shape(target)[0]
         self._track("reconstruction_loss", reconstruction * shares, batch)
         for name, values in terms.items():
@@ -260,6 +281,18 @@ class Autoencoder(Verbs, keras.Model):
         if others:
             self._track("regularization_loss", sum(others), batch)
         return reconstruction + sum(weighted + others) / shares
+
+    def _for_loss(self, loss: keras.losses.Loss, y_pred: Any) -> Any:
+        """Return what `loss` compares: scaled units, or logits."""
+        from_logits = getattr(loss, "from_logits", False)
+        if isinstance(y_pred, tuple):
+            return y_pred[0] if from_logits else self.output_activation(y_pred[0])
+        # Called outside a step of ours, such as in a custom loop: a raw reconstruction.
+        scaled = y_pred if self.scaler is None else self.scaler(y_pred)
+        if not from_logits:
+            return scaled
+        scaled = ops.clip(ops.cast(scaled, "float32"), 1e-7, 1 - 1e-7)
+        return ops.log(scaled) - ops.log1p(-scaled)
 
     def _track(self, name: str, value: Any, batch: Any) -> None:
         self._term_trackers[name].update_state(value, sample_weight=batch)

@@ -27,8 +27,7 @@ def contractive(
         jacobian_weight: Factor lambda of the penalty, or a `Warmup`.
         jacobian_method: `"estimate"`, `"closed_form"` (dense networks) or `"exact"`; see
             `kerasae.layers.JacobianPenalty`.
-        **options: See `kerasae.models.assembly.assemble`. Code and hidden layers are sigmoids
-            by default.
+        **options: See `kerasae.models.assembly.assemble`. The code is a sigmoid by default.
 
     References:
         Rifai et al., "Contractive Auto-Encoders: Explicit Invariance During Feature

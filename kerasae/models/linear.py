@@ -33,6 +33,12 @@ class LinearAutoencoder(Autoencoder):
         self.is_initialized = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="is_initialized"
         )
+        size = int(np.prod(self.sample_shape))
+        if init == "pca" and self.latent_dim > size:
+            raise ValueError(
+                f"init='pca' has at most {size} components for this input. "
+                f"Received: latent_dim={self.latent_dim}"
+            )
         if init == "pca" and any(len(dense) != 1 for dense in self._dense_layers()):
             raise ValueError(
                 "init='pca' needs one Dense layer on each side: network='dense' and hidden=(). "
@@ -51,8 +57,8 @@ class LinearAutoencoder(Autoencoder):
         if self.init == "pca" and not int(ops.convert_to_numpy(self.is_initialized)):
             _checks.check_data(self, x, y)
             if not getattr(self.scaler, "adapted", True):
-                self.scaler.adapt(_checks.inputs_of(x))
-            self.initialize_from_pca(_checks.inputs_of(x))
+                self.scaler.adapt(self._training_inputs(x, kwargs))
+            self.initialize_from_pca(self._training_inputs(x, kwargs))
         return super().fit(x, y, *args, **kwargs)
 
     def initialize_from_pca(self, batches: Any) -> None:

@@ -123,6 +123,8 @@ def register(name: str, builder: Builder | None = None, *, replace: bool = False
             f"A variant of this name exists; pass replace=True to replace it. Received: {name!r}"
         )
     _BUILDERS[name] = builder
+    _ALIASES.pop(name, None)
+    _SUMMARIES.pop(name, None)
     return builder
 
 
@@ -155,7 +157,7 @@ def _check_options(name: str, builder: Builder, options: dict[str, Any]) -> None
 
 
 def _check_shape(input_shape: Any) -> tuple[int, ...]:
-    shape = (input_shape,) if isinstance(input_shape, int) else input_shape
+    shape = (input_shape,) if hasattr(input_shape, "__index__") else input_shape
     if (
         not isinstance(shape, (tuple, list))
         or not shape

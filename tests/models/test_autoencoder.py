@@ -313,3 +313,75 @@ def test_a_generator_cannot_adapt_a_scaler():
     ae = small(scaler="standardize")
     with pytest.raises(ValueError, match="can be read only once"):
         ae.fit((TABLE for _ in range(3)), verbose=0)
+
+
+def test_sample_weight_counts_without_a_target():
+    ae = small()
+    weight = np.linspace(0, 2, len(TABLE)).astype("float32")
+    want = np.mean(weight * ae.score(TABLE))
+    result = ae.evaluate(TABLE, sample_weight=weight, verbose=0, return_dict=True)
+    assert result["loss"] == pytest.approx(want, rel=1e-4)
+    ae.compile(keras.optimizers.SGD(0.0))
+    validation = (TABLE, None, weight)
+    history = fit(ae, TABLE, sample_weight=weight, validation_data=validation)
+    assert history["loss"][0] == pytest.approx(want, rel=1e-4)
+    assert history["val_loss"][0] == pytest.approx(want, rel=1e-4)
+
+
+def test_a_scaler_does_not_see_the_validation_split():
+    ae = small(scaler="standardize")
+    fit(ae, TABLE, validation_split=0.25)
+    offset = keras.ops.convert_to_numpy(ae.scaler.offset)
+    np.testing.assert_allclose(offset, TABLE[:48].mean(axis=0), rtol=1e-5)
+
+
+def test_a_dataset_without_end_needs_steps():
+    import tensorflow as tf
+
+    endless = tf.data.Dataset.from_tensor_slices(TABLE).batch(16).repeat()
+    with pytest.raises(ValueError, match=r"give steps_per_epoch too"):
+        small(scaler="standardize").fit(endless, verbose=0)
+    ae = small(scaler="standardize")
+    ae.fit(endless, steps_per_epoch=4, epochs=1, verbose=0)
+    offset = keras.ops.convert_to_numpy(ae.scaler.offset)
+    np.testing.assert_allclose(offset, TABLE.mean(axis=0), rtol=1e-5)
+
+
+def test_a_nan_in_the_target_is_refused():
+    y = np.where(TABLE[3, 2] == TABLE, np.nan, TABLE)
+    with pytest.raises(ValueError, match=r"y must be finite"):
+        small().fit(TABLE, y, verbose=0)
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+def test_a_custom_loop_may_call_compute_loss(loss):
+    ae = small(x=IMAGES, loss=loss)
+    value = ae.compute_loss(IMAGES, None, ae(IMAGES), None)
+    assert float(value) == pytest.approx(ae.score(IMAGES).mean(), rel=1e-3)
+
+
+def test_a_loss_from_logits_needs_an_activation():
+    with pytest.raises(ValueError, match=r"build it with output_activation='sigmoid'"):
+        small().compile(loss="bce")
+    with pytest.raises(ValueError, match=r"loss='bce' needs targets in \[0, 1\]"):
+        small(scaler="standardize", loss="bce")
+    assert small(loss="bce").output_activation.activation is keras.activations.sigmoid
+
+
+def test_one_loss_object_serves_two_models():
+    from kerasae.losses import GaussianNLL
+
+    loss = GaussianNLL()
+    models = [small(loss=loss) for _ in range(2)]
+    models[0].log_stddev.assign(3.0)
+    assert models[0].score(TABLE).mean() != models[1].score(TABLE).mean()
+
+
+def test_an_autoencoder_inside_another_is_a_plain_layer_to_it():
+    inner = small("denoising", corruption_level=0.1)
+    inputs = keras.Input((7,))
+    encoder = keras.Model(inputs, keras.layers.Dense(3)(inner(inputs)))
+    decoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(7)])
+    ae = kerasae.build("undercomplete", (7,), encoder=encoder, decoder=decoder)
+    ae.compile()
+    assert np.isfinite(fit(ae, TABLE)["loss"][0])
