@@ -96,7 +96,7 @@ def test_loss_is_the_weighted_sum_of_its_terms(variant, network):
     assert history["loss"][0] == pytest.approx(total, rel=1e-5)
 
 
-@pytest.mark.parametrize("variant", [v for v in kerasae.variants() if v not in NAMED])
+@pytest.mark.parametrize("variant", kerasae.variants())
 def test_works_on_a_users_own_networks(variant, tmp_path):
     latent_dim = 40 if variant == "overcomplete" else 4
     inputs = keras.Input((5, 7))

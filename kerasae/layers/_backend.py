@@ -22,7 +22,8 @@ def normal(shape: tuple, seed: keras.random.SeedGenerator, dtype: str = "float32
         import tensorflow as tf
 
         # keras.random draws with TensorFlow's default algorithm, which XLA runs twenty times
-        # slower on a CPU. Philox is equal on every device, with and without XLA.
+        # slower on a CPU. (XLA numbers Philox's draws differently: a seed repeats its noise with
+        # jit_compile on or off, not from one to the other.)
         return tf.random.stateless_normal(shape, seed.next(), dtype=dtype, alg="philox")
     return keras.random.normal(shape, dtype=dtype, seed=seed)
 

@@ -20,7 +20,8 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
     """Check arrays and tf.data datasets before anything is done with them.
 
     Generators and `PyDataset`s cannot be looked at here; their batches are checked by
-    `check_tensor` when the model is called.
+    `check_tensor` when the model is called. Values are looked at in arrays only: a NaN inside
+    a dataset shows as a NaN loss (`kerasae.train` stops at one).
 
     Args:
         model: The autoencoder.
@@ -32,14 +33,29 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
     """
     if x is None:
         raise ValueError(f"{name} must be an array or a tf.data.Dataset. Received: {name}=None")
+    if isinstance(x, dict):
+        raise ValueError(
+            f"{name} must be one array or dataset; this model takes no dictionary. "
+            f"Received: {name} with keys {list(x)}"
+        )
     spec = getattr(x, "element_spec", None)
     if spec is not None:
+        if int(x.cardinality()) == 0:
+            raise ValueError(f"{name} must hold at least one batch. Received: an empty dataset")
         x_spec, y_spec = _elements(spec)
+        if isinstance(x_spec, dict):
+            raise ValueError(
+                f"{name} must yield one array; this model takes no dictionary. "
+                f"Received: elements with keys {list(x_spec)}"
+            )
         check_tensor(model, x_spec, name)
         check_target(x_spec, y_spec)
         return
     if isinstance(x, (list, tuple)):
-        x = np.asarray(x)
+        raise ValueError(
+            f"{name} must be an array or a tf.data.Dataset; convert it with numpy.asarray. "
+            f"Received: {name} of type {type(x).__name__}"
+        )
     if hasattr(x, "to_numpy") and not hasattr(x, "dtype"):
         x = x.to_numpy()  # a DataFrame
     if not (hasattr(x, "shape") and hasattr(x, "dtype")):
@@ -50,8 +66,22 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
     if keras.backend.is_float_dtype(_dtype(x, name)):
         _check_finite(x, name)
     check_target(x, y)
+    if model.input_dtype_name == "uint8" and y is not None and _dtype(y, "y") != "uint8":
+        raise ValueError(
+            "y must be uint8, in raw units as x is; targets go through the same scaler. "
+            f"Received: y of dtype {_dtype(y, 'y')}"
+        )
     if y is not None and hasattr(y, "dtype") and keras.backend.is_float_dtype(_dtype(y, "y")):
         _check_finite(y, "y")
+
+
+def check_adapted(model: Any) -> None:
+    """Refuse to use a scaler that has no statistics yet; it would pass raw values through."""
+    if not getattr(model.scaler, "adapted", True):
+        raise ValueError(
+            "The scaler has seen no data yet; call fit, or ae.scaler.adapt(batches), first. "
+            "Received: an unadapted scaler"
+        )
 
 
 def _dtype(x: Any, name: str) -> str:

@@ -75,6 +75,7 @@ class Verbs:
             batch_size: Samples at a time, for arrays.
         """
         _checks.check_data(self, x)
+        _checks.check_adapted(self)
         return self._run(self.encoder, x, batch_size)
 
     def decode(self, code: Any, batch_size: int = 1024) -> np.ndarray:
@@ -95,6 +96,7 @@ class Verbs:
             batch_size: Samples at a time, for arrays.
         """
         _checks.check_data(self, x)
+        _checks.check_adapted(self)
         return self._run(self, x, batch_size)
 
     def score(self, x: Any, batch_size: int = 1024) -> np.ndarray:
@@ -107,6 +109,7 @@ class Verbs:
             batch_size: Samples at a time, for arrays.
         """
         _checks.check_data(self, x)
+        _checks.check_adapted(self)
         return self._run(self._cached("scorer", lambda: Scorer(self)), x, batch_size)
 
     def generate(self, n: int, seed: int | None = None, batch_size: int = 1024) -> np.ndarray:
@@ -134,4 +137,5 @@ class Verbs:
     @staticmethod
     def _run(model: Any, x: Any, batch_size: int) -> np.ndarray:
         options = {"batch_size": batch_size} if hasattr(x, "shape") else {}
-        return np.asarray(keras.Model.predict(model, x, verbose=0, **options))
+        # Half-precision models compute codes in half precision; what leaves is float32.
+        return np.asarray(keras.Model.predict(model, x, verbose=0, **options), "float32")

@@ -45,9 +45,9 @@ def assemble(
     input_shape: tuple[int, ...],
     latent_dim: int | None,
     *,
-    network: str = "dense",
+    network: str | None = None,
     hidden: Sequence[int] | None = None,
-    activation: Any = "relu",
+    activation: Any = None,
     code_activation: Any = None,
     normalization: str | None = None,
     kernel_size: int | None = None,
@@ -69,14 +69,14 @@ def assemble(
         input_shape: Shape of one sample.
         latent_dim: Size of the code. None takes a quarter of the input, at least 2 and at
             most 32, or what the given `decoder` takes.
-        network: `"dense"`, `"conv"` or `"sequence"`.
+        network: `"dense"` (the default), `"conv"` or `"sequence"`.
         hidden: Units or filters of the encoder's hidden layers, mirrored by the decoder.
-        activation: Activation of the hidden layers.
-        code_activation: Activation of the code.
+        activation: Activation of the hidden layers; None is ReLU.
+        code_activation: Activation of the code; None is linear.
         normalization: None, `"batch"` or `"layer"`.
         kernel_size: Size of convolution kernels.
-        encoder: The user's own network instead of `network`. It takes scaled input and ends
-            in the code, or in features for variational models.
+        encoder: The user's own network instead of the six options above. It takes scaled
+            input and ends in the code, or in features for variational models.
         decoder: The user's own network, from the code to the shape of the input.
         input_dtype: `"float32"` or `"uint8"`.
         scaler: `"auto"` (uint8 to [0, 1], float left alone), None, `"unit"`,
@@ -101,11 +101,21 @@ def assemble(
     scaler = _scaler(scaler, input_dtype)
     unit = isinstance(scaler, layers.UnitScale)
     if encoder is not None or decoder is not None:
-        if encoder is None or decoder is None or network != "dense" or hidden is not None:
+        if encoder is None or decoder is None:
             raise ValueError(
-                "encoder and decoder go together and replace network and hidden. Received: "
-                f"encoder={encoder}, decoder={decoder}, network={network!r}, hidden={hidden}"
+                f"encoder and decoder go together. Received: encoder={encoder}, decoder={decoder}"
             )
+        replaced = {
+            "network": network, "hidden": hidden, "activation": activation,
+            "code_activation": code_activation, "normalization": normalization,
+            "kernel_size": kernel_size,
+        }  # fmt: skip
+        for option, value in replaced.items():
+            if value is not None:
+                raise ValueError(
+                    f"encoder and decoder are used as they are, so {option} has nothing to say; "
+                    f"leave it out. Received: {option}={value!r}"
+                )
         encoder, decoder, latent_dim = _own_networks(
             encoder, decoder, input_shape, latent_dim, mechanism
         )
@@ -114,7 +124,7 @@ def assemble(
             latent_dim = default_latent_dim(input_shape)
         check_whole("latent_dim", latent_dim)
         encoder, decoder = _make_networks(
-            network, input_shape, latent_dim, mechanism,
+            network or "dense", input_shape, latent_dim, mechanism,
             hidden=hidden, activation=activation, code_activation=code_activation,
             normalization=normalization, kernel_size=kernel_size,
         )  # fmt: skip
@@ -156,6 +166,20 @@ def default_latent_dim(input_shape: tuple[int, ...]) -> int:
     return max(min(2, math.prod(input_shape)), min(32, math.prod(input_shape) // 4))
 
 
+def with_defaults(options: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    """Return `options` with a variant's defaults for the networks that we build.
+
+    Args:
+        options: As given to a builder. The user's own networks take no defaults.
+        **defaults: By name; `hidden` is meant for the dense network only.
+    """
+    if options.get("encoder") is not None or options.get("decoder") is not None:
+        return options
+    if options.get("network") not in (None, "dense"):
+        defaults.pop("hidden", None)
+    return {**defaults, **options}
+
+
 def check_whole(name: str, value: Any) -> int:
     """Return `value` as an int >= 1, or raise naming the argument."""
     whole = isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -185,7 +209,12 @@ def _make_networks(
         _choice("normalization", options["normalization"], NORMALIZATIONS)
     if options["hidden"] is not None:
         hidden = options["hidden"]
-        hidden = [hidden] if isinstance(hidden, int) else list(hidden)
+        hidden = [hidden] if isinstance(hidden, int) else hidden
+        if not isinstance(hidden, (list, tuple)):
+            raise ValueError(
+                "hidden must be the widths of the hidden layers, such as (128, 64). "
+                f"Received: hidden={hidden!r}"
+            )
         options["hidden"] = tuple(check_whole("hidden", width) for width in hidden)
     if options["kernel_size"] is not None:
         if network == "dense":
@@ -205,7 +234,7 @@ def _make_networks(
                 f"{nearest(options[key], known)} Received: {key}={options[key]!r}"
             ) from None
     # What is not given is left to the network's own default.
-    options = {k: v for k, v in options.items() if v is not None or k == "activation"}
+    options = {k: v for k, v in options.items() if v is not None}
     units = latent_dim if mechanism.encoder_ends_in == "code" else None
     return NETWORKS[network](input_shape, latent_dim, units=units, **options)
 

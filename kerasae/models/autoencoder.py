@@ -32,7 +32,10 @@ class Autoencoder(Verbs, keras.Model):
     `evaluate` measures what training optimizes: variational models sample and denoising
     models corrupt, with one fixed draw that is the same at every call.
 
-    Most users call `kerasae.build` instead of this constructor.
+    Most users call `kerasae.build` instead of this constructor. An overridden `train_step`
+    should call this one's, which names the terms. To copy a model, use
+    `type(ae).from_config(ae.get_config())` and `set_weights`; `keras.models.clone_model`
+    gives a plain functional model without parts.
 
     Args:
         input_shape: Shape of one sample.
@@ -123,6 +126,11 @@ class Autoencoder(Verbs, keras.Model):
                 the model's own.
             **kwargs: Passed to `keras.Model.compile`. Metrics compare in raw units.
         """
+        if "loss_weights" in kwargs:
+            raise ValueError(
+                "There is one reconstruction loss, and the penalties have weights of their own; "
+                f"leave loss_weights out. Received: loss_weights={kwargs['loss_weights']}"
+            )
         features = getattr(self.reconstruction_loss, "features", "mean")
         self._training_loss = (
             self.reconstruction_loss if loss is None else self._bound(losses.get(loss, features))
@@ -134,7 +142,7 @@ class Autoencoder(Verbs, keras.Model):
         self._compile_arguments = {
             "optimizer": optimizer,
             "loss": None if loss is None else self._training_loss,
-            **{key: value for key, value in kwargs.items() if key != "loss_weights"},
+            **kwargs,
         }
 
     def get_compile_config(self) -> dict[str, Any] | None:
@@ -200,8 +208,13 @@ class Autoencoder(Verbs, keras.Model):
             self.scaler.adapt(self._training_inputs(x, kwargs))
         if y is None and kwargs.get("sample_weight") is not None:
             y = x  # Keras drops the weights of an x without y.
-        if hasattr(x, "element_spec") and not args:
-            # A dataset is shuffled by its pipeline; Keras warns unless told so.
+        if kwargs.get("class_weight") is not None:
+            raise ValueError(
+                "class_weight needs labels, and an autoencoder has none; use sample_weight. "
+                "Received: class_weight"
+            )
+        if not hasattr(x, "shape") and not args:
+            # A pipeline shuffles by itself; Keras warns unless told so.
             kwargs.setdefault("shuffle", False)
         return super().fit(x, y, *args, **kwargs)
 
@@ -216,6 +229,7 @@ class Autoencoder(Verbs, keras.Model):
         """Evaluate as `keras.Model.evaluate` does, with one fixed draw of all noise."""
         if x is not None:
             _checks.check_data(self, x, y)
+            _checks.check_adapted(self)
         if y is None and kwargs.get("sample_weight") is not None:
             y = x
         with self._fixed_draw():
@@ -226,9 +240,15 @@ class Autoencoder(Verbs, keras.Model):
         with self._fixed_draw():
             return super().test_on_batch(*args, **kwargs)
 
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Train on one batch as `keras.Model.train_on_batch` does; the scaler is adapted."""
+        _checks.check_adapted(self)
+        return super().train_on_batch(*args, **kwargs)
+
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Return raw reconstructions, as `keras.Model.predict` does, without noise."""
         _checks.check_data(self, x)
+        _checks.check_adapted(self)
         return super().predict(x, *args, **kwargs)
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kerasae.layers import JacobianPenalty
-from kerasae.models.assembly import Mechanism, assemble
+from kerasae.models.assembly import Mechanism, assemble, with_defaults
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.schedules import Weight
 
@@ -42,5 +42,5 @@ def contractive(
             name="encoder_network",
         )
     )
-    defaults = {"code_activation": "sigmoid"}
-    return assemble(mechanism, input_shape, latent_dim, **{**defaults, **options})
+    options = with_defaults(options, code_activation="sigmoid")
+    return assemble(mechanism, input_shape, latent_dim, **options)

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from kerasae.models.assembly import Mechanism, assemble
+from kerasae.models.assembly import Mechanism, assemble, with_defaults
 from kerasae.models.autoencoder import Autoencoder
 
 
@@ -30,6 +30,10 @@ def denoising(
     """
     if options.get("encoder") is None:
         latent_dim = latent_dim or max(1, min(128, math.prod(input_shape) // 2))
-        if options.get("network", "dense") == "dense":
-            options = {"hidden": (256,), **options}
-    return assemble(Mechanism(), input_shape, latent_dim, corruption=corruption, **options)
+    return assemble(
+        Mechanism(),
+        input_shape,
+        latent_dim,
+        corruption=corruption,
+        **with_defaults(options, hidden=(256,)),
+    )

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from kerasae.models import _checks
-from kerasae.models.assembly import Mechanism, assemble
+from kerasae.models.assembly import Mechanism, assemble, with_defaults
 from kerasae.models.autoencoder import Autoencoder
 
 
@@ -39,11 +39,11 @@ class LinearAutoencoder(Autoencoder):
                 f"init='pca' has at most {size} components for this input. "
                 f"Received: latent_dim={self.latent_dim}"
             )
-        if init == "pca" and any(len(dense) != 1 for dense in self._dense_layers()):
+        if init == "pca" and not all(map(_is_affine, self._dense_layers())):
             raise ValueError(
-                "init='pca' needs one Dense layer on each side: network='dense' and hidden=(). "
-                f"Received: encoder and decoder with {list(map(len, self._dense_layers()))} "
-                "Dense layers"
+                "init='pca' needs one linear Dense layer with a bias on each side: "
+                "network='dense' and hidden=(). Received: encoder and decoder with "
+                f"{list(map(len, self._dense_layers()))} Dense layers"
             )
 
     def _dense_layers(self) -> list[list[keras.layers.Dense]]:
@@ -86,6 +86,12 @@ class LinearAutoencoder(Autoencoder):
         return {**super().get_config(), "init": self.init}
 
 
+def _is_affine(layers: list[keras.layers.Dense]) -> bool:
+    return (
+        len(layers) == 1 and layers[0].use_bias and layers[0].activation is keras.activations.linear
+    )
+
+
 def linear(
     input_shape: tuple[int, ...],
     latent_dim: int | None = None,
@@ -102,9 +108,13 @@ def linear(
         **options: See `kerasae.models.assembly.assemble`. There is no activation anywhere and,
             on the dense network, no hidden layer by default.
     """
-    dense = options.get("network", "dense") == "dense" and options.get("encoder") is None
-    defaults: dict[str, Any] = {"activation": "linear", "output_activation": None, "loss": "mse"}
-    if dense:
-        defaults["hidden"] = ()
+    for option in ("activation", "code_activation", "output_activation"):
+        if options.get(option) not in (None, "linear"):
+            raise ValueError(
+                f"'linear' has no activation; use 'undercomplete' with one. "
+                f"Received: {option}={options[option]!r}"
+            )
+    options = with_defaults(options, hidden=(), activation="linear")
     mechanism = Mechanism(model=LinearAutoencoder, model_options={"init": init})
+    defaults = {"output_activation": None, "loss": "mse"}
     return assemble(mechanism, input_shape, latent_dim, **{**defaults, **options})

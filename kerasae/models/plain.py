@@ -4,7 +4,7 @@ import math
 import warnings
 from typing import Any
 
-from kerasae.models.assembly import Mechanism, assemble, default_latent_dim
+from kerasae.models.assembly import Mechanism, assemble, default_latent_dim, with_defaults
 from kerasae.models.autoencoder import Autoencoder
 
 
@@ -24,8 +24,10 @@ def undercomplete(
     References:
         Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 14.1.
     """
-    ae = assemble(Mechanism(), input_shape, latent_dim, **options)
     size = math.prod(input_shape)
+    if latent_dim is None and options.get("encoder") is None:
+        latent_dim = max(1, min(default_latent_dim(input_shape), size - 1))
+    ae = assemble(Mechanism(), input_shape, latent_dim, **options)
     if ae.latent_dim >= size:
         raise ValueError(
             f"latent_dim must be below the input's {size} features; use 'overcomplete' or a "
@@ -57,7 +59,7 @@ def overcomplete(
     size = math.prod(input_shape)
     if latent_dim is None and options.get("encoder") is None:
         latent_dim = 2 * size
-    ae = assemble(Mechanism(), input_shape, latent_dim, **shallow(options))
+    ae = assemble(Mechanism(), input_shape, latent_dim, **with_defaults(options, hidden=()))
     if ae.latent_dim <= size:
         raise ValueError(
             f"latent_dim must be above the input's {size} features; use 'undercomplete' for a "
@@ -70,12 +72,3 @@ def overcomplete(
             stacklevel=3,
         )
     return ae
-
-
-def shallow(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options with no hidden layer by default, for wide codes on the dense network."""
-    plain = options.get("network", "dense") == "dense" and options.get("encoder") is None
-    return {**({"hidden": ()} if plain else {}), **options}
-
-
-__all__ = ["default_latent_dim", "overcomplete", "shallow", "undercomplete"]

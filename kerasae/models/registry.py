@@ -67,22 +67,29 @@ def build(
     >>> ae.encoder.output_shape, ae.output_shape
     ((None, 10), (None, 8, 8, 1))
     """
-    key = _ALIASES.get(name, name) if isinstance(name, str) else name
+    key, builder = _find(name)
+    _check_options(key, builder, options)
+    shape = _check_shape(input_shape)
+    if latent_dim is not None:
+        latent_dim = check_whole("latent_dim", latent_dim)
+    if isinstance(builder, functools.partial) and options.get("encoder") is not None:
+        builder = builder.func  # the user's networks take the place of the one it names
+    ae = builder(shape, latent_dim, **options)
+    if isinstance(ae, Autoencoder):
+        ae.recipe = {"variant": key, "latent_dim": ae.latent_dim, **_plain(options)}
+    return ae
+
+
+def _find(name: Any) -> tuple[str, Builder]:
+    """Return a variant's own name and its builder, or raise with the nearest known name."""
+    key = _ALIASES.get(name, name) if isinstance(name, str) else ""
     if key not in _BUILDERS:
         known = [*_BUILDERS, *_ALIASES]
         raise ValueError(
             f"Unknown variant; known are {', '.join(known)}.{nearest(name, known)} "
             f"Received: {name!r}"
         )
-    builder = _BUILDERS[key]
-    _check_options(key, builder, options)
-    shape = _check_shape(input_shape)
-    if latent_dim is not None:
-        latent_dim = check_whole("latent_dim", latent_dim)
-    ae = builder(shape, latent_dim, **options)
-    if isinstance(ae, Autoencoder):
-        ae.recipe = {"variant": key, "latent_dim": ae.latent_dim, **_plain(options)}
-    return ae
+    return key, _BUILDERS[key]
 
 
 def variants(pattern: str = "*") -> list[str]:
@@ -92,7 +99,7 @@ def variants(pattern: str = "*") -> list[str]:
 
 def describe(name: str) -> str:
     """Return one sentence on a variant, the first of its builder's docstring."""
-    builder = _BUILDERS[_ALIASES.get(name, name)]
+    name, builder = _find(name)
     text = _SUMMARIES.get(name) or inspect.getdoc(builder) or ""
     return text.splitlines()[0] if text else ""
 
@@ -112,7 +119,8 @@ def register(name: str, builder: Builder | None = None, *, replace: bool = False
     >>> import kerasae
     >>> @kerasae.register("wide")
     ... def wide(input_shape, latent_dim=None, **options):
-    ...     return kerasae.build("undercomplete", input_shape, latent_dim, hidden=(1024,))
+    ...     options = {"hidden": (1024,), **options}
+    ...     return kerasae.build("undercomplete", input_shape, latent_dim, **options)
     >>> "wide" in kerasae.variants()
     True
     """
@@ -130,7 +138,7 @@ def register(name: str, builder: Builder | None = None, *, replace: bool = False
 
 def options_of(name: str) -> list[str]:
     """Return the names of the options that `build(name, ...)` takes."""
-    builder = _BUILDERS[_ALIASES.get(name, name)]
+    _, builder = _find(name)
     parameters = inspect.signature(builder).parameters.values()
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):

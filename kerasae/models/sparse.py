@@ -9,7 +9,7 @@ from keras import ops
 
 from kerasae import regularizers
 from kerasae.layers import ActivityPenalty
-from kerasae.models.assembly import Mechanism, assemble
+from kerasae.models.assembly import Mechanism, assemble, with_defaults
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.schedules import Weight
 
@@ -36,7 +36,7 @@ def sparse_l1(
     """
     regularizer = regularizers.L1Activation(sparsity_weight)
     return _sparse(
-        input_shape, latent_dim, regularizer, None, {"code_activation": "relu", **options}
+        input_shape, latent_dim, regularizer, None, with_defaults(options, code_activation="relu")
     )
 
 
@@ -69,7 +69,7 @@ def sparse_kl(
         Ng, "Sparse autoencoder", CS294A lecture notes, 2011, section 3.
     """
     regularizer = regularizers.KLSparsity(target_activation, sparsity_weight)
-    options = {"code_activation": "sigmoid", **options}
+    options = with_defaults(options, code_activation="sigmoid")
     ae = _sparse(input_shape, latent_dim, regularizer, momentum, options)
     _check_unit_code(ae.encoder_network, input_shape)
     return ae
@@ -82,17 +82,14 @@ def _sparse(
     momentum: float | None,
     options: dict[str, Any],
 ) -> Autoencoder:
-    own = options.get("encoder") is not None
-    if latent_dim is None and not own:
+    if latent_dim is None and options.get("encoder") is None:
         latent_dim = min(2 * math.prod(input_shape), 512)
-    if options.get("network", "dense") == "dense" and not own:
-        options = {"hidden": (), **options}
     mechanism = Mechanism(
         bottleneck=lambda units, latent_dim: ActivityPenalty(
             regularizer, momentum, name="bottleneck"
         )
     )
-    return assemble(mechanism, input_shape, latent_dim, **options)
+    return assemble(mechanism, input_shape, latent_dim, **with_defaults(options, hidden=()))
 
 
 def _check_unit_code(encoder: keras.Model, input_shape: tuple[int, ...]) -> None:
@@ -101,7 +98,7 @@ def _check_unit_code(encoder: keras.Model, input_shape: tuple[int, ...]) -> None
     code = ops.convert_to_numpy(encoder(probe, training=False))
     if code.min() < 0 or code.max() > 1:
         raise ValueError(
-            "sparse_kl needs a code between 0 and 1, such as code_activation='sigmoid'; use "
+            "sparse_kl needs a code between 0 and 1, such as that of a sigmoid; use "
             f"sparse_l1 for unbounded units. Received: codes from {code.min():.3g} to "
             f"{code.max():.3g} on random input"
         )

@@ -24,13 +24,10 @@ _DATA_OPTIONS = {
 
 
 def check_names(variant: Any, options: dict[str, Any], arguments: Iterable[str]) -> None:
-    """Refuse an option that neither `train` nor the variant knows; `build` refuses variants."""
+    """Refuse an unknown variant, and an option that neither `train` nor the variant knows."""
     from kerasae.models import registry
 
-    try:
-        known = registry.options_of(variant)
-    except (KeyError, TypeError):
-        return
+    known = registry.options_of(variant)
     for name, value in options.items():
         if name not in known:
             raise ValueError(
@@ -77,10 +74,7 @@ def build_model(asked: dict[str, Any], splits: Any) -> Any:
     low, high = splits.value_range or (0.0, 1.0)
     if splits.dtype != "uint8" and not (low >= 0 and high <= 1):
         defaults["scaler"] = "standardize"
-    try:
-        known = registry.options_of(asked["variant"])
-    except (KeyError, TypeError):
-        known = []  # `build` says what is wrong with the name
+    known = registry.options_of(asked["variant"])
     options = {name: value for name, value in defaults.items() if name in known}
     options |= asked["options"]
     if asked["network"] is not None:

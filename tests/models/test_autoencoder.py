@@ -266,7 +266,8 @@ BAD = [
     (np.full((4, 7), "a"), None, r"x must hold numbers\. Received: x of dtype <U1"),
     (TABLE.astype(object), None, "x must hold numbers"),
     (TABLE[0], None, r"Received: x of shape \(7,\)"),
-    ([[1.0, 2.0]], None, r"Received: x of shape \(1, 2\)"),
+    ([[1.0] * 7], None, r"convert it with numpy\.asarray\. Received: x of type list"),
+    ({"x": TABLE}, None, r"no dictionary\. Received: x with keys \['x'\]"),
     (None, None, "x must be an array or a tf.data.Dataset"),
 ]
 
@@ -385,3 +386,24 @@ def test_an_autoencoder_inside_another_is_a_plain_layer_to_it():
     ae = kerasae.build("undercomplete", (7,), encoder=encoder, decoder=decoder)
     ae.compile()
     assert np.isfinite(fit(ae, TABLE)["loss"][0])
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "score", "encode", "train_on_batch"])
+def test_an_unadapted_scaler_is_not_the_identity(verb):
+    with pytest.raises(ValueError, match=r"The scaler has seen no data yet"):
+        getattr(small(scaler="standardize"), verb)(TABLE)
+
+
+def test_an_empty_dataset_class_weights_and_scaled_targets_are_refused():
+    import tensorflow as tf
+
+    empty = tf.data.Dataset.from_tensor_slices(TABLE).batch(16).take(0)
+    for use in (lambda: small().fit(empty), lambda: small().score(empty)):
+        with pytest.raises(ValueError, match=r"at least one batch"):
+            use()
+    with pytest.raises(ValueError, match=r"class_weight needs labels"):
+        small().fit(TABLE, class_weight={0: 1.0})
+    with pytest.raises(ValueError, match=r"leave loss_weights out"):
+        small().compile(loss_weights=[2.0])
+    with pytest.raises(ValueError, match=r"y must be uint8, in raw units"):
+        small(x=IMAGES).fit(IMAGES, IMAGES / 255.0)

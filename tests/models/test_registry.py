@@ -62,8 +62,12 @@ def test_vae_is_another_name_for_variational():
         ("variational", {"free_bits": -1.0}, "free_bits must be >= 0"),
         ("convolutional", {"network": "dense"}, "'convolutional' is a name for network='conv'"),
         ("sequence", {"network": "conv"}, "'sequence' is a name for network='sequence'"),
+        ("linear", {"activation": "relu"}, "'linear' has no activation"),
+        ("linear", {"code_activation": "relu"}, "'linear' has no activation"),
+        ("undercomplete", {"hidden": "big"}, "hidden must be the widths"),
+        ([], {}, "Unknown variant"),
         ("linear", {"init": "svd"}, "init must be None or 'pca'"),
-        ("linear", {"init": "pca", "hidden": (4,)}, "init='pca' needs one Dense layer"),
+        ("linear", {"init": "pca", "hidden": (4,)}, "init='pca' needs one linear Dense layer"),
         ("undercomplete", {"encoder": keras.Sequential()}, "encoder and decoder go together"),
     ],
 )
@@ -125,3 +129,26 @@ def test_seed_example_in_one_call():
     x = np.random.default_rng(0).random((5, 784), dtype="float32")
     np.testing.assert_allclose(ae.score(x), ((ae.reconstruct(x) - x) ** 2).mean(1), rtol=1e-5)
     assert 0 < ae.reconstruct(x).min() < ae.reconstruct(x).max() < 1
+
+
+@pytest.mark.parametrize(
+    "option", [{"normalization": "batch"}, {"hidden": (3,)}, {"network": "dense"}]
+)
+def test_options_of_our_networks_do_not_go_with_the_users_own(option):
+    encoder = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+    decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(8)])
+    with pytest.raises(ValueError, match=r"has nothing to say; leave it out"):
+        kerasae.build("undercomplete", 8, encoder=encoder, decoder=decoder, **option)
+
+
+def test_two_features_take_a_code_of_one():
+    assert kerasae.build("undercomplete", 2).latent_dim == 1
+
+
+def test_half_precision_codes_leave_as_float32():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        ae = kerasae.build("undercomplete", 8, 2)
+        assert ae.encode(np.zeros((3, 8), "float32")).dtype == np.float32
+    finally:
+        keras.config.set_dtype_policy("float32")
