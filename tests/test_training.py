@@ -167,6 +167,7 @@ def _disk_full(*_):
 
 def test_interrupted_run_is_usable_and_resumes(tmp_path, monkeypatch, unmeasured, capsys):
     asked = {"epochs": 4, "latent_dim": 4, **SMALL}
+    handler = signal.getsignal(signal.SIGINT)
     whole = kerasae.train("denoising", out=tmp_path / "whole", **asked)
     with monkeypatch.context() as patch:
         press_ctrl_c_in_epoch(patch, 3)
@@ -174,7 +175,7 @@ def test_interrupted_run_is_usable_and_resumes(tmp_path, monkeypatch, unmeasured
         run = kerasae.train("denoising", out=path, **{**asked, "verbose": 1})
     assert run.interrupted
     assert run.history["epoch"] == [1, 2]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     out = capsys.readouterr().out
     assert "interrupted after 2 epochs" in out
     assert f"--out {path} --resume" in out.replace("\n", " ")

@@ -116,13 +116,12 @@ def register(name: str, builder: Builder | None = None, *, replace: bool = False
         ValueError: The name is taken.
 
     Example:
-    >>> import kerasae
-    >>> @kerasae.register("wide")
-    ... def wide(input_shape, latent_dim=None, **options):
-    ...     options = {"hidden": (1024,), **options}
-    ...     return kerasae.build("undercomplete", input_shape, latent_dim, **options)
-    >>> "wide" in kerasae.variants()
-    True
+        ```python
+        @kerasae.register("wide")
+        def wide(input_shape, latent_dim=None, **options):
+            options = {"hidden": (1024,), **options}
+            return kerasae.build("undercomplete", input_shape, latent_dim, **options)
+        ```
     """
     if builder is None:
         return functools.partial(register, name, replace=replace)
