@@ -16,6 +16,7 @@ from kerasae import _quiet
 
 if TYPE_CHECKING:
     from kerasae import (
+        anomaly,
         callbacks,
         data,
         evaluation,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         plotting,
         regularizers,
         reporting,
+        samplers,
         schedules,
         serving,
         training,
@@ -47,6 +49,7 @@ _FUNCTIONS = {
     "variants": "kerasae.models.registry",
 }
 _SUBMODULES = (
+    "anomaly",
     "callbacks",
     "data",
     "evaluation",
@@ -58,6 +61,7 @@ _SUBMODULES = (
     "plotting",
     "regularizers",
     "reporting",
+    "samplers",
     "schedules",
     "serving",
     "training",
@@ -65,6 +69,7 @@ _SUBMODULES = (
 
 __all__ = [
     "__version__",
+    "anomaly",
     "build",
     "callbacks",
     "data",
@@ -80,6 +85,7 @@ __all__ = [
     "register",
     "regularizers",
     "reporting",
+    "samplers",
     "schedules",
     "serving",
     "train",

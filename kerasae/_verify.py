@@ -110,8 +110,10 @@ def random_operations(function: Any) -> list[str]:
     return sorted(op for op in operations(function) if any(word in op for word in words))
 
 
-def difference(expected: np.ndarray, received: np.ndarray) -> tuple[float, float]:
-    """Return the largest absolute difference, and the one that is allowed.
+def difference(
+    expected: np.ndarray, received: np.ndarray, ignored: np.ndarray | float = 0.0
+) -> tuple[float, float]:
+    """Return the largest absolute difference above `ignored`, and the one that is allowed.
 
     Allowed is `TOLERANCE` times the largest magnitude that is expected, or times 1 where that
     is smaller. Equal infinities, and NaN on both sides, do not differ.
@@ -127,6 +129,7 @@ def difference(expected: np.ndarray, received: np.ndarray) -> tuple[float, float
         apart = np.abs(expected - received)
     same = (expected == received) | (np.isnan(expected) & np.isnan(received))
     apart = np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+    apart = np.where(apart <= ignored, 0.0, apart)
     return float(apart.max(initial=0.0)), allowed
 
 
@@ -138,7 +141,7 @@ def verify(folder: str, cases: Any) -> dict[str, Any]:
     calls: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = {}
     for key in cases:
         case, signature, side, name = key.split("/")
-        call = calls.setdefault((case, signature), {"in": {}, "out": {}})
+        call = calls.setdefault((case, signature), {"in": {}, "out": {}, "allow": {}})
         call[side][name] = cases[key]
 
     largest: dict[str, float] = {}
@@ -149,7 +152,9 @@ def verify(folder: str, cases: Any) -> dict[str, Any]:
         if outputs.keys() != call["out"].keys():
             raise ValueError(f"{signature} answers with {sorted(outputs)}")
         for name, expected in call["out"].items():
-            apart, allowed = difference(expected, np.asarray(outputs[name].numpy()))
+            apart, allowed = difference(
+                expected, np.asarray(outputs[name].numpy()), call["allow"].get(name, 0.0)
+            )
             largest[signature] = max(largest.get(signature, 0.0), apart)
             if not apart <= allowed:
                 failures.append([signature, name, case, apart, allowed])

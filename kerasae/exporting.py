@@ -15,9 +15,11 @@ from keras import ops
 
 import kerasae
 from kerasae import _card, _verify, losses
+from kerasae.anomaly import ROUND_OFF
 from kerasae.layers import UnitScale
 from kerasae.models import Autoencoder, _checks
-from kerasae.models._parts import forward, without_corruption
+from kerasae.models._parts import compared
+from kerasae.models._parts import score as errors
 from kerasae.serving import versions
 
 _BATCH = 257  # of the largest case: no multiple of a vector's or a thread's share
@@ -50,7 +52,9 @@ def export(
     | `encode` | `x` | `code` |
     | `decode` | `code` | `reconstruction` |
     | `score` | `x` | `score` `(batch,)`, `feature_scores` shaped like `x` |
-    | `generate`, of models with a prior | `n`, `seed` (two numbers), int32 | `samples` |
+    | `detect`, of calibrated models | `x` | `anomaly_score`, `p_value`, `is_anomaly` |
+    | `detect_at_rate`, likewise | `x`, `false_alarm_rate` (one number) | the same |
+    | `generate`, with a prior or a sampler | `n`, `seed` (two numbers), int32 | `samples` |
     | `info` | none | `info`, a JSON string |
 
     `feature_scores` exists where the loss has a value per feature, as all of kerasae's have.
@@ -154,20 +158,26 @@ def _endpoints(ae: Autoencoder) -> dict[str, tuple[Callable[..., Any], list[Any]
         return {"reconstruction": float32(ae.decoder(code, training=False))}
 
     def score(x: Any) -> dict[str, Any]:
-        target, _, decoded = forward(without_corruption(ae), x, training=False)
-        loss = ae.reconstruction_loss
-        if not getattr(loss, "from_logits", False):
-            decoded = ae.output_activation(decoded)
-        target, decoded = float32(target), float32(decoded)
-        values = loss.call(target, decoded)
-        outputs = {"score": ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=1)}
-        if isinstance(loss, losses.ReconstructionLoss):
-            outputs["feature_scores"] = loss.error(target, decoded)
+        target, decoded = compared(ae, x)
+        outputs = {"score": errors(ae, target, decoded)}
+        if isinstance(ae.reconstruction_loss, losses.ReconstructionLoss):
+            outputs["feature_scores"] = ae.reconstruction_loss.error(target, decoded)
         return outputs
+
+    def detect_at_rate(x: Any, false_alarm_rate: Any) -> dict[str, Any]:
+        scores = score(x)["score"]
+        return {"anomaly_score": scores, **_judged(ae.calibration, scores, false_alarm_rate)}
+
+    def detect(x: Any) -> dict[str, Any]:
+        return detect_at_rate(x, ae.calibration.false_alarm_rate)  # type: ignore[union-attr]
 
     def generate(n: Any, seed: Any) -> dict[str, Any]:
         # Philox gives the same numbers on every device, and those of Autoencoder.generate.
         code = tf.random.stateless_normal((n, ae.latent_dim), seed, alg="philox")
+        if ae.sampler is not None:
+            # The next seed of a SeedGenerator, from which Autoencoder.generate draws these.
+            uniform = tf.random.stateless_uniform((n, 3), tf.add(seed, [0, 1]), alg="philox")
+            code = ae.sampler.draw(code, uniform)
         return {"samples": decode(code)["reconstruction"]}
 
     description = json.dumps(_describe(ae))
@@ -185,12 +195,42 @@ def _endpoints(ae: Autoencoder) -> dict[str, tuple[Callable[..., Any], list[Any]
         "decode": (decode, [code]),
         "score": (score, [x]),
     }
+    if _detects(ae):
+        rate = tf.TensorSpec((), "float32", name="false_alarm_rate")
+        endpoints["detect"] = (detect, [x])
+        endpoints["detect_at_rate"] = (detect_at_rate, [x, rate])
     if ae.can_generate:
         endpoints["generate"] = (generate, [n, seed])
     return {**endpoints, "info": (info, [])}
 
 
+def _detects(ae: Autoencoder) -> bool:
+    # A calibration on time steps of long series does not judge single windows.
+    return ae.calibration is not None and ae.calibration.stride is None
+
+
+def _judged(calibration: Any, scores: Any, rate: Any) -> dict[str, Any]:
+    """Return p-values and decisions in the graph, as `Calibration` gives them."""
+    import tensorflow as tf
+
+    count = calibration.n
+    known = tf.constant(calibration.scores)
+    lowered = scores - ROUND_OFF * tf.abs(scores)
+    as_bad = count - tf.searchsorted(known, lowered, side="left")
+    allowed = tf.cast(tf.floor((count + 1) * tf.cast(rate, "float64") + 1e-4), "int32")
+    return {
+        "p_value": tf.cast(1 + as_bad, "float32") / (count + 1),
+        # Counted, not compared with the rate, which no two roundings would agree on.
+        "is_anomaly": 1 + as_bad <= allowed,
+    }
+
+
 def _describe(ae: Autoencoder) -> dict[str, Any]:
+    known = ae.calibration
+    calibration = None
+    if known is not None:
+        names = ("false_alarm_rate", "threshold", "n", "stride")
+        calibration = {name: getattr(known, name) for name in names}
     return {
         "name": ae.name,
         "variant": ae.variant,
@@ -200,6 +240,8 @@ def _describe(ae: Autoencoder) -> dict[str, Any]:
         "latent_dim": ae.latent_dim,
         "loss": type(ae.reconstruction_loss).__name__,
         "can_generate": ae.can_generate,
+        "sampler": None if ae.sampler is None else ae.sampler.kind,
+        "calibration": calibration,
     }
 
 
@@ -232,7 +274,7 @@ def _verified(
             f"infinite values on the {case}. Nothing was written. Received: variant={ae.variant!r}"
         )
     try:
-        found = _verify.in_fresh_process(folder, arrays)
+        found = _verify.in_fresh_process(folder, {**arrays, **_ranks(ae, arrays)})
     except ChildProcessError as error:
         raise VerificationError(
             "TensorFlow alone cannot load and run the exported model; nothing was written. "
@@ -264,6 +306,23 @@ def _lost(key: str, value: np.ndarray) -> bool:
     return "/out/" in key and not key.startswith("extremes") and not np.isfinite(value).all()
 
 
+def _ranks(ae: Autoencoder, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what p-values may differ by: one rank, where two scores differ by round-off only."""
+    allowed = {}
+    if _detects(ae):
+        rank = 1.5 / (ae.calibration.n + 1)  # type: ignore[union-attr]
+        for key in arrays:
+            case, signature, side, name = key.split("/")
+            if name != "p_value" or side != "out":
+                continue
+            call = f"{case}/{signature}"
+            given = arrays.get(f"{call}/in/false_alarm_rate", ae.calibration.false_alarm_rate)  # type: ignore[union-attr]
+            allowed[f"{call}/allow/p_value"] = np.full(len(arrays[key]), rank)
+            near = np.abs(arrays[key] - given) <= rank
+            allowed[f"{call}/allow/is_anomaly"] = near.astype("float64")
+    return allowed
+
+
 def _inputs(ae: Autoencoder, samples: Any) -> list[tuple[str, str, dict[str, Any]]]:
     """Return case, signature and inputs of every call to compare on."""
     calls: list[tuple[str, str, dict[str, Any]]] = []
@@ -273,6 +332,10 @@ def _inputs(ae: Autoencoder, samples: Any) -> list[tuple[str, str, dict[str, Any
         calls.append((case, "decode", {"code": ops.convert_to_numpy(code)}))
         if len(x) == 1:
             calls.append((case, "serving_default", {"x": x}))
+        if _detects(ae):
+            rate = np.float32(0.5)
+            calls.append((case, "detect", {"x": x}))
+            calls.append((case, "detect_at_rate", {"x": x, "false_alarm_rate": rate}))
     if ae.can_generate:
         calls += [(f"seed {list(s)}", "generate", {"n": n, "seed": s}) for n, s in _DRAWS]
     return [*calls, ("empty input", "info", {})]

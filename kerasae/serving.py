@@ -1,7 +1,6 @@
 """Answers from an exported model; TensorFlow alone is imported, and only when one is loaded."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +126,34 @@ class Served:
             )
         return self._batched("score", "feature_scores", self._samples(x), batch_size)
 
+    def detect(
+        self, x: Any, *, false_alarm_rate: float | None = None, batch_size: int = 1024
+    ) -> dict[str, np.ndarray]:
+        """Say which samples are anomalies, by the calibration in the model.
+
+        Args:
+            x: Array `(samples, *input_shape)` in raw units.
+            false_alarm_rate: Another rate than the one calibrated for, between 0 and 1.
+            batch_size: Samples at a time.
+
+        Returns:
+            `anomaly_score` (float32), `p_value` (float32: how often a normal sample scores as
+            high) and `is_anomaly` (bool), each `(samples,)`.
+
+        Raises:
+            ValueError: The model is not calibrated, or an argument does not fit.
+        """
+        signature, more = "detect", {}
+        if false_alarm_rate is not None:
+            if not 0 < false_alarm_rate < 1:
+                raise ValueError(
+                    "false_alarm_rate must be a number between 0 and 1, such as 0.01. "
+                    f"Received: false_alarm_rate={false_alarm_rate!r}"
+                )
+            signature = "detect_at_rate"
+            more = {"false_alarm_rate": np.float32(false_alarm_rate)}
+        return self._answers(signature, self._samples(x), batch_size, **more)
+
     def generate(self, n: int, seed: int = 0) -> np.ndarray:
         """Return `n` samples decoded from codes drawn from the prior, float32, in raw units.
 
@@ -160,22 +187,27 @@ class Served:
         return self._functions[name]
 
     def _batched(self, signature: str, output: str, x: np.ndarray, batch_size: int) -> np.ndarray:
+        return self._answers(signature, x, batch_size)[output]
+
+    def _answers(
+        self, signature: str, x: np.ndarray, batch_size: int, **more: Any
+    ) -> dict[str, np.ndarray]:
         import tensorflow as tf
 
         function = self._function(signature)
         argument = "code" if signature == "decode" else "x"
+        others = {name: tf.constant(value) for name, value in more.items()}
         if not _is_whole(batch_size) or batch_size < 1:
             raise ValueError(
                 f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
             )
 
-        def answers() -> Iterator[np.ndarray]:
-            for start in range(0, len(x), batch_size):
-                batch = tf.constant(x[start : start + batch_size])
-                yield function(**{argument: batch})[output].numpy()
-
-        first, *others = answers()
-        return np.concatenate([first, *others]) if others else first
+        pieces: dict[str, list[np.ndarray]] = {}
+        for start in range(0, len(x), batch_size):
+            batch = tf.constant(x[start : start + batch_size])
+            for name, value in function(**{argument: batch}, **others).items():
+                pieces.setdefault(name, []).append(value.numpy())
+        return {name: np.concatenate(parts) for name, parts in pieces.items()}
 
     def _samples(self, x: Any) -> np.ndarray:
         x = np.asarray(x)

@@ -14,17 +14,17 @@ FILES = sorted(ROOT.rglob("*.py"))
 # (`_text`, `_atomic`) imports nothing of ours and may be seen by all.
 ORDER = [
     {"schedules"},
-    {"regularizers", "losses", "metrics"},
+    {"regularizers", "losses", "metrics", "samplers"},
     {"layers"},
     {"models"},
     {"_card"},
-    {"callbacks", "evaluation", "anomaly", "exporting"},
+    {"callbacks", "evaluation", "exporting"},
     {"training", "estimators"},
     {"loading"},
     {"cli"},
     {"__main__"},
 ]
-ALONE = {"data", "plotting", "serving", "_text", "_atomic", "_quiet", "_verify"}
+ALONE = {"anomaly", "data", "plotting", "serving", "_text", "_atomic", "_quiet", "_verify"}
 
 
 def imports_of(path):

@@ -29,8 +29,9 @@ def write(
             nothing but numbered PNG files.
         batches: Arrays of one type with equal shapes after the first axis, at least one row in
             all. Tables get one column per value, images get `(n, height, width)` or
-            `(n, height, width, 1 or 3)` with values 0..255, rounded and clipped.
-        names: Column names of a table; default "x0", "x1", ...
+            `(n, height, width, 1 or 3)` with values 0..255, rounded and clipped. A structured
+            array `(n,)` gives a table one column per field, each of its own type.
+        names: Column names of a table; default "x0", "x1", ..., or the names of the fields.
 
     Returns:
         Number of rows written.
@@ -115,7 +116,8 @@ class _Rows:
     @staticmethod
     def _array(batch: Any) -> np.ndarray:
         x = np.asarray(batch)
-        if x.ndim == 0 or x.dtype.kind not in "biuf":
+        kinds = [x.dtype[name].kind for name in x.dtype.names or ()] or [x.dtype.kind]
+        if x.ndim == 0 or not set(kinds) <= set("biuf"):
             raise bad(
                 "Batches must be arrays of numbers with one row per sample.",
                 shape=x.shape,
@@ -169,7 +171,9 @@ def _write_npz(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
 
 
 def _column_names(rows: _Rows, names: Sequence[str] | None) -> list[str]:
-    width = int(np.prod(rows.shape))
+    width = len(rows.dtype.names or ()) or int(np.prod(rows.shape))
+    if names is None and rows.dtype.names:
+        return list(rows.dtype.names)
     if names is None:
         return [f"x{index}" for index in range(width)]
     if isinstance(names, str) or len(names) != width or len(set(names)) != width:
@@ -181,14 +185,19 @@ def _write_table(path: Path, rows: _Rows, names: Sequence[str] | None, make: Cal
     import pyarrow as pa
 
     titles = _column_names(rows, names)
+    fields = rows.dtype.names
+    dtypes = [rows.dtype[name] for name in fields] if fields else [rows.dtype] * len(titles)
     # CSV readers take 0 and 1 for numbers, and true and false for text.
-    dtype = np.dtype(np.uint8) if rows.dtype == np.bool_ else rows.dtype
-    kind = pa.from_numpy_dtype(dtype)
-    schema = pa.schema([(title, kind) for title in titles])
+    dtypes = [np.dtype(np.uint8) if dtype == np.bool_ else dtype for dtype in dtypes]
+    pairs = zip(titles, dtypes, strict=True)
+    schema = pa.schema([(title, pa.from_numpy_dtype(dtype)) for title, dtype in pairs])
     with make(path, schema) as writer:
         for batch in rows:
-            flat = batch.reshape(len(batch), -1)
-            columns = [pa.array(np.ascontiguousarray(column, dtype)) for column in flat.T]
+            values = [batch[name] for name in fields] if fields else batch.reshape(len(batch), -1).T
+            columns = [
+                pa.array(np.ascontiguousarray(column, dtype))
+                for column, dtype in zip(values, dtypes, strict=True)
+            ]
             writer.write(pa.Table.from_arrays(columns, schema=schema))
 
 

@@ -46,20 +46,41 @@ def without_corruption(parts: Any) -> SimpleNamespace:
     return SimpleNamespace(**{**{name: getattr(parts, name) for name in PARTS}, "corruption": None})
 
 
-class Scorer(keras.Model):
-    """The reconstruction error of each sample as a model, so that `predict` batches it."""
+def compared(ae: Any, x: Any) -> tuple[Any, Any]:
+    """Return scaled input and decoder output as the reconstruction loss takes them, float32.
 
-    def __init__(self, autoencoder: Any):
+    Without corruption and noise.
+    """
+    target, _, decoded = forward(without_corruption(ae), x, training=False)
+    if not getattr(ae.reconstruction_loss, "from_logits", False):
+        decoded = ae.output_activation(decoded)
+    return ops.cast(target, "float32"), ops.cast(decoded, "float32")
+
+
+def score(ae: Any, target: Any, decoded: Any) -> Any:
+    """Return the reconstruction error of each sample from what `compared` gives."""
+    values = ae.reconstruction_loss.call(target, decoded)
+    # A Keras loss may keep some feature axes; ours have reduced them all.
+    return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=1)
+
+
+class Scorer(keras.Model):
+    """The reconstruction error as a model, so that `predict` batches it.
+
+    Args:
+        autoencoder: The model.
+        per_feature: Whether to keep the features apart, which needs one of kerasae's losses.
+    """
+
+    def __init__(self, autoencoder: Any, per_feature: bool = False):
         super().__init__(name="scorer")
         self.autoencoder = autoencoder
+        self.per_feature = per_feature
         self.built = True
 
     def call(self, inputs: Any) -> Any:
         ae = self.autoencoder
-        target, _, decoded = forward(without_corruption(ae), ops.cast(inputs, ae.input_dtype_name))
-        loss = ae.reconstruction_loss
-        if not getattr(loss, "from_logits", False):
-            decoded = ae.output_activation(decoded)
-        values = loss.call(ops.cast(target, "float32"), ops.cast(decoded, "float32"))
-        # A Keras loss may keep some feature axes; ours have reduced them all.
-        return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=1)
+        target, decoded = compared(ae, ops.cast(inputs, ae.input_dtype_name))
+        if self.per_feature:
+            return ae.reconstruction_loss.error(target, decoded)
+        return score(ae, target, decoded)

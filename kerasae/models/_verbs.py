@@ -6,7 +6,10 @@ import keras
 import numpy as np
 
 from kerasae.models import _checks
-from kerasae.models._parts import Scorer, forward, without_corruption
+from kerasae.models._detection import Detection
+from kerasae.models._generation import Generation
+from kerasae.models._parts import forward, without_corruption
+from kerasae.models._state import State
 
 
 class Untracked:
@@ -19,14 +22,13 @@ class Untracked:
         return Untracked()
 
 
-class Verbs:
+class Verbs(Detection, Generation, State):
     """The verbs of an `Autoencoder`, all deterministic and free of corruption."""
 
     # What the model gives to the verbs.
     sample_shape: tuple[int, ...]
     input_dtype_name: str
     latent_dim: int
-    prior: str | None
     recipe: dict[str, Any]
     decoder_network: keras.Model
     _finish: Any
@@ -35,11 +37,6 @@ class Verbs:
     def variant(self) -> str:
         """Name under which `kerasae.build` made the model, or `"custom"`."""
         return self.recipe.get("variant", "custom")
-
-    @property
-    def can_generate(self) -> bool:
-        """Whether `generate` has a distribution of codes to draw from."""
-        return self.prior is not None
 
     @property
     def encoder(self) -> keras.Model:
@@ -98,41 +95,6 @@ class Verbs:
         _checks.check_data(self, x)
         _checks.check_adapted(self)
         return self._run(self, x, batch_size)
-
-    def score(self, x: Any, batch_size: int = 1024) -> np.ndarray:
-        """Return the reconstruction error of each sample, `(samples,)`; higher is worse.
-
-        It is the model's reconstruction loss, in scaled units, without corruption or noise.
-
-        Args:
-            x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
-            batch_size: Samples at a time, for arrays.
-        """
-        _checks.check_data(self, x)
-        _checks.check_adapted(self)
-        return self._run(self._cached("scorer", lambda: Scorer(self)), x, batch_size)
-
-    def generate(self, n: int, seed: int | None = None, batch_size: int = 1024) -> np.ndarray:
-        """Return `n` samples decoded from codes drawn from the prior, in raw units.
-
-        Args:
-            n: Number of samples, >= 1.
-            seed: Seed of the draw; the same seed gives the same samples. None draws one.
-            batch_size: Samples at a time.
-
-        Raises:
-            ValueError: The model has no distribution of codes to draw from.
-        """
-        if not self.can_generate:
-            raise ValueError(
-                "generate needs a model with a prior over codes, such as "
-                f"kerasae.build('variational', ...). Received: variant={self.variant!r}"
-            )
-        if int(n) != n or n < 1:
-            raise ValueError(f"n must be a whole number >= 1. Received: n={n}")
-        shape = (int(n), self.latent_dim)
-        generator = keras.random.SeedGenerator(seed)
-        return self.decode(keras.random.normal(shape, seed=generator), batch_size)
 
     @staticmethod
     def _run(model: Any, x: Any, batch_size: int) -> np.ndarray:

@@ -185,7 +185,8 @@ class Autoencoder(Verbs, keras.Model):
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Train as `keras.Model.fit` does; `y` may be left out.
 
-        An unadapted scaler is adapted in one pass over `x` first.
+        An unadapted scaler is adapted in one pass over `x` first. What `calibrate` and
+        `fit_sampler` found is dropped, since it belongs to the weights there were.
 
         Args:
             x: Array `(samples, *input_shape)`, or a `tf.data.Dataset` of batches of `x` or
@@ -213,6 +214,9 @@ class Autoencoder(Verbs, keras.Model):
                 "class_weight needs labels, and an autoencoder has none; use sample_weight. "
                 "Received: class_weight"
             )
+        self._forget()
+        if hasattr(x, "shape"):
+            self.remember_training_rows(self._training_inputs(x, kwargs))
         if not hasattr(x, "shape") and not args:
             # A pipeline shuffles by itself; Keras warns unless told so.
             kwargs.setdefault("shuffle", False)
@@ -329,11 +333,6 @@ class Autoencoder(Verbs, keras.Model):
 
     # Noise ----------------------------------------------------------------------------
 
-    def _seed_states(self) -> list[keras.Variable]:
-        """Return the state of every `SeedGenerator` below the model, in a fixed order."""
-        weights = {id(variable) for variable in self.weights}
-        return [variable for variable in self.variables if id(variable) not in weights]
-
     @contextlib.contextmanager
     def _fixed_draw(self) -> Iterator[None]:
         states = self._seed_states()
@@ -345,21 +344,6 @@ class Autoencoder(Verbs, keras.Model):
         finally:
             for state, value in zip(states, before, strict=True):
                 state.assign(value)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Save the model's own weights, and the seed states, which Keras leaves out."""
-        super().save_own_variables(store)
-        for i, state in enumerate(self._seed_states()):
-            store[f"seed_state_{i}"] = ops.convert_to_numpy(state)
-
-    def load_own_variables(self, store: Any) -> None:
-        states = self._seed_states()
-        for i, state in enumerate(states):
-            if f"seed_state_{i}" in store:
-                state.assign(store[f"seed_state_{i}"][()])
-        super().load_own_variables(
-            {key: store[key] for key in store.keys() if not key.startswith("seed_state_")}  # noqa: SIM118
-        )
 
     def export(self, path: Any, **options: Any) -> Any:
         """Write a verified SavedModel below `path`; see `kerasae.export`."""

@@ -1,0 +1,296 @@
+"""From scores to decisions: conformal calibration, windows of series, known training rows.
+
+NumPy only. `Autoencoder.calibrate` and `Autoencoder.detect` are what most users call.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+# Share of a score that may be round-off.
+ROUND_OFF = 1e-5
+# Hashes kept of the training rows: 128 KiB.
+_KEPT = 2**14
+_CHUNK = 2**22  # numbers hashed at a time
+
+
+def check_rate(false_alarm_rate: Any) -> float:
+    """Return a false-alarm rate as a float, or raise if it is none."""
+    number = isinstance(false_alarm_rate, (int, float, np.integer, np.floating))
+    if isinstance(false_alarm_rate, bool) or not number or not 0 < false_alarm_rate < 1:
+        raise ValueError(
+            "false_alarm_rate must be a number between 0 and 1, such as 0.01. "
+            f"Received: false_alarm_rate={false_alarm_rate!r}"
+        )
+    return float(false_alarm_rate)
+
+
+def smallest_sample(false_alarm_rate: float) -> int:
+    """Return how many held-out scores a false-alarm rate needs, `ceil(1 / rate) - 1`.
+
+    With fewer, even a score above all of them has a p-value above the rate.
+
+    Args:
+        false_alarm_rate: Share of normal samples that may be flagged, between 0 and 1.
+
+    Example:
+    >>> smallest_sample(0.01)
+    99
+    """
+    return math.ceil(1 / check_rate(false_alarm_rate) - 1e-9) - 1
+
+
+class Calibration:
+    """A split-conformal threshold: scores of held-out normal samples, sorted.
+
+    The p-value of a score `s` is `(1 + #{calibration scores >= s}) / (n + 1)`, and a sample is
+    an anomaly where that is at most the false-alarm rate. Scores that differ by less than 1e-5
+    times themselves count as equal: one sample's score differs by as much from batch size to
+    batch size. If calibration and new normal samples
+    are exchangeable, the expected share of false alarms is `floor((n + 1) rate) / (n + 1)` where
+    scores do not tie, and less where they do; over draws of the calibration set the number of
+    false alarms among m samples is beta-binomial.
+
+    Args:
+        scores: `(n,)` anomaly scores of samples the model was not trained on; higher is worse.
+        false_alarm_rate: Share of normal samples that may be flagged, between 0 and 1.
+        stride: Of the windows, where the scores are those of the time steps of a series.
+
+    Attributes:
+        scores: `(n,)` float32, sorted.
+        false_alarm_rate: As given.
+        n: Number of scores.
+        threshold: A sample is an anomaly if its score is above this (by more than round-off).
+
+    Raises:
+        ValueError: The scores are not finite, or too few for the rate.
+
+    References:
+        Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, section 2.2;
+        Laxhammar and Falkman, "Conformal prediction for distribution-independent anomaly
+        detection in streaming vessel data", 2010; Vovk, "Conditional validity of inductive
+        conformal predictors", 2012, proposition 2a (the spread).
+
+    Example:
+    >>> calibration = Calibration(range(1, 100), false_alarm_rate=0.05)
+    >>> calibration.threshold
+    95.0
+    >>> calibration.p_value([95, 95.5, 1000]).tolist()
+    [0.06, 0.05, 0.01]
+    """
+
+    def __init__(self, scores: Any, false_alarm_rate: float = 0.01, stride: int | None = None):
+        scores = np.sort(np.asarray(scores, "float32"))
+        if scores.ndim != 1 or not np.isfinite(scores).all():
+            raise ValueError(
+                "scores must be finite numbers, one per sample. Received: scores of shape "
+                f"{scores.shape}, {int((~np.isfinite(scores)).sum())} of them not finite"
+            )
+        self.scores = scores
+        self.n = len(scores)
+        self.false_alarm_rate = check_rate(false_alarm_rate)
+        self.stride = stride
+        least = smallest_sample(self.false_alarm_rate)
+        if self.n < least:
+            raise ValueError(
+                f"A false-alarm rate of {self.false_alarm_rate:g} needs at least {least} held-out "
+                f"samples, and {self.n} allow no rate below {1 / (self.n + 1):.3g}; give more, or "
+                f"a higher rate. Received: {self.n} samples"
+            )
+        self.threshold = self.threshold_at(self.false_alarm_rate)
+
+    def threshold_at(self, false_alarm_rate: float) -> float:
+        """Return the score above which a sample is an anomaly at another rate.
+
+        Args:
+            false_alarm_rate: Between 0 and 1. Infinite if there are too few scores for it.
+        """
+        allowed = math.floor((self.n + 1) * check_rate(false_alarm_rate) + 1e-9)
+        return float(self.scores[-allowed]) if allowed else math.inf
+
+    def p_value(self, scores: Any) -> np.ndarray:
+        """Return the p-value of each score, float64, in the shape of `scores`.
+
+        Args:
+            scores: Anomaly scores.
+        """
+        as_bad = self.n - np.searchsorted(self.scores, _lowered(scores), side="left")
+        return (1 + as_bad) / (self.n + 1)
+
+    def is_anomaly(self, scores: Any, false_alarm_rate: float | None = None) -> np.ndarray:
+        """Return which scores are those of anomalies, in the shape of `scores`.
+
+        Args:
+            scores: Anomaly scores.
+            false_alarm_rate: Another rate than the one calibrated for.
+        """
+        rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
+        return _lowered(scores) > np.float32(self.threshold_at(rate))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Calibration on {self.n} scores: an anomaly above {self.threshold:.6g}, "
+            f"false-alarm rate {self.false_alarm_rate:g}>"
+        )
+
+
+def _lowered(scores: Any) -> np.ndarray:
+    scores = np.asarray(scores, "float32")
+    return scores - np.float32(ROUND_OFF) * np.abs(scores)
+
+
+# Series -----------------------------------------------------------------------------------
+
+
+def window_starts(total: int, length: int, stride: int = 1) -> np.ndarray:
+    """Return where the windows over a series begin; the last one ends with the series.
+
+    Args:
+        total: Time steps of the series.
+        length: Time steps of a window.
+        stride: Time steps from one window to the next, at most `length`.
+
+    Raises:
+        ValueError: The series is shorter than a window, or the windows leave gaps.
+    """
+    if isinstance(stride, bool) or not isinstance(stride, int) or not 1 <= stride <= length:
+        raise ValueError(
+            f"stride must be a whole number from 1 to the length of a window, {length}, so that "
+            f"every time step is covered. Received: stride={stride!r}"
+        )
+    if total < length:
+        raise ValueError(
+            f"A series must have at least as many time steps as a window, {length}. "
+            f"Received: {total} time steps"
+        )
+    starts = np.arange(0, total - length + 1, stride)
+    return starts if starts[-1] == total - length else np.append(starts, total - length)
+
+
+def windows(series: Any, length: int, stride: int = 1) -> np.ndarray:
+    """Return the windows of a series, `(windows, length, ...)`, as `window_starts` says.
+
+    Args:
+        series: `(steps, ...)`.
+        length: Time steps of a window.
+        stride: Time steps from one window to the next, at most `length`.
+
+    Example:
+    >>> windows(np.arange(5), length=3, stride=2).tolist()
+    [[0, 1, 2], [2, 3, 4]]
+    """
+    series = np.asarray(series)
+    starts = window_starts(len(series), length, stride)
+    return series[starts[:, None] + np.arange(length)]
+
+
+def fold(scores: Any, total: int, stride: int = 1) -> np.ndarray:
+    """Return one score per time step: the mean over every window that covers it.
+
+    Args:
+        scores: `(windows, length)` scores of the time steps of each window, of the windows
+            that `window_starts(total, length, stride)` names.
+        total: Time steps of the series.
+        stride: Time steps from one window to the next.
+
+    Returns:
+        `(total,)`, float64.
+
+    Example:
+    >>> fold([[1, 1, 4], [2, 0, 0]], total=5, stride=2).tolist()
+    [1.0, 1.0, 3.0, 0.0, 0.0]
+    """
+    scores = np.asarray(scores, "float64")
+    folded = Folded(total, scores.shape[1], stride)
+    folded.add(scores)
+    return folded.mean()
+
+
+class Folded:
+    """Window scores folded back on time steps, as the windows come, batch by batch."""
+
+    def __init__(self, total: int, length: int, stride: int):
+        self.starts = window_starts(total, length, stride)
+        self._length = length
+        self._sums, self._counts = np.zeros(total), np.zeros(total)
+        self._done = 0
+
+    def add(self, scores: np.ndarray) -> None:
+        """Add the next windows, `(windows, length)`."""
+        starts = self.starts[self._done : self._done + len(scores)]
+        self._done += len(scores)
+        for offset in range(self._length):  # no two windows begin at one step
+            self._sums[starts + offset] += scores[:, offset]
+            self._counts[starts + offset] += 1
+
+    def mean(self) -> np.ndarray:
+        """Return the mean over the windows that cover each step."""
+        return self._sums / self._counts
+
+
+# Training rows ----------------------------------------------------------------------------
+
+
+class TrainingRows:
+    """What is remembered of the rows a model was trained on: the 16,384 smallest of their hashes.
+
+    A sample of the rows that depends on their content alone, so that a row is in it, or is not,
+    wherever it turns up again.
+
+    Args:
+        hashes: As `hashes` of another object; none by default.
+        held_out: Pair of counts, as `held_out` of another object.
+
+    Attributes:
+        hashes: Sorted uint64, at most 16,384.
+        held_out: How many rows of a validation split were compared, and how many of them are
+            training rows too: what duplicates in the data bring about.
+    """
+
+    def __init__(self, hashes: Any = (), held_out: tuple[int, int] = (0, 0)):
+        self.hashes = np.asarray(hashes, "uint64")
+        self.held_out = held_out
+
+    def add(self, rows: Any) -> None:
+        """Remember rows, `(n, ...)`."""
+        for new in _hashes(rows):
+            if len(self.hashes) == _KEPT:
+                new = new[new < self.hashes[-1]]
+            self.hashes = np.union1d(self.hashes, new)[:_KEPT]
+
+    def compare(self, rows: Any) -> tuple[int, int]:
+        """Return how many of the rows can be compared, and how many are training rows."""
+        compared = known = 0
+        if len(self.hashes):
+            for new in _hashes(rows):
+                if len(self.hashes) == _KEPT:
+                    new = new[new <= self.hashes[-1]]
+                compared += len(new)
+                known += int(np.isin(new, self.hashes).sum())
+        return compared, known
+
+    def too_many(self, compared: int, known: int) -> bool:
+        """Whether more rows are known than duplicates in the data explain."""
+        of, found = self.held_out
+        expected = compared * (found / of if of else 0.0)
+        # Poisson, and as much again for a rate that is itself an estimate.
+        doubt = math.sqrt(expected * (1 + (compared / of if of else 0.0)))
+        return known > 3 + expected + 5 * doubt
+
+
+def _hashes(rows: Any) -> Iterator[np.ndarray]:
+    """Yield 64-bit hashes of rows, which depend on their values as float32 only."""
+    rows = np.asarray(rows)
+    rows = rows.reshape(len(rows), -1)
+    factors = np.random.default_rng(0).integers(0, 2**64, rows.shape[1], "uint64") | np.uint64(1)
+    step = max(1, _CHUNK // rows.shape[1])
+    for start in range(0, len(rows), step):
+        # Adding 0 makes -0 the same as 0.
+        chunk = np.ascontiguousarray(rows[start : start + step], "float32") + np.float32(0)
+        mixed = np.einsum("ij,j->i", chunk.view("uint32").astype("uint64"), factors)
+        # The low bits of a sum of products are weak; this is splitmix64.
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        yield mixed ^ (mixed >> np.uint64(31))

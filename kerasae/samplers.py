@@ -1,0 +1,258 @@
+"""Distributions of codes, fitted to those of data, and paths between codes.
+
+`Autoencoder.fit_sampler` fits one, keeps it with the model, and `generate` then draws from it.
+"""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from kerasae._text import nearest
+
+# More codes make a better mixture hardly, and a larger model surely.
+_MOST = 2000
+
+
+class Sampler:
+    """Base of the samplers: arrays fitted to codes, and a map from random numbers to codes.
+
+    Args:
+        arrays: Name to array, as `fit` makes them.
+
+    Attributes:
+        arrays: The fitted arrays, float32 or int32; they are saved with the model.
+        kind: Name of the sampler.
+    """
+
+    kind = ""
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        self.arrays = arrays
+
+    @classmethod
+    def fit(cls, codes: np.ndarray, seed: int = 0) -> "Sampler":
+        """Fit to codes.
+
+        Args:
+            codes: `(samples, latent_dim)`.
+            seed: Seed of what is random in it.
+        """
+        raise NotImplementedError
+
+    def draw(self, normal: Any, uniform: Any) -> Any:
+        """Map random numbers to codes, `(n, latent_dim)`.
+
+        Args:
+            normal: `(n, latent_dim)` drawn from N(0, 1).
+            uniform: `(n, 3)` drawn from [0, 1).
+        """
+        raise NotImplementedError
+
+
+class GaussianSampler(Sampler):
+    """One Gaussian, with the mean and the covariance of the codes."""
+
+    kind = "gaussian"
+
+    @classmethod
+    def fit(cls, codes: np.ndarray, seed: int = 0) -> "GaussianSampler":
+        """Fit to codes `(samples, latent_dim)`; nothing in it is random."""
+        covariance = np.atleast_2d(np.cov(codes, rowvar=False, bias=True))
+        return cls({"mean": codes.mean(axis=0), "factor": _root(covariance)})
+
+    def draw(self, normal: Any, uniform: Any) -> Any:
+        """Map random numbers to codes, as `Sampler.draw` says."""
+        return self.arrays["mean"] + ops.matmul(normal, self.arrays["factor"].T)
+
+
+class MixtureSampler(Sampler):
+    """A mixture of Gaussians with full covariances, by scikit-learn.
+
+    The number of components, among 1, 2, 4, ... 32, is the one with the highest mean
+    log-likelihood on a fifth of the codes that is set aside.
+
+    References:
+        Ghosh et al., "From Variational to Deterministic Autoencoders", 2020, section 4
+        (ex-post density estimation).
+    """
+
+    kind = "mixture"
+
+    @classmethod
+    def fit(cls, codes: np.ndarray, seed: int = 0) -> "MixtureSampler":
+        """Fit to codes `(samples, latent_dim)`; `seed` starts the components."""
+        codes = _some(codes, 5 * _MOST, seed)
+        shuffled = np.random.default_rng(seed).permutation(codes)
+        apart = max(1, len(codes) // 5)
+        rated = []
+        for components in (1, 2, 4, 8, 16, 32):
+            if len(codes) - apart < max(2, 5 * components):
+                break
+            mixture = _mixture(shuffled[apart:], components, seed)
+            rated.append((mixture.score(shuffled[:apart]), components))
+        best = _mixture(codes, max(rated)[1], seed)
+        return cls(
+            {
+                "edges": np.cumsum(best.weights_)[:-1],
+                "means": best.means_,
+                "factors": np.stack([_root(covariance) for covariance in best.covariances_]),
+            }
+        )
+
+    def draw(self, normal: Any, uniform: Any) -> Any:
+        """Map random numbers to codes, as `Sampler.draw` says."""
+        which = ops.sum(ops.cast(uniform[:, :1] >= self.arrays["edges"][None], "int32"), axis=1)
+        factors = ops.take(ops.convert_to_tensor(self.arrays["factors"]), which, axis=0)
+        means = ops.take(ops.convert_to_tensor(self.arrays["means"]), which, axis=0)
+        return means + ops.einsum("nij,nj->ni", factors, normal)
+
+
+class NeighbourSampler(Sampler):
+    """Points between a code and one of its five nearest neighbours; at most 2,000 codes are kept.
+
+    References:
+        Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", 2002, section 4.2.
+    """
+
+    kind = "neighbour"
+
+    @classmethod
+    def fit(cls, codes: np.ndarray, seed: int = 0) -> "NeighbourSampler":
+        """Fit to codes `(samples, latent_dim)`; `seed` chooses those that are kept."""
+        from sklearn.neighbors import NearestNeighbors
+
+        codes = _some(codes, _MOST, seed)
+        near = NearestNeighbors(n_neighbors=min(5, len(codes) - 1)).fit(codes)
+        return cls({"codes": codes, "neighbours": near.kneighbors(return_distance=False)})
+
+    def draw(self, normal: Any, uniform: Any) -> Any:
+        """Map random numbers to codes, as `Sampler.draw` says."""
+        count, near = self.arrays["neighbours"].shape
+        # A float32 just below 1 times the count may round up to the count.
+        first = ops.minimum(ops.cast(uniform[:, 0] * count, "int32"), count - 1)
+        column = ops.minimum(ops.cast(uniform[:, 1] * near, "int32"), near - 1)
+        flat = ops.convert_to_tensor(self.arrays["neighbours"].reshape(-1))
+        second = ops.take(flat, first * near + column, axis=0)
+        codes = ops.convert_to_tensor(self.arrays["codes"])
+        share = uniform[:, 2:]
+        return (1 - share) * ops.take(codes, first, axis=0) + share * ops.take(
+            codes, second, axis=0
+        )
+
+
+SAMPLERS: dict[str, type[Sampler]] = {
+    sampler.kind: sampler for sampler in (GaussianSampler, MixtureSampler, NeighbourSampler)
+}
+
+
+def fit(codes: Any, kind: str = "gaussian", seed: int = 0) -> Sampler:
+    """Fit a sampler to codes.
+
+    Args:
+        codes: `(samples, latent_dim)`.
+        kind: `"gaussian"`, `"mixture"` or `"neighbour"`.
+        seed: Seed of what is random in the fit.
+
+    Raises:
+        ValueError: The kind is unknown, or there are too few codes.
+
+    Example:
+    >>> sampler = fit(np.array([[0.0, 0.0], [2.0, 0.0], [1.0, 3.0]]))
+    >>> sampler.arrays["mean"].tolist()
+    [1.0, 1.0]
+    """
+    if kind not in SAMPLERS:
+        raise ValueError(
+            f"kind must be one of {', '.join(SAMPLERS)}.{nearest(kind, SAMPLERS)} "
+            f"Received: kind={kind!r}"
+        )
+    codes = np.asarray(codes, "float64")
+    if codes.ndim != 2 or len(codes) < 3 or not np.isfinite(codes).all():
+        raise ValueError(
+            "codes must be finite, of shape (samples, latent_dim), and at least 3. "
+            f"Received: codes of shape {codes.shape}"
+        )
+    sampler = SAMPLERS[kind].fit(codes, seed)
+    sampler.arrays = {
+        name: np.asarray(array, "int32" if array.dtype.kind == "i" else "float32")
+        for name, array in sampler.arrays.items()
+    }
+    return sampler
+
+
+def interpolate(a: Any, b: Any, steps: int = 8, spherical: bool = False) -> np.ndarray:
+    """Return codes on the way from `a` to `b`, both ends included.
+
+    Args:
+        a: Code to begin with, `(latent_dim,)`, or codes `(n, latent_dim)`.
+        b: Code to end with, or codes.
+        steps: Number of codes, >= 2.
+        spherical: Turn from `a` to `b` by equal angles, the length changing evenly, instead of
+            going straight. High-dimensional Gaussian codes lie near a sphere, and a straight
+            way cuts through its inside. Opposite codes have no such way, and go straight.
+
+    Returns:
+        `(steps, latent_dim)` or `(n, steps, latent_dim)`, float32.
+
+    References:
+        Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling Generative
+        Networks", 2016, section 2.1.
+
+    Example:
+    >>> interpolate([3.0, 0.0], [0.0, 4.0], steps=3, spherical=False).tolist()
+    [[3.0, 0.0], [1.5, 2.0], [0.0, 4.0]]
+    """
+    a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
+    if a.shape != b.shape or a.ndim not in (1, 2):
+        raise ValueError(
+            "a and b must be codes of one shape, (latent_dim,) or (n, latent_dim). "
+            f"Received: shapes {a.shape} and {b.shape}"
+        )
+    check_steps(steps)
+    share = np.linspace(0, 1, steps)[:, None]
+    first, last = a[..., None, :], b[..., None, :]
+    straight = (1 - share) * first + share * last
+    if not spherical:
+        return straight.astype("float32")
+    lengths = [np.linalg.norm(end, axis=-1, keepdims=True) for end in (first, last)]
+    units = [end / np.maximum(n, 1e-12) for end, n in zip((first, last), lengths, strict=True)]
+    angle = np.arccos(np.clip((units[0] * units[1]).sum(axis=-1, keepdims=True), -1, 1))
+    sine = np.sin(angle)
+    flat = sine < 1e-6
+    turn = np.sin((1 - share) * angle) * units[0] + np.sin(share * angle) * units[1]
+    length = (1 - share) * lengths[0] + share * lengths[1]
+    return np.where(flat, straight, length * turn / np.where(flat, 1, sine)).astype("float32")
+
+
+def check_steps(steps: Any) -> None:
+    """Refuse a number of steps that is none."""
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 2:
+        raise ValueError(f"steps must be a whole number >= 2. Received: steps={steps!r}")
+
+
+def _mixture(codes: np.ndarray, components: int, seed: int) -> Any:
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    # Relative to the spread of the codes, which has no natural unit.
+    floor = 1e-6 * max(float(codes.var(axis=0).max()), 1e-12)
+    mixture = GaussianMixture(components, reg_covar=floor, random_state=seed)
+    with warnings.catch_warnings():
+        # A mixture that has almost converged samples as well; how well is measured.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return mixture.fit(codes)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Return a factor `r` with `r @ r.T` the covariance, which may be singular."""
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors * np.sqrt(np.clip(values, 0, None))
+
+
+def _some(codes: np.ndarray, most: int, seed: int) -> np.ndarray:
+    if len(codes) <= most:
+        return codes
+    return codes[np.random.default_rng(seed).choice(len(codes), most, replace=False)]
