@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,9 @@ import keras
 import numpy as np
 from keras import ops
 
-import kerasae
-from kerasae import _card, _verify, losses
-from kerasae.anomaly import ROUND_OFF
+from kerasae import _card, _signatures, _verify
 from kerasae.layers import UnitScale
 from kerasae.models import Autoencoder, _checks
-from kerasae.models._parts import compared
-from kerasae.models._parts import score as errors
 from kerasae.serving import versions
 
 _BATCH = 257  # of the largest case: no multiple of a vector's or a thread's share
@@ -98,7 +94,7 @@ def export(
         folder.mkdir(parents=True)
         endpoints = _write(ae, folder)
         verification = _verified(ae, endpoints, folder, samples) if verify else None
-        card = _card.card(ae, _describe(ae), endpoints, verification, metrics)
+        card = _card.card(ae, _signatures.describe(ae), endpoints, verification, metrics)
         text = json.dumps(card, indent=2, allow_nan=False) + "\n"
         (folder / "card.json").write_text(text, encoding="utf-8")
         (folder / "README.md").write_text(_card.model_card(card), encoding="utf-8")
@@ -141,110 +137,6 @@ def _check(ae: Any, path: Path, samples: Any) -> None:
         _checks.check_data(ae, samples, name="samples")
 
 
-def _endpoints(ae: Autoencoder) -> dict[str, tuple[Callable[..., Any], list[Any]]]:
-    """Return each signature's function and the specs of its inputs."""
-    import tensorflow as tf
-
-    def float32(value: Any) -> Any:
-        return ops.cast(value, "float32")
-
-    def reconstruct(x: Any) -> dict[str, Any]:
-        return {"reconstruction": float32(ae(x, training=False))}
-
-    def encode(x: Any) -> dict[str, Any]:
-        return {"code": float32(ae.encoder(x, training=False))}
-
-    def decode(code: Any) -> dict[str, Any]:
-        return {"reconstruction": float32(ae.decoder(code, training=False))}
-
-    def score(x: Any) -> dict[str, Any]:
-        target, decoded = compared(ae, x)
-        outputs = {"score": errors(ae, target, decoded)}
-        if isinstance(ae.reconstruction_loss, losses.ReconstructionLoss):
-            outputs["feature_scores"] = ae.reconstruction_loss.error(target, decoded)
-        return outputs
-
-    def detect_at_rate(x: Any, false_alarm_rate: Any) -> dict[str, Any]:
-        scores = score(x)["score"]
-        return {"anomaly_score": scores, **_judged(ae.calibration, scores, false_alarm_rate)}
-
-    def detect(x: Any) -> dict[str, Any]:
-        return detect_at_rate(x, ae.calibration.false_alarm_rate)  # type: ignore[union-attr]
-
-    def generate(n: Any, seed: Any) -> dict[str, Any]:
-        # Philox gives the same numbers on every device, and those of Autoencoder.generate.
-        code = tf.random.stateless_normal((n, ae.latent_dim), seed, alg="philox")
-        if ae.sampler is not None:
-            # The next seed of a SeedGenerator, from which Autoencoder.generate draws these.
-            uniform = tf.random.stateless_uniform((n, 3), tf.add(seed, [0, 1]), alg="philox")
-            code = ae.sampler.draw(code, uniform)
-        return {"samples": decode(code)["reconstruction"]}
-
-    description = json.dumps(_describe(ae))
-
-    def info() -> dict[str, Any]:
-        return {"info": tf.constant(description)}
-
-    x = tf.TensorSpec((None, *ae.sample_shape), ae.input_dtype_name, name="x")
-    code = tf.TensorSpec((None, ae.latent_dim), "float32", name="code")
-    n, seed = tf.TensorSpec((), "int32", name="n"), tf.TensorSpec((2,), "int32", name="seed")
-    # The first is what TensorFlow Serving calls `serving_default`.
-    endpoints: dict[str, tuple[Callable[..., Any], list[Any]]] = {
-        "reconstruct": (reconstruct, [x]),
-        "encode": (encode, [x]),
-        "decode": (decode, [code]),
-        "score": (score, [x]),
-    }
-    if _detects(ae):
-        rate = tf.TensorSpec((), "float32", name="false_alarm_rate")
-        endpoints["detect"] = (detect, [x])
-        endpoints["detect_at_rate"] = (detect_at_rate, [x, rate])
-    if ae.can_generate:
-        endpoints["generate"] = (generate, [n, seed])
-    return {**endpoints, "info": (info, [])}
-
-
-def _detects(ae: Autoencoder) -> bool:
-    # A calibration on time steps of long series does not judge single windows.
-    return ae.calibration is not None and ae.calibration.stride is None
-
-
-def _judged(calibration: Any, scores: Any, rate: Any) -> dict[str, Any]:
-    """Return p-values and decisions in the graph, as `Calibration` gives them."""
-    import tensorflow as tf
-
-    count = calibration.n
-    known = tf.constant(calibration.scores)
-    lowered = scores - ROUND_OFF * tf.abs(scores)
-    as_bad = count - tf.searchsorted(known, lowered, side="left")
-    allowed = tf.cast(tf.floor((count + 1) * tf.cast(rate, "float64") + 1e-4), "int32")
-    return {
-        "p_value": tf.cast(1 + as_bad, "float32") / (count + 1),
-        # Counted, not compared with the rate, which no two roundings would agree on.
-        "is_anomaly": 1 + as_bad <= allowed,
-    }
-
-
-def _describe(ae: Autoencoder) -> dict[str, Any]:
-    known = ae.calibration
-    calibration = None
-    if known is not None:
-        names = ("false_alarm_rate", "threshold", "n", "stride")
-        calibration = {name: getattr(known, name) for name in names}
-    return {
-        "name": ae.name,
-        "variant": ae.variant,
-        "kerasae_version": kerasae.__version__,
-        "input_shape": list(ae.sample_shape),
-        "input_dtype": ae.input_dtype_name,
-        "latent_dim": ae.latent_dim,
-        "loss": type(ae.reconstruction_loss).__name__,
-        "can_generate": ae.can_generate,
-        "sampler": None if ae.sampler is None else ae.sampler.kind,
-        "calibration": calibration,
-    }
-
-
 def _write(ae: Autoencoder, folder: Path) -> dict[str, Endpoint]:
     """Write the SavedModel; return the traced function of each signature."""
     # Without `archive.track(ae)`, which would store every weight a second time; the variables
@@ -252,7 +144,7 @@ def _write(ae: Autoencoder, folder: Path) -> dict[str, Endpoint]:
     archive = keras.export.ExportArchive()
     endpoints = {
         name: archive.add_endpoint(name, function, specs)
-        for name, (function, specs) in _endpoints(ae).items()
+        for name, (function, specs) in _signatures.endpoints(ae).items()
     }
     archive.write_out(str(folder), verbose=False)
     return endpoints
@@ -309,7 +201,7 @@ def _lost(key: str, value: np.ndarray) -> bool:
 def _ranks(ae: Autoencoder, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return what p-values may differ by: one rank, where two scores differ by round-off only."""
     allowed = {}
-    if _detects(ae):
+    if _signatures.detects(ae):
         rank = 1.5 / (ae.calibration.n + 1)  # type: ignore[union-attr]
         for key in arrays:
             case, signature, side, name = key.split("/")
@@ -332,7 +224,7 @@ def _inputs(ae: Autoencoder, samples: Any) -> list[tuple[str, str, dict[str, Any
         calls.append((case, "decode", {"code": ops.convert_to_numpy(code)}))
         if len(x) == 1:
             calls.append((case, "serving_default", {"x": x}))
-        if _detects(ae):
+        if _signatures.detects(ae):
             rate = np.float32(0.5)
             calls.append((case, "detect", {"x": x}))
             calls.append((case, "detect_at_rate", {"x": x, "false_alarm_rate": rate}))

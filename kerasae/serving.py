@@ -26,6 +26,9 @@ class Served:
         info: What the model says of itself: `variant`, `input_shape` (of one sample),
             `input_dtype`, `latent_dim`, `kerasae_version`, ...
         signatures: Names of the signatures that the model has.
+        sample_shape: Shape of one sample, as of an `Autoencoder`.
+        input_dtype_name: `"float32"` or `"uint8"`.
+        latent_dim: Size of the code.
 
     Raises:
         FileNotFoundError: There is nothing at `path`.
@@ -52,10 +55,13 @@ class Served:
         self._functions = functions
         self.info: dict[str, Any] = json.loads(functions["info"]()["info"].numpy())
         self.signatures: list[str] = sorted(functions)
+        self.sample_shape: tuple[int, ...] = tuple(self.info["input_shape"])
+        self.input_dtype_name: str = self.info["input_dtype"]
+        self.latent_dim: int = self.info["latent_dim"]
 
     def __repr__(self) -> str:
-        shape = tuple(self.info["input_shape"])
-        return f"Served({str(self.path)!r}, variant={self.info['variant']!r}, input_shape={shape})"
+        described = f"variant={self.info['variant']!r}, input_shape={self.sample_shape}"
+        return f"Served({str(self.path)!r}, {described})"
 
     def encode(self, x: Any, batch_size: int = 1024) -> np.ndarray:
         """Return the code of each sample, float32, `(samples, latent_dim)`.
@@ -211,8 +217,8 @@ class Served:
 
     def _samples(self, x: Any) -> np.ndarray:
         x = np.asarray(x)
-        dtype = self.info["input_dtype"]
-        _check_shape("x", x, tuple(self.info["input_shape"]))
+        dtype = self.input_dtype_name
+        _check_shape("x", x, self.sample_shape)
         if dtype == "uint8" and x.dtype != np.uint8:
             raise ValueError(
                 "x must be uint8, the raw units this model was trained on. "
@@ -227,7 +233,7 @@ class Served:
 
     def _code(self, code: Any) -> np.ndarray:
         code = np.asarray(code)
-        _check_shape("code", code, (self.info["latent_dim"],))
+        _check_shape("code", code, (self.latent_dim,))
         return _finite("code", code)
 
 

@@ -17,10 +17,11 @@ ORDER = [
     {"regularizers", "losses", "metrics", "samplers"},
     {"layers"},
     {"models"},
-    {"_card"},
+    {"_card", "_signatures"},
     {"callbacks", "evaluation", "exporting"},
     {"training", "estimators"},
     {"loading"},
+    {"runs"},
     {"cli"},
     {"__main__"},
 ]

@@ -282,6 +282,6 @@ def test_a_missing_package_is_named(kerasae_, monkeypatch):
     ],
 )  # fmt: skip
 def test_settings_are_json_or_text(text, value):
-    from kerasae._commands import read_settings
+    from kerasae.cli._helpers import read_settings
 
     assert read_settings([f"key={text}"]) == {"key": value}

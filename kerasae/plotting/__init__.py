@@ -10,7 +10,9 @@ arguments of `name(...)` but for axes and figure, and says in words and numbers 
 """
 
 from kerasae.plotting._style import save
+from kerasae.plotting.activations import activation_histograms, alt_activation_histograms
 from kerasae.plotting.codes import alt_code_map, code_map
+from kerasae.plotting.comparison import alt_comparison, comparison
 from kerasae.plotting.curves import (
     alt_baselines,
     alt_learning_curves,
@@ -18,22 +20,75 @@ from kerasae.plotting.curves import (
     learning_curve,
     learning_curves,
 )
+from kerasae.plotting.detection import (
+    alt_roc_curve,
+    alt_score_histogram,
+    roc_curve,
+    score_histogram,
+)
+from kerasae.plotting.directions import (
+    alt_code_spectrum,
+    alt_kl_per_dimension,
+    alt_singular_values,
+    code_spectrum,
+    kl_per_dimension,
+    singular_values,
+)
+from kerasae.plotting.errors import alt_class_errors, class_errors
+from kerasae.plotting.features import alt_feature_scores, feature_scores
 from kerasae.plotting.grids import alt_image_grid, alt_sample_grid, image_grid, sample_grid
-from kerasae.plotting.reconstructions import alt_reconstruction_grid, reconstruction_grid
+from kerasae.plotting.latent import (
+    alt_interpolations,
+    alt_manifold,
+    alt_traversals,
+    interpolations,
+    manifold,
+    traversals,
+)
+from kerasae.plotting.reconstructions import (
+    alt_reconstruction_grid,
+    best_to_worst,
+    reconstruction_grid,
+)
 
 __all__ = [
+    "activation_histograms",
+    "alt_activation_histograms",
     "alt_baselines",
+    "alt_class_errors",
     "alt_code_map",
+    "alt_code_spectrum",
+    "alt_comparison",
+    "alt_feature_scores",
     "alt_image_grid",
+    "alt_interpolations",
+    "alt_kl_per_dimension",
     "alt_learning_curves",
+    "alt_manifold",
     "alt_reconstruction_grid",
+    "alt_roc_curve",
     "alt_sample_grid",
+    "alt_score_histogram",
+    "alt_singular_values",
+    "alt_traversals",
     "baselines",
+    "best_to_worst",
+    "class_errors",
     "code_map",
+    "code_spectrum",
+    "comparison",
+    "feature_scores",
     "image_grid",
+    "interpolations",
+    "kl_per_dimension",
     "learning_curve",
     "learning_curves",
+    "manifold",
     "reconstruction_grid",
+    "roc_curve",
     "sample_grid",
     "save",
+    "score_histogram",
+    "singular_values",
+    "traversals",
 ]

@@ -87,3 +87,35 @@ def psnr(errors: np.ndarray, span: tuple[float, float]) -> np.ndarray:
     """Peak signal-to-noise ratio in dB of each mean squared error."""
     with np.errstate(divide="ignore"):
         return 10 * np.log10((span[1] - span[0]) ** 2 / errors)
+
+
+def truths(values: Any, total: int, name: str) -> np.ndarray:
+    """One truth value per unit of a code."""
+    array = np.asarray(values, bool)
+    if array.shape != (total,):
+        raise ValueError(
+            f"{name} must hold one truth value for each of the {total} code units. "
+            f"Received: shape={array.shape}"
+        )
+    return array
+
+
+def vector(values: Any, name: str) -> np.ndarray:
+    """Finite numbers, one per sample."""
+    array = np.asarray(values, float)
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} must be finite numbers, one per sample. Received: shape={array.shape}"
+        )
+    return array
+
+
+def one_each(labels: Any, total: int) -> np.ndarray:
+    """One label per sample."""
+    array = np.asarray(labels)
+    if array.shape != (total,):
+        raise ValueError(
+            f"labels must hold one value for each of the {total} samples. "
+            f"Received: shape={array.shape}"
+        )
+    return array

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from kerasae._atomic import replacing
 
@@ -16,6 +17,7 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = (
 )  # fmt: skip
 INK, GREY, FAINT = "#222222", "#6B6B6B", "#D9D9D9"
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, INK)
+MANY = 64  # points of a line; more get no marker each
 
 styled = matplotlib.rc_context({
     "font.family": "sans-serif",
@@ -77,6 +79,17 @@ def number(value: float) -> str:
         digits = 2 - math.floor(math.log10(rounded)) if value else 0
         return f"{value:,.{max(0, digits)}f}"
     return f"{value:.2e}"
+
+
+def share(value: float) -> str:
+    """A share of a whole in per cent: two digits, more only close to all."""
+    percent = 100 * float(value)
+    if 9.95 <= percent < 99 or percent in (0, 100):
+        return f"{percent:.0f}%"
+    return f"{percent:.4g}%" if 99 <= percent < 100 else f"{percent:.2g}%"
+
+
+SHARES = FuncFormatter(lambda value, _: share(value))  # ticks of an axis of shares
 
 
 @styled

@@ -1,5 +1,6 @@
 """Codes as points of a plane."""
 
+import functools
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -13,6 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from kerasae.plotting._style import COLOURS, count, new_axes, number, styled
 
 _MARKERS = "os^DvPX<>*"  # 10 against 7 colours: the pair repeats only after 70 classes
+_METHODS = ("pca", "tsne")
+_TSNE_POINTS = 2000  # some seconds; the time grows faster than the number
 
 
 @styled
@@ -21,29 +24,41 @@ def code_map(
     labels: Any = None,
     class_names: Sequence[str] | None = None,
     ax: Axes | None = None,
+    *,
+    method: str = "pca",
 ) -> Axes:
     """Draw codes as points in a plane, with the name of each class at its median.
 
-    Codes of more than two dimensions are projected on their first two principal components, and
-    the axes say which share of the variance each explains. A code of one dimension is spread
-    vertically, in the order of the samples, to keep its points apart.
+    By default codes of more than two dimensions are projected on their first two principal
+    components, and the axes say which share of the variance each explains. A code of one
+    dimension is spread vertically, in the order of the samples, to keep its points apart.
+
+    t-SNE keeps neighbours together instead: it shows groups that a projection lays over each
+    other, but its axes have no units, and sizes of groups and distances between them mean
+    nothing. It starts from PCA with a fixed seed, and the same codes give the same map.
 
     Args:
         codes: (n, latent_dim).
         labels: One class per code, or None.
         class_names: Names indexed by integer labels.
         ax: Where to draw; a new figure when None.
+        method: "pca" or "tsne". Of more than 2,000 codes t-SNE takes 2,000, spread evenly.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: `codes` is not a finite 2-D array, or `labels` has another length.
+        ValueError: `codes` is not a finite 2-D array, `labels` has another length, or `method`
+            is unknown or needs more codes or dimensions.
+
+    References:
+        van der Maaten and Hinton, "Visualizing Data using t-SNE", JMLR 2008.
     """
-    points, shares = _plane(codes)
+    codes, labels = _chosen(codes, labels, method)
+    points, shares = _plane(codes, method)
     groups = _groups(points, labels, class_names)
     ax = ax or new_axes(7.0, 5.6)
-    size = float(np.clip(16000 / len(points), 5, 26))
+    size = float(np.clip(20000 / len(points), 7, 26))
     for index, members in enumerate(groups.values()):
         ax.scatter(
             points[members, 0], points[members, 1], s=size, alpha=0.55, linewidths=0,
@@ -61,18 +76,32 @@ def code_map(
         name = f"principal component {index + 1}" if shares else f"code dimension {index + 1}"
         axis.set_label_text(f"{name} ({shares[index]:.0%} of the variance)" if shares else name)
         axis.set_major_locator(MaxNLocator(nbins=6))
-    if np.shape(codes)[1] == 1:
+    if method == "tsne":
+        ax.set_xlabel("t-SNE: neighbours lie together; the axes have no units")
+        ax.set_ylabel("")
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    elif np.shape(codes)[1] == 1:
         ax.yaxis.set_visible(False)
         ax.spines["left"].set_visible(False)
     ax.grid(visible=True)
     return ax
 
 
-def alt_code_map(codes: Any, labels: Any = None, class_names: Sequence[str] | None = None) -> str:
+def alt_code_map(
+    codes: Any,
+    labels: Any = None,
+    class_names: Sequence[str] | None = None,
+    *,
+    method: str = "pca",
+) -> str:
     """Say in words what `code_map` shows; same data."""
-    points, shares = _plane(codes)
+    codes, labels = _chosen(codes, labels, method)
+    points, shares = _plane(codes, method)
     parts = [f"Map of {len(points):,} codes of {count(np.shape(codes)[1], 'dimension')}."]
-    if shares:
+    if method == "tsne":
+        parts.append("t-SNE placed them, which keeps neighbours together; the axes have no units.")
+    elif shares:
         parts.append(
             "Horizontal and vertical are the first two principal components: "
             f"{shares[0]:.0%} and {shares[1]:.0%} of the variance."
@@ -82,6 +111,13 @@ def alt_code_map(codes: Any, labels: Any = None, class_names: Sequence[str] | No
         (x, y), (dx, dy) = np.median(points, axis=0), np.std(points, axis=0)
         spread = f"standard deviation {number(dx)} by {number(dy)}"
         return " ".join([*parts, f"Median at ({number(x)}, {number(y)}), {spread}."])
+    if method == "tsne":
+        same = _same_as_nearest(points, groups)
+        return " ".join([
+            *parts,
+            f"{len(groups)} classes, each named at its median; {same:.0%} of the points have a "
+            "nearest neighbour of their own class.",
+        ])  # fmt: skip
     medians = _medians(points, groups)
     distance = {
         (one, other): float(np.linalg.norm(medians[i] - medians[j]))
@@ -100,13 +136,51 @@ def alt_code_map(codes: Any, labels: Any = None, class_names: Sequence[str] | No
     ])  # fmt: skip
 
 
-def _plane(codes: Any) -> tuple[np.ndarray, tuple[float, float] | None]:
-    """Codes as points of a plane, and the shares of variance where PCA made it."""
+def _chosen(codes: Any, labels: Any, method: str) -> tuple[np.ndarray, Any]:
+    """The codes that are drawn, and their labels; t-SNE takes only so many."""
     array = np.asarray(codes, float)
     if array.ndim != 2 or not array.size or not np.isfinite(array).all():
         raise ValueError(
             f"codes must be a finite array of shape (n, latent_dim). Received: shape={array.shape}"
         )
+    if method not in _METHODS:
+        raise ValueError(f"method must be 'pca' or 'tsne'. Received: method={method!r}")
+    if method == "pca":
+        return array, labels
+    if len(array) < 4 or array.shape[1] < 2:
+        raise ValueError(
+            "method 'tsne' needs at least 4 codes of at least 2 dimensions. "
+            f"Received: shape={array.shape}"
+        )
+    _groups(array, labels, None)  # checks the labels before the choice hides their length
+    chosen = np.linspace(0, len(array) - 1, min(len(array), _TSNE_POINTS)).round().astype(int)
+    return array[chosen], None if labels is None else np.asarray(labels)[chosen]
+
+
+@functools.lru_cache(maxsize=4)  # the words about a map need it again
+def _tsne(codes: bytes, total: int) -> np.ndarray:
+    from sklearn.manifold import TSNE
+
+    array = np.frombuffer(codes).reshape(total, -1)
+    if not np.ptp(array, axis=0).any():
+        return np.zeros((total, 2))
+    perplexity = min(30.0, (total - 1) / 3)
+    return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(array)
+
+
+def _same_as_nearest(points: np.ndarray, groups: dict[str, np.ndarray]) -> float:
+    """Share of the points whose nearest neighbour is of their own class."""
+    square = np.square(points).sum(axis=1)
+    distances = square[:, None] + square - 2 * points @ points.T
+    np.fill_diagonal(distances, np.inf)
+    member = np.argmax(np.stack(list(groups.values())), axis=0)
+    return float(np.mean(member[distances.argmin(axis=1)] == member))
+
+
+def _plane(array: np.ndarray, method: str = "pca") -> tuple[np.ndarray, tuple[float, float] | None]:
+    """Codes as points of a plane, and the shares of variance where PCA made it."""
+    if method == "tsne":
+        return np.asarray(_tsne(array.tobytes(), len(array)), float), None
     if array.shape[1] == 1:
         # The golden ratio spreads any number of points evenly, and the same way every time.
         spread = np.arange(len(array)) * 0.6180339887 % 1

@@ -16,6 +16,7 @@ from kerasae.plotting._samples import (
     shown,
     span_of,
     table_scale,
+    vector,
 )
 from kerasae.plotting._style import (
     BLUE,
@@ -40,6 +41,34 @@ _TABLE_LOOKS: dict[str, dict[str, Any]] = {
     "reconstruction": {"color": BLUE, "marker": "D", "markersize": 6.5, "mfc": "none"},
 }
 
+_RANKS = "from best to worst of all samples; rank: share of samples with a lower error"
+
+
+def best_to_worst(errors: Any, count: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Choose samples spread evenly over the ranks of their errors, from the best to the worst.
+
+    Args:
+        errors: (n,), one error per sample, such as `ae.score(x)`; lower is better.
+        count: Number of samples; all of them where there are fewer.
+
+    Returns:
+        Indices of the samples, lowest error first, and their ranks: 0 is the best of all, 1 the
+        worst, 0.25 a sample that a quarter of the others are better than.
+
+    Raises:
+        ValueError: There is no error, one is not finite, or `count` is below 1.
+
+    Example:
+        >>> best_to_worst([0.5, 0.1, 0.9, 0.3, 0.7], count=3)
+        (array([1, 0, 2]), array([0. , 0.5, 1. ]))
+    """
+    errors = vector(errors, "errors")
+    if count < 1:
+        raise ValueError(f"count must be at least 1. Received: count={count}")
+    total = len(errors)
+    places = np.round(np.linspace(0, total - 1, min(count, total))).astype(int)
+    return np.argsort(errors, kind="stable")[places], places / max(1, total - 1)
+
 
 @styled
 def reconstruction_grid(
@@ -52,6 +81,7 @@ def reconstruction_grid(
     value_range: tuple[float, float] | None = None,
     kind: str | None = None,
     names: Sequence[str] | None = None,
+    ranks: Sequence[float] | None = None,
 ) -> Figure:
     """Draw samples beside their reconstructions, one column or panel per sample.
 
@@ -71,6 +101,8 @@ def reconstruction_grid(
         kind: "image", "series" or "table". When None: four axes are images, and so are three
             when the last two are at least 8; of two axes, up to 40 features are a table.
         names: Names of the channels of a series or of the features of a table.
+        ranks: Rank of each sample among all, from 0 (best) to 1 (worst), as `best_to_worst`
+            returns them; written above each sample.
 
     Returns:
         The figure.
@@ -79,16 +111,25 @@ def reconstruction_grid(
         ValueError: Shapes differ, there is no sample, or `kind` is unknown or does not fit.
 
     Example:
-        >>> figure = reconstruction_grid(x[:8], ae.reconstruct(x[:8]))  # doctest: +SKIP
+        >>> indices, ranks = best_to_worst(ae.score(x))  # doctest: +SKIP
+        >>> y = ae.reconstruct(x[indices])  # doctest: +SKIP
+        >>> figure = reconstruction_grid(x[indices], y, ranks=ranks)  # doctest: +SKIP
     """
     samples = _samples(original, reconstruction, corrupted)
     kind = kind_of(samples["input"], kind)
     span = span_of(original, value_range)
     notes = _notes(samples, span, kind, scores)
+    if ranks is not None:
+        labels = _with_ranks(ranks, labels, len(samples["input"]), kind)
     if kind == "image":
-        return _draw_images(samples, span, notes, labels)
-    draw = _draw_series if kind == "series" else _draw_tables
-    return draw(samples, notes["reconstruction"], labels, names)
+        figure = _draw_images(samples, span, notes, labels)
+    else:
+        draw = _draw_series if kind == "series" else _draw_tables
+        figure = draw(samples, notes["reconstruction"], labels, names)
+    if ranks is not None:
+        lines = filter(None, [figure.get_supxlabel(), _RANKS])
+        figure.supxlabel("\n".join(lines), fontsize=9, color=GREY)
+    return figure
 
 
 def alt_reconstruction_grid(
@@ -101,6 +142,7 @@ def alt_reconstruction_grid(
     value_range: tuple[float, float] | None = None,
     kind: str | None = None,
     names: Sequence[str] | None = None,
+    ranks: Sequence[float] | None = None,
 ) -> str:
     """Say in words what `reconstruction_grid` shows; same arguments, `names` are not said."""
     samples = _samples(original, reconstruction, corrupted)
@@ -117,6 +159,9 @@ def alt_reconstruction_grid(
         spread = (values.min(), values.max(), np.median(values))
         low, high, middle = (number(value) + unit for value in spread)
         parts.append(f"{what} of the {name}: {low} to {high}, median {middle}.")
+    if ranks is not None:
+        told = _with_ranks(ranks, None, total, kind)
+        parts.append(f"Ordered by error among all samples: {', '.join(told)}.")
     worst = int(np.argmax(mse(samples["input"], samples["reconstruction"])))
     label = "" if labels is None else f" (label {labels[worst]})"
     parts.append(f"The largest error is in sample {worst + 1}{label}.")
@@ -139,6 +184,24 @@ def _samples(original: Any, reconstruction: Any, corrupted: Any) -> dict[str, np
                 f"shape={array.shape}"
             )
     return samples
+
+
+def _with_ranks(
+    ranks: Sequence[float], labels: Sequence[Any] | None, total: int, kind: str
+) -> list[str]:
+    """Labels that say the rank: "best", "better than 75%", ..., "worst"."""
+    ranks = [float(rank) for rank in ranks]
+    if len(ranks) != total or not all(0 <= rank <= 1 for rank in ranks):
+        raise ValueError(
+            f"ranks must be a number from 0 to 1 for each of the {total} samples. "
+            f"Received: ranks={ranks}"
+        )
+    ends = {0.0: "best", 1.0: "worst"}
+    told = [ends.get(rank, "median" if rank == 0.5 else f"rank {rank:.0%}") for rank in ranks]
+    if labels is None:
+        return told
+    between = "\n" if kind == "image" else ", "
+    return [f"{rank}{between}{label}" for rank, label in zip(told, labels, strict=False)]
 
 
 def _notes(

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasae.training import figures, files, settings
+from kerasae.training import files, finishing, settings
 from kerasae.training.run import Run, show
 
 # Seconds between checkpoints: one takes about 50 ms, as long as an epoch of a small data set.
 _SAVE_EVERY = 2.0
+# Rows to hash at a time, and in all: of more, the first million of an epoch.
+_ROWS, _MOST = 2**13, 2**20
 _ADVICE = {
     "kl_loss": "a smaller kl_weight",
     "sparsity_loss": "a smaller sparsity_weight",
@@ -168,6 +170,7 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int)
             progress.close()
     if (interrupted or diverged) and stopping.best_weights is not None:
         ae.set_weights(stopping.best_weights)
+    _remember(ae, splits)
     files.save_model(ae, path / files.MODEL)
     history = reporting.Run.read(path).history
     best = None if stopping.best_weights is None else int(stopping.best_epoch) + 1
@@ -185,24 +188,20 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int)
 
 def _finish(run: Run, splits: Any) -> None:
     """Measure, draw, export and report a trained model; then the checkpoints may go."""
-    from kerasae import evaluation, reporting
-
-    sizes, split = splits.sizes, run.config["measured_on"]
-    seed = run.config["seed"]
-    measured = evaluation.measure(run.model, splits, seed=seed, split=split)
-    terms = run.model.evaluate(getattr(splits, split), return_dict=True, verbose=0)
-    measured["test"] = {**terms, **measured["test"], "samples": sizes[split]}
+    config = run.config
+    measured = finishing.measure(run.model, splits, config["measured_on"], config["seed"])
     run.metrics = {**measured, **run.metrics}
-    figures.draw(run.model, splits, split, run.history, run.metrics, run.path)
-    if run.config["export"]:
-        from kerasae.exporting import export
-
-        shutil.rmtree(run.path / files.EXPORT, ignore_errors=True)
-        samples = splits.array(split, 257)
-        export(run.model, run.path / files.EXPORT, samples=samples, metrics=run.metrics)
-    files.write_json(run.path / files.METRICS, run.metrics)
-    reporting.write_report(run.path)
+    finishing.publish(run.path, run.model, splits, config, run.history, run.metrics)
     shutil.rmtree(run.path / files.CHECKPOINTS, ignore_errors=True)
+
+
+def _remember(ae: Any, splits: Any) -> None:
+    """Let the model know its training rows, so that it is not calibrated on them."""
+    batches = [getattr(splits, split).rebatch(_ROWS) for split in ("train", "validation")]
+    if not splits.sizes["validation"]:
+        batches.pop()
+    ae.training_rows = None
+    ae.remember_training_rows(*(batch.take(_MOST // _ROWS) for batch in batches))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,142 @@
+"""Commands before there is a model: train, variants, data."""
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerasae.cli import _helpers
+from kerasae.cli._options import Columns, DataDir, Label, Limit
+
+
+def train(
+    variant: Annotated[str, typer.Argument(help="Name of a variant, see [b]kerasae variants[/].")],
+    data: Annotated[str, typer.Option("--data", "-d", help="Name, TFDS set, or path.")] = "digits",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Run directory.", show_default="runs/VARIANT-DATA"),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Largest number of epochs.", show_default="about 12,000 steps"),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Samples per step.")] = 128,
+    latent_dim: Annotated[
+        int | None, typer.Option(help="Size of the code.", show_default="the variant's choice")
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="dense, conv or sequence.", show_default="the variant's choice"),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Learning rate of Adam.", show_default="0.001")
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Epochs to wait for a better one.", show_default="a tenth of the epochs"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, noise, splits and order.")] = 0,
+    precision: Annotated[
+        str | None, typer.Option(help="Keras dtype policy, such as mixed_bfloat16.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Option of variant or network, such as hidden=[64]."
+        ),
+    ] = None,
+    label: Label = None,
+    column: Columns = None,
+    limit: Limit = None,
+    validation: Annotated[
+        float | None, typer.Option(help="Share or number of training samples to validate on.")
+    ] = None,
+    test: Annotated[
+        float | None, typer.Option(help="Share or number of training samples to test on.")
+    ] = None,
+    data_dir: DataDir = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the run in --out.")] = False,
+    export: Annotated[
+        bool | None,
+        typer.Option(
+            "--export/--no-export", help="Write a verified SavedModel, too.", show_default="export"
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Train an autoencoder and leave a run directory with its report.
+
+    Ctrl-C stops after the current batch; --resume goes on from there.
+    """
+    import inspect
+
+    from kerasae.training import train as run_training
+
+    options = _helpers.read_settings(settings or [], inspect.signature(run_training).parameters)
+    data_options = {
+        "label": label, "columns": column, "limit": limit, "validation": validation,
+        "test": test, "data_dir": None if data_dir is None else str(data_dir),
+    }  # fmt: skip
+    run = run_training(
+        variant, data=data, out=out, epochs=epochs, batch_size=batch_size, latent_dim=latent_dim,
+        network=network, seed=seed, precision=precision, learning_rate=learning_rate,
+        patience=patience, data_options={k: v for k, v in data_options.items() if v is not None},
+        resume=resume, replace=replace, export=export, verbose=int(not quiet),
+        **options,
+    )  # fmt: skip
+    if run.interrupted:
+        raise typer.Exit(130)
+
+
+def variants(
+    pattern: Annotated[str, typer.Argument(help="Shell pattern, such as '*sparse*'.")] = "*",
+) -> None:
+    """List the variants, and the options of a single one."""
+    from kerasae._text import nearest
+    from kerasae.models import registry
+
+    names = registry.variants(pattern)
+    if not names:
+        with contextlib.suppress(KeyError):
+            names = [pattern] if registry.describe(pattern) else []  # an alias
+    if not names:
+        known = registry.variants()
+        raise ValueError(
+            f"pattern must match a variant: {', '.join(known)}.{nearest(pattern, known)} "
+            f"Received: pattern={pattern!r}"
+        )
+    _helpers.print_table((name, registry.describe(name)) for name in names)
+    if len(names) == 1:
+        print(f"\nOptions: {', '.join(registry.options_of(names[0]))}")
+
+
+def data(
+    name: Annotated[
+        str | None, typer.Argument(help="Source to describe: a name, a TFDS set, or a path.")
+    ] = None,
+    label: Label = None,
+    column: Columns = None,
+    limit: Limit = None,
+    data_dir: DataDir = None,
+) -> None:
+    """List the sources of data, or describe one."""
+    import kerasae.data
+
+    if name is None:
+        rows = dict(kerasae.data.sources())
+        rows["mnist, ..."] = "any image set of TensorFlow Datasets, by its name"
+        rows["PATH"] = "a .npy, .npz, .csv or .parquet file, or a folder of images or tables"
+        _helpers.print_table(rows.items())
+        return
+    splits = kerasae.data.load(name, label=label, columns=column, limit=limit, data_dir=data_dir)
+    span = "" if splits.value_range is None else ", {:g} to {:g}".format(*splits.value_range)
+    rows = {
+        "sample": f"{' x '.join(map(str, splits.shape))} {splits.dtype}{span}",
+        **{split: f"{count:,} samples" for split, count in splits.sizes.items()},
+        "read": "from the file in every epoch" if splits.streamed else "into memory",
+    }
+    if splits.class_names:
+        rows["classes"] = ", ".join(splits.class_names)
+    _helpers.print_table(rows.items())

@@ -1,0 +1,88 @@
+"""Commands that put files through a model."""
+
+from typing import Annotated
+
+import typer
+
+from kerasae.cli import _helpers
+from kerasae.cli._options import Columns, Input, ModelPath, Output, Rows
+
+
+def reconstruct(
+    model: ModelPath, input: Input, output: Output, column: Columns = None, batch_size: Rows = 1024
+) -> None:
+    """Write the reconstruction of every sample, in the units of the input."""
+    names = _helpers.column_names(input, column)
+    _helpers.apply(model, input, output, column, batch_size, "reconstruct", names)
+
+
+def encode(
+    model: ModelPath, input: Input, output: Output, column: Columns = None, batch_size: Rows = 1024
+) -> None:
+    """Write the code of every sample, in columns code_0, code_1, ..."""
+    _helpers.apply(model, input, output, column, batch_size, "encode", "code")
+
+
+def score(
+    model: ModelPath,
+    input: Input,
+    output: Output,
+    per_feature: Annotated[
+        bool, typer.Option("--per-feature", help="The error of every column, pixel or time step.")
+    ] = False,
+    column: Columns = None,
+    batch_size: Rows = 1024,
+) -> None:
+    """Write the reconstruction error of every sample; higher is worse."""
+    if per_feature:
+        names = _helpers.column_names(input, column)
+        _helpers.apply(model, input, output, column, batch_size, "feature_scores", names)
+        return
+    names = ["reconstruction_error"]
+    _helpers.apply(model, input, output, column, batch_size, "score", names)
+
+
+def detect(
+    model: ModelPath,
+    input: Input,
+    output: Output,
+    false_alarm_rate: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of normal samples that may be flagged.", show_default="as calibrated"
+        ),
+    ] = None,
+    column: Columns = None,
+    batch_size: Rows = 1024,
+) -> None:
+    """Write score, p-value and decision for every sample, after kerasae calibrate.
+
+    Columns anomaly_score, p_value and is_anomaly (0 or 1).
+    """
+    _helpers.detect(model, input, output, column, batch_size, false_alarm_rate)
+
+
+def generate(
+    model: ModelPath,
+    output: Output,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of samples.")] = 16,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="Fit to the codes of the training split, and keep in the run: "
+            "gaussian, mixture or neighbour.",
+            show_default="the prior, or the one kept",
+        ),
+    ] = None,
+) -> None:
+    """Write new samples, from the prior of a variational model or a fitted sampler."""
+    import kerasae
+
+    if sampler is not None:
+        from kerasae import runs
+
+        runs.fit_sampler(model, sampler)
+    samples = kerasae.load(model).generate(count, seed=seed)
+    kerasae.data.write(output, [samples])
+    print(f"{count:,} samples written to {output}")

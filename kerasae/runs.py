@@ -1,0 +1,246 @@
+"""What is done with a run directory after the training: measure, calibrate, fit a sampler.
+
+Each leaves the run complete: model, metrics, figures, report, and a new version of the export.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kerasae import reporting
+from kerasae.loading import load
+from kerasae.training import files, finishing
+
+
+def evaluate(
+    run: Any,
+    data: Any = None,
+    *,
+    split: str | None = None,
+    sample_quality: bool = True,
+    seed: int = 0,
+    **data_options: Any,
+) -> dict[str, Any]:
+    """Measure a trained model beside baselines.
+
+    On the run's own data, the run's metrics, figures and report are made anew. On other data
+    nothing is written; the baselines are still fitted on the run's training split, where that
+    can be had.
+
+    Args:
+        run: A run directory, or a `.keras` file, which needs `data`.
+        data: Source for `kerasae.data.load`: a file is measured as a whole. None takes the
+            run's own data.
+        split: Split to measure on; by default the one the run was measured on, `"test"`.
+        sample_quality: Whether to measure the samples of models that generate, too, which
+            takes longest.
+        seed: Seed of noise and draws.
+        **data_options: Further arguments of `kerasae.data.load`.
+
+    Returns:
+        What `kerasae.evaluation.measure` gives, with the loss terms in `"test"` and
+        `kerasae.evaluation.sample_quality` in `"generation"`.
+
+    Raises:
+        ValueError: The data do not fit, or an own data set of the run cannot be had by name.
+    """
+    from kerasae import evaluation
+
+    path = Path(run)
+    ae = load(path)
+    _check_is_model(ae, path)
+    config = _config(path)
+    own = data is None
+    splits, measured_on = _splits_to_measure(config, data, split, data_options, path)
+    if not splits.sizes[measured_on]:
+        raise ValueError(f"There are no samples to measure on. Received: split={measured_on!r}")
+    metrics = finishing.measure(ae, splits, measured_on, seed)
+    if sample_quality and ae.can_generate:
+        metrics["generation"] = evaluation.sample_quality(ae, splits)
+    if own and measured_on == config["measured_on"]:
+        kept = reporting.Run.read(path)
+        metrics = {**kept.metrics, **metrics}
+        finishing.publish(path, ae, splits, {**config, "export": False}, kept.history, metrics)
+    return metrics
+
+
+def calibrate(
+    run: Any,
+    data: Any = None,
+    *,
+    false_alarm_rate: float = 0.01,
+    split: str = "validation",
+    allow_training_rows: bool = False,
+    **data_options: Any,
+) -> dict[str, Any]:
+    """Calibrate a trained model for detection, and save and export it so.
+
+    Args:
+        run: A run directory, or a `.keras` file, which needs `data`.
+        data: Held-out normal samples: a source for `kerasae.data.load`, of which a file is
+            taken as a whole. None takes a split of the run's own data.
+        false_alarm_rate: Share of normal samples that may be flagged, between 0 and 1.
+        split: Split of named data. The validation split chose the best epoch, which makes its
+            scores lower by very little; `"test"` avoids that, and costs the test.
+        allow_training_rows: As in `Autoencoder.calibrate`.
+        **data_options: Further arguments of `kerasae.data.load`.
+
+    Returns:
+        `false_alarm_rate`, `threshold`, `n`, `data` and, if the run has a test split that was
+        not calibrated on, `flagged` (share of it above the threshold).
+
+    Raises:
+        ValueError: There are too few samples for the rate, or the model was trained on them.
+    """
+    path = Path(run)
+    ae = load(path)
+    _check_is_model(ae, path)
+    config = _config(path)
+    own = None
+    if data is None:
+        own = held = _own_data(config, path)
+        used, name = split, f"{split} split"
+    else:
+        whole = _is_file(data)
+        held = _read(data, config, {**data_options, **(_WHOLE if whole else {})})
+        used, name = ("train", str(data)) if whole else (split, f"{split} split of {data}")
+    if used not in held.sizes or not held.sizes[used]:
+        raise ValueError(f"There are no samples to calibrate on. Received: split={split!r}")
+    calibration = ae.calibrate(
+        getattr(held, used), false_alarm_rate, allow_training_rows=allow_training_rows
+    )
+    found = {
+        "false_alarm_rate": calibration.false_alarm_rate,
+        "threshold": calibration.threshold,
+        "n": calibration.n,
+        "data": name,
+    }
+    if own is None and config:
+        own = _own_data(config, path, must=False)
+    if own is not None and own.sizes["test"] and (data is not None or split != "test"):
+        found["flagged"] = float(ae.detect(own.test)["is_anomaly"].mean())
+    _keep(path, ae, own, config, {"detection": found})
+    return found
+
+
+def fit_sampler(run: Any, kind: str = "gaussian", *, seed: int = 0) -> None:
+    """Fit a sampler to the codes of a run's training split, and save and export the model so.
+
+    Args:
+        run: A run directory.
+        kind: `"gaussian"`, `"mixture"` or `"neighbour"`, see `Autoencoder.fit_sampler`.
+        seed: Seed of what is random in the fit.
+    """
+    path = Path(run)
+    ae = load(path)
+    _check_is_model(ae, path)
+    config = _config(path)
+    own = _own_data(config, path)
+    ae.fit_sampler(own.train, kind, seed)
+    _keep(path, ae, own, config, {})
+
+
+# Of a file, all rows.
+_WHOLE = {"validation": 0, "test": 0}
+
+
+class _Beside:
+    """The training split of one data set, and another set, whole, to test on."""
+
+    def __init__(self, own: Any, other: Any):
+        self.train, self.test = own.train, other.train
+        self.shape, self.dtype, self.value_range = own.shape, own.dtype, own.value_range
+        self.sizes = {"train": own.sizes["train"], "validation": 0, "test": other.sizes["train"]}
+        self.labels = {
+            "train": own.labels["train"], "validation": None, "test": other.labels["train"],
+        }  # fmt: skip
+        if own.class_names != other.class_names:  # numbers that mean something else
+            self.labels = dict.fromkeys(self.labels)
+        self.class_names, self.seed, self.name = own.class_names, own.seed, other.name
+        self._arrays = {"train": own, "test": other}
+
+    def array(self, split: str, limit: int | None = None) -> Any:
+        return self._arrays[split].array("train", limit)
+
+
+def _splits_to_measure(
+    config: dict[str, Any], data: Any, split: str | None, options: dict[str, Any], path: Path
+) -> tuple[Any, str]:
+    """Return splits, and the one to measure on."""
+    if data is None:
+        return _own_data(config, path), split or config["measured_on"]
+    own = _own_data(config, path, must=False) if config else None
+    if own is None or not _is_file(data):
+        return _read(data, config, options), split or "test"
+    other = _read(data, config, {**options, **_WHOLE})
+    if other.shape != own.shape:
+        raise ValueError(
+            f"data must have samples of shape {own.shape}, as the run's own. "
+            f"Received: data={str(data)!r} with samples of shape {other.shape}"
+        )
+    return _Beside(own, other), "test"
+
+
+def _config(path: Path) -> dict[str, Any]:
+    file = path / files.CONFIG
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def _own_data(config: dict[str, Any], path: Path, must: bool = True) -> Any:
+    """Return the splits a run was trained on."""
+    from kerasae import data
+
+    # None is recorded for data that no command can name, such as an array.
+    if not config or config.get("command") is None:
+        if not must:
+            return None
+        raise ValueError(
+            "The data this model was trained on cannot be had by name; name data with a file. "
+            f"Received: run={str(path)!r}"
+        )
+    try:
+        return data.load(
+            config["data"], batch_size=config["batch_size"], seed=config["seed"],
+            **config["data_options"],
+        )  # fmt: skip
+    except OSError:
+        if must:
+            raise
+        return None
+
+
+def _read(source: Any, config: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Return splits of other data, read as the run's own were where nothing else is said."""
+    from kerasae import data
+
+    options = {key: value for key, value in options.items() if value is not None}
+    if _is_file(source):
+        known = config.get("data_options", {})
+        options = {**{k: known[k] for k in ("columns",) if k in known}, **options}
+    batch_size = config.get("batch_size", 128)
+    return data.load(source, batch_size=batch_size, seed=config.get("seed", 0), **options)
+
+
+def _is_file(source: Any) -> bool:
+    from kerasae import data
+
+    return not isinstance(source, str) or (source not in data.sources() and Path(source).exists())
+
+
+def _keep(path: Path, ae: Any, own: Any, config: dict[str, Any], found: dict[str, Any]) -> None:
+    """Save a model that knows more than before, and what of its run shows that."""
+    if not config:
+        files.save_model(ae, path)
+        return
+    files.save_model(ae, path / files.MODEL)
+    run = reporting.Run.read(path)
+    metrics = {**run.metrics, **found}
+    finishing.publish(path, ae, own, config, run.history, metrics)
+
+
+def _check_is_model(ae: Any, path: Path) -> None:
+    if not hasattr(ae, "fit"):
+        raise ValueError(
+            "run must be a run directory or a .keras file; an exported model cannot be changed. "
+            f"Received: run={str(path)!r}"
+        )
