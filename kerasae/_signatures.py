@@ -14,8 +14,16 @@ from kerasae.models._parts import compared
 from kerasae.models._parts import score as errors
 
 
-def endpoints(ae: Autoencoder) -> dict[str, tuple[Callable[..., Any], list[Any]]]:
-    """Return each signature's function and the specs of its inputs."""
+def endpoints(
+    ae: Autoencoder, portable: bool = False
+) -> dict[str, tuple[Callable[..., Any], list[Any]]]:
+    """Return each signature's function and the specs of its inputs.
+
+    Args:
+        ae: The model.
+        portable: Only what other runtimes than TensorFlow can do, which leaves out `generate`
+            and `info`.
+    """
     import tensorflow as tf
 
     def float32(value: Any) -> Any:
@@ -39,7 +47,10 @@ def endpoints(ae: Autoencoder) -> dict[str, tuple[Callable[..., Any], list[Any]]
 
     def detect_at_rate(x: Any, false_alarm_rate: Any) -> dict[str, Any]:
         scores = score(x)["score"]
-        return {"anomaly_score": scores, **_judged(ae.calibration, scores, false_alarm_rate)}
+        return {
+            "anomaly_score": scores,
+            **_judged(ae.calibration, scores, false_alarm_rate, portable),
+        }
 
     def detect(x: Any) -> dict[str, Any]:
         return detect_at_rate(x, ae.calibration.false_alarm_rate)  # type: ignore[union-attr]
@@ -72,6 +83,8 @@ def endpoints(ae: Autoencoder) -> dict[str, tuple[Callable[..., Any], list[Any]]
         rate = tf.TensorSpec((), "float32", name="false_alarm_rate")
         found["detect"] = (detect, [x])
         found["detect_at_rate"] = (detect_at_rate, [x, rate])
+    if portable:
+        return found
     if ae.can_generate:
         found["generate"] = (generate, [n, seed])
     return {**found, "info": (info, [])}
@@ -82,15 +95,18 @@ def detects(ae: Autoencoder) -> bool:
     return ae.calibration is not None and ae.calibration.stride is None
 
 
-def _judged(calibration: Any, scores: Any, rate: Any) -> dict[str, Any]:
+def _judged(calibration: Any, scores: Any, rate: Any, portable: bool) -> dict[str, Any]:
     """Return p-values and decisions in the graph, as `Calibration` gives them."""
     import tensorflow as tf
 
     count = calibration.n
     known = tf.constant(calibration.scores)
     lowered = scores - ROUND_OFF * tf.abs(scores)
-    as_bad = count - tf.searchsorted(known, lowered, side="left")
-    allowed = tf.cast(tf.floor((count + 1) * tf.cast(rate, "float64") + 1e-4), "int32")
+    if portable:  # no runtime but TensorFlow searches
+        as_bad = tf.reduce_sum(tf.cast(known[None] >= lowered[:, None], "int32"), axis=1)
+    else:
+        as_bad = count - tf.searchsorted(known, lowered, side="left")
+    allowed = tf.cast(tf.floor((count + 1) * tf.cast(rate, "float32") + 1e-3), "int32")
     return {
         "p_value": tf.cast(1 + as_bad, "float32") / (count + 1),
         # Counted, not compared with the rate, which no two roundings would agree on.

@@ -4,12 +4,13 @@
 script, in a process in which Keras and kerasae cannot be imported, so that the SavedModel proves
 that TensorFlow alone is enough:
 
-    python -P _verify.py FOLDER CASES.npz RESULT.json
+    python -P _verify.py FOLDER CASES.npz RESULT.json RUNTIME
 
 `CASES.npz` holds arrays named `CASE/SIGNATURE/in/NAME` and `CASE/SIGNATURE/out/NAME`. This file
 imports nothing of ours.
 """
 
+import functools
 import json
 import os
 import subprocess
@@ -52,8 +53,10 @@ def answers(
     return arrays
 
 
-def in_fresh_process(folder: Path, arrays: dict[str, Any]) -> dict[str, Any]:
-    """Run `verify` in a process without Keras and kerasae.
+def in_fresh_process(
+    folder: Path, arrays: dict[str, Any], runtime: str = "savedmodel"
+) -> dict[str, Any]:
+    """Run `verify` in a process without Keras and kerasae; TensorFlow is there if it must be.
 
     Raises:
         ChildProcessError: The model cannot be loaded or run there; the text says why.
@@ -63,7 +66,17 @@ def in_fresh_process(folder: Path, arrays: dict[str, Any]) -> dict[str, Any]:
         np.savez(cases, **arrays)
         # -P keeps this file's folder off the path, where its neighbours could pass for others.
         process = subprocess.run(
-            [sys.executable, "-P", "-W", "ignore", __file__, str(folder), str(cases), str(result)],
+            [
+                sys.executable,
+                "-P",
+                "-W",
+                "ignore",
+                __file__,
+                str(folder),
+                str(cases),
+                str(result),
+                runtime,
+            ],
             # On the CPU: the process that exports may hold all of the GPU's memory.
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
             stdin=subprocess.DEVNULL,
@@ -77,9 +90,12 @@ def in_fresh_process(folder: Path, arrays: dict[str, Any]) -> dict[str, Any]:
         return json.loads(result.read_text(encoding="utf-8"))
 
 
-def block_imports() -> None:
-    """Let `import keras` and `import kerasae` fail; TensorFlow then takes Keras as missing."""
-    for name in ("keras", "kerasae"):
+def block_imports(runtime: str) -> None:
+    """Let `import keras` and `import kerasae` fail; TensorFlow then takes Keras as missing.
+
+    Other runtimes do without TensorFlow, too.
+    """
+    for name in ("keras", "kerasae", *(["tensorflow"] if runtime != "savedmodel" else [])):
         # None is what Python's import system and importlib.util.find_spec take for "absent". A
         # finder that raises would break TensorFlow, which looks for Keras when it is imported.
         sys.modules[name] = None  # type: ignore[assignment]
@@ -133,27 +149,70 @@ def difference(
     return float(apart.max(initial=0.0)), allowed
 
 
-def verify(folder: str, cases: Any) -> dict[str, Any]:
-    """Load the SavedModel and compare; return a dictionary that can stand in a JSON file."""
+def _saved_model(folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return each signature as a function of arrays, and what is known of the model."""
     import tensorflow as tf
 
     model = tf.saved_model.load(folder)
+
+    def call(function: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = function(**{name: tf.constant(value) for name, value in inputs.items()})
+        return {name: np.asarray(value.numpy()) for name, value in outputs.items()}
+
+    signatures = {name: functools.partial(call, f) for name, f in model.signatures.items()}
+    drawing = {name: random_operations(f) for name, f in model.signatures.items()}
+    return signatures, {"random_operations": drawing, "tensorflow": tf.__version__}
+
+
+def _onnx(folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    import onnxruntime
+
+    def call(file: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(None, inputs), strict=True))
+
+    files = Path(folder, "onnx").glob("*.onnx")
+    signatures = {file.stem: functools.partial(call, str(file)) for file in files}
+    return signatures, {"onnxruntime": onnxruntime.__version__}
+
+
+def _litert(folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    from importlib import metadata
+
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(Path(folder, "model.tflite")))
+
+    def call(name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return interpreter.get_signature_runner(name)(**inputs)
+
+    signatures = {name: functools.partial(call, name) for name in interpreter.get_signature_list()}
+    return signatures, {"ai_edge_litert": metadata.version("ai-edge-litert")}
+
+
+_RUNTIMES = {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert}
+
+
+def verify(folder: str, cases: Any, runtime: str = "savedmodel") -> dict[str, Any]:
+    """Load what was exported and compare; return a dictionary that can stand in a JSON file."""
+    signatures, known = _RUNTIMES[runtime](folder)
     calls: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = {}
     for key in cases:
         case, signature, side, name = key.split("/")
-        call = calls.setdefault((case, signature), {"in": {}, "out": {}, "allow": {}})
-        call[side][name] = cases[key]
+        if signature in signatures or runtime == "savedmodel":
+            call = calls.setdefault((case, signature), {"in": {}, "out": {}, "allow": {}})
+            call[side][name] = cases[key]
 
     largest: dict[str, float] = {}
     failures = []
     for (case, signature), call in calls.items():
-        function = model.signatures[signature]
-        outputs = function(**{name: tf.constant(value) for name, value in call["in"].items()})
+        outputs = signatures[signature](call["in"])
         if outputs.keys() != call["out"].keys():
             raise ValueError(f"{signature} answers with {sorted(outputs)}")
         for name, expected in call["out"].items():
             apart, allowed = difference(
-                expected, np.asarray(outputs[name].numpy()), call["allow"].get(name, 0.0)
+                expected, np.asarray(outputs[name]), call["allow"].get(name, 0.0)
             )
             largest[signature] = max(largest.get(signature, 0.0), apart)
             if not apart <= allowed:
@@ -161,18 +220,15 @@ def verify(folder: str, cases: Any) -> dict[str, Any]:
     return {
         "largest_difference": largest,
         "failures": failures,
-        "random_operations": {
-            name: random_operations(function) for name, function in model.signatures.items()
-        },
-        "tensorflow": tf.__version__,
+        **known,
         "imported": [name for name in ("keras", "kerasae") if sys.modules.get(name) is not None],
     }
 
 
-def main(folder: str, cases: str, result: str) -> None:
-    block_imports()
+def main(folder: str, cases: str, result: str, runtime: str) -> None:
+    block_imports(runtime)
     with np.load(cases) as arrays:
-        answer = verify(folder, arrays)
+        answer = verify(folder, arrays, runtime)
     with open(result, "w", encoding="utf-8") as file:
         json.dump(answer, file)
 

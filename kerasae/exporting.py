@@ -1,38 +1,37 @@
 """From an autoencoder to a SavedModel that TensorFlow alone serves, checked before it counts."""
 
+import importlib.util
 import itertools
 import json
 import os
+import platform
 import shutil
 import uuid
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from kerasae import _card, _signatures, _verify
-from kerasae.layers import UnitScale
+from kerasae import _card, _converting, _signatures
+from kerasae._comparison import VerificationError, golden, verified
+from kerasae._text import nearest
 from kerasae.models import Autoencoder, _checks
 from kerasae.serving import versions
 
-_BATCH = 257  # of the largest case: no multiple of a vector's or a thread's share
-_MEMORY = 2**26  # entries of its input at most
-_DRAWS = ((1, (0, 0)), (5, (20, -7)))  # count and seed of what `generate` is compared on
+__all__ = ["VerificationError", "export"]
 
+_INCOMING = ".incoming"
 Endpoint = Any  # a tf.function from tensors to a dictionary of tensors
-
-
-class VerificationError(RuntimeError):
-    """The exported model does not say the same as the model in Python; nothing was written."""
 
 
 def export(
     ae: Autoencoder,
     path: Any,
     *,
+    also: Sequence[str] = (),
     samples: Any = None,
     verify: bool = True,
     metrics: Mapping[str, Any] | None = None,
@@ -54,7 +53,9 @@ def export(
     | `info` | none | `info`, a JSON string |
 
     `feature_scores` exists where the loss has a value per feature, as all of kerasae's have.
-    `card.json` and a model card, `README.md`, lie beside `saved_model.pb`; TensorFlow and
+    `card.json` and a model card, `README.md`, lie beside `saved_model.pb`, and, where there are
+    samples, `golden.npz`: eight of them with the answers of every signature, as
+    `SIGNATURE/in/NAME` and `SIGNATURE/out/NAME`, to test a server with. TensorFlow and
     TensorFlow Serving pass over files that they do not know.
 
     The version folder appears under its number only when it is complete and verified. A
@@ -63,11 +64,15 @@ def export(
     Args:
         ae: A trained autoencoder, on the TensorFlow backend.
         path: Folder of the versions; made if it does not exist.
+        also: Other formats to write beside it: `"onnx"` (a file for each signature in `onnx/`,
+            for ONNX Runtime) and `"litert"` (`model.tflite`, for phones and boards). They have
+            no `generate`. Each needs the extra of its name: `pip install "kerasae[onnx]"`.
         samples: Array `(samples, *input_shape)` of real samples in raw units, to verify on;
             the first 257 are used. None draws them in the range of the scaler.
         verify: Load the result in a fresh Python process without Keras and kerasae, and
             compare every signature on the samples in one batch of 257 and one of 1 and on the
-            extremes of their range. An output may differ by 1e-5 times its largest magnitude,
+            extremes of their range; the other formats likewise, each with its own runtime
+            alone. An output may differ by 1e-5 times its largest magnitude,
             or by 1e-5 where that is below 1.
         metrics: Numbers for the card, such as a run's `metrics.json`; may be nested.
 
@@ -86,14 +91,20 @@ def export(
     """
     path = Path(path)
     _check(ae, path, samples)
+    also = _check_targets(also)
     made = [p for p in (path, *path.parents) if not p.exists()]
     # Beside the versions, so that the rename stays on one file system. A server looks at
     # numbers only.
-    folder = path / f".incoming-{uuid.uuid4().hex[:8]}"
+    _sweep(path)
+    folder = path / f"{_INCOMING}-{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
         folder.mkdir(parents=True)
         endpoints = _write(ae, folder)
-        verification = _verified(ae, endpoints, folder, samples) if verify else None
+        for target in also:
+            _converting.TARGETS[target][0](ae, folder)
+        verification = verified(ae, endpoints, folder, samples, also) if verify else None
+        if samples is not None:
+            np.savez_compressed(folder / "golden.npz", **golden(ae, endpoints, samples))
         card = _card.card(ae, _signatures.describe(ae), endpoints, verification, metrics)
         text = json.dumps(card, indent=2, allow_nan=False) + "\n"
         (folder / "card.json").write_text(text, encoding="utf-8")
@@ -137,6 +148,24 @@ def _check(ae: Any, path: Path, samples: Any) -> None:
         _checks.check_data(ae, samples, name="samples")
 
 
+def _check_targets(also: Any) -> list[str]:
+    """Return the formats asked for, once each, or raise if one cannot be written here."""
+    targets = [also] if isinstance(also, str) else list(dict.fromkeys(also))
+    for target in targets:
+        if target not in _converting.TARGETS:
+            raise ValueError(
+                f"also may name {' and '.join(map(repr, _converting.TARGETS))}."
+                f"{nearest(target, _converting.TARGETS)} Received: also={target!r}"
+            )
+        for package in _converting.TARGETS[target][1]:
+            if importlib.util.find_spec(package) is None:
+                raise ModuleNotFoundError(
+                    f'Writing {target} needs {package}; try: pip install "kerasae[{target}]". '
+                    f"Received: also={target!r}"
+                )
+    return targets
+
+
 def _write(ae: Autoencoder, folder: Path) -> dict[str, Endpoint]:
     """Write the SavedModel; return the traced function of each signature."""
     # Without `archive.track(ae)`, which would store every weight a second time; the variables
@@ -150,115 +179,29 @@ def _write(ae: Autoencoder, folder: Path) -> dict[str, Endpoint]:
     return endpoints
 
 
-# Verification -----------------------------------------------------------------------------
+def _sweep(path: Path) -> None:
+    """Remove what exports of this machine left that were killed."""
+    for folder in path.glob(f"{_INCOMING}-{_host()}-*"):
+        pid = folder.name.split("-")[2]
+        if pid.isdecimal() and not _runs(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _verified(
-    ae: Autoencoder, endpoints: dict[str, Endpoint], folder: Path, samples: Any
-) -> dict[str, Any]:
-    """Compare the SavedModel in `folder` with `ae`; return what the card says of it."""
-    arrays = _verify.answers(endpoints, _inputs(ae, samples))
-    bad = [key for key, value in arrays.items() if value.dtype.kind == "f" and _lost(key, value)]
-    if bad:
-        case, signature, _, name = bad[0].split("/")
-        raise VerificationError(
-            f"The model must answer with finite numbers; {signature!r} gives {name!r} with NaN or "
-            f"infinite values on the {case}. Nothing was written. Received: variant={ae.variant!r}"
-        )
+def _host() -> str:
+    """Return a word for this machine; folders may be shared between several."""
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _runs(pid: int) -> bool:
+    if os.name == "nt":  # where signal 0 ends a process
+        return True
     try:
-        found = _verify.in_fresh_process(folder, {**arrays, **_ranks(ae, arrays)})
-    except ChildProcessError as error:
-        raise VerificationError(
-            "TensorFlow alone cannot load and run the exported model; nothing was written. "
-            f"Received: {error}"
-        ) from error
-    for signature, operations in found["random_operations"].items():
-        if operations and signature != "generate":
-            raise VerificationError(
-                f"Only 'generate' may draw random numbers, and {signature!r} does; a layer of the "
-                "model is noisy with training=False. Nothing was written. "
-                f"Received: {', '.join(operations)}"
-            )
-    for signature, output, case, apart, allowed in found["failures"]:
-        raise VerificationError(
-            f"The exported model must say the same as the model: {signature!r} differs in "
-            f"{output!r} on the {case} by more than {allowed:.2g}; nothing was written. "
-            f"Received: a difference of {apart:.3g}"
-        )
-    return {
-        "largest_difference": found["largest_difference"],
-        "allowed_difference": "1e-5 * max(1, largest magnitude of the output)",
-        "inputs": "random" if samples is None else "real",
-        "without": ["keras", "kerasae"],
-    }
-
-
-def _lost(key: str, value: np.ndarray) -> bool:
-    # Extremes may overflow; they are compared all the same.
-    return "/out/" in key and not key.startswith("extremes") and not np.isfinite(value).all()
-
-
-def _ranks(ae: Autoencoder, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what p-values may differ by: one rank, where two scores differ by round-off only."""
-    allowed = {}
-    if _signatures.detects(ae):
-        rank = 1.5 / (ae.calibration.n + 1)  # type: ignore[union-attr]
-        for key in arrays:
-            case, signature, side, name = key.split("/")
-            if name != "p_value" or side != "out":
-                continue
-            call = f"{case}/{signature}"
-            given = arrays.get(f"{call}/in/false_alarm_rate", ae.calibration.false_alarm_rate)  # type: ignore[union-attr]
-            allowed[f"{call}/allow/p_value"] = np.full(len(arrays[key]), rank)
-            near = np.abs(arrays[key] - given) <= rank
-            allowed[f"{call}/allow/is_anomaly"] = near.astype("float64")
-    return allowed
-
-
-def _inputs(ae: Autoencoder, samples: Any) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return case, signature and inputs of every call to compare on."""
-    calls: list[tuple[str, str, dict[str, Any]]] = []
-    for case, x in _samples(ae, samples).items():
-        calls += [(case, name, {"x": x}) for name in ("encode", "reconstruct", "score")]
-        code = ops.cast(ae.encoder(x, training=False), "float32")
-        calls.append((case, "decode", {"code": ops.convert_to_numpy(code)}))
-        if len(x) == 1:
-            calls.append((case, "serving_default", {"x": x}))
-        if _signatures.detects(ae):
-            rate = np.float32(0.5)
-            calls.append((case, "detect", {"x": x}))
-            calls.append((case, "detect_at_rate", {"x": x, "false_alarm_rate": rate}))
-    if ae.can_generate:
-        calls += [(f"seed {list(s)}", "generate", {"n": n, "seed": s}) for n, s in _DRAWS]
-    return [*calls, ("empty input", "info", {})]
-
-
-def _samples(ae: Autoencoder, samples: Any) -> dict[str, np.ndarray]:
-    """Return the samples to compare on by case: real ones if given, and the edges."""
-    rng = np.random.default_rng(0)
-    batch = max(2, min(_BATCH, _MEMORY // int(np.prod(ae.sample_shape))))
-    if samples is not None:
-        rows = np.asarray(samples[:batch])
-        low, high = rows.min(axis=0), rows.max(axis=0)
-    else:
-        # In scaled units, where the scaler tells what is usual.
-        low, high = (
-            np.full(ae.sample_shape, bound, "float32")
-            for bound in ((0, 1) if isinstance(ae.scaler, UnitScale) else (-3, 3))
-        )
-        if ae.scaler is not None:
-            low, high = (np.asarray(ae.scaler.inverse(bound[None]))[0] for bound in (low, high))
-        low, high = np.minimum(low, high), np.maximum(low, high)
-        rows = rng.uniform(low, high, size=(batch, *ae.sample_shape))
-    if ae.input_dtype_name == "uint8":
-        low, high = np.zeros(ae.sample_shape), np.full(ae.sample_shape, 255)
-    mixed = rng.random(ae.sample_shape) < 0.5
-    extremes = [low, high, np.where(mixed, low, high), np.where(mixed, high, low)]
-    return {
-        f"batch of {batch}": rows[np.arange(batch) % len(rows)].astype(ae.input_dtype_name),
-        "batch of 1": rows[:1].astype(ae.input_dtype_name),
-        "extremes of the range": np.stack(extremes).astype(ae.input_dtype_name),
-    }
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
 
 
 def _publish(folder: Path, path: Path) -> Path:

@@ -140,6 +140,37 @@ def fit_sampler(run: Any, kind: str = "gaussian", *, seed: int = 0) -> None:
     _keep(path, ae, own, config, {})
 
 
+def export(run: Any, path: Any = None, *, also: Any = (), verify: bool = True) -> Path:
+    """Export a trained model, on the TensorFlow backend.
+
+    Args:
+        run: A run directory or a `.keras` file.
+        path: Folder of the versions; by default `saved_model` in the run directory.
+        also: Other formats to write beside the SavedModel, see `kerasae.export`.
+        verify: Whether to compare the result with the model, on the run's own data where they
+            can be had.
+
+    Returns:
+        The version folder.
+    """
+    from kerasae.exporting import export as write
+
+    source = Path(run)
+    ae = load(source)
+    _check_is_model(ae, source)
+    config = _config(source)
+    if path is None:
+        if not config:
+            raise ValueError(
+                f"A .keras file needs a folder to export to. Received: run={str(source)!r}"
+            )
+        path = source / files.EXPORT
+    own = _own_data(config, source, must=False) if config and verify else None
+    samples = None if own is None else own.array(config["measured_on"], 257)
+    metrics = reporting.Run.read(source).metrics if config else None
+    return write(ae, path, also=also, samples=samples, verify=verify, metrics=metrics)
+
+
 # Of a file, all rows.
 _WHOLE = {"validation": 0, "test": 0}
 

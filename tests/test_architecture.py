@@ -18,6 +18,7 @@ ORDER = [
     {"layers"},
     {"models"},
     {"_card", "_signatures"},
+    {"_comparison", "_converting"},
     {"callbacks", "evaluation", "exporting"},
     {"training", "estimators"},
     {"loading"},

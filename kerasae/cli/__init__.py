@@ -86,5 +86,6 @@ for command in (
     _training.train, _training.variants, _training.data,
     _judging.evaluate, _judging.compare, _judging.report, _judging.calibrate,
     _using.encode, _using.reconstruct, _using.score, _using.detect, _using.generate,
+    _using.export,
 ):  # fmt: skip
     app.command()(command)

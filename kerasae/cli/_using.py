@@ -1,11 +1,12 @@
 """Commands that put files through a model."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kerasae.cli import _helpers
-from kerasae.cli._options import Columns, Input, ModelPath, Output, Rows
+from kerasae.cli._options import Columns, Input, ModelPath, Output, Rows, RunPath
 
 
 def reconstruct(
@@ -60,6 +61,36 @@ def detect(
     Columns anomaly_score, p_value and is_anomaly (0 or 1).
     """
     _helpers.detect(model, input, output, column, batch_size, false_alarm_rate)
+
+
+def export(
+    run: RunPath,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Folder of the versions.", show_default="RUN/saved_model"
+        ),
+    ] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            help="savedmodel, onnx or litert; repeat for more. The SavedModel is always there.",
+            show_default="savedmodel",
+        ),
+    ] = None,
+) -> None:
+    """Write a verified SavedModel as the next version, and other formats beside it.
+
+    Models trained on any backend are exported on TensorFlow.
+    """
+    import os
+
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    from kerasae import runs
+
+    also = [target for target in to or () if target != "savedmodel"]
+    print(runs.export(run, output, also=also))
 
 
 def generate(
