@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasae import reporting
+from kerasae.data import Splits
 from kerasae.loading import load
 from kerasae.training import files, finishing
 
@@ -175,23 +176,31 @@ def export(run: Any, path: Any = None, *, also: Any = (), verify: bool = True) -
 _WHOLE = {"validation": 0, "test": 0}
 
 
-class _Beside:
+class _Beside(Splits):
     """The training split of one data set, and another set, whole, to test on."""
 
-    def __init__(self, own: Any, other: Any):
-        self.train, self.test = own.train, other.train
-        self.shape, self.dtype, self.value_range = own.shape, own.dtype, own.value_range
-        self.sizes = {"train": own.sizes["train"], "validation": 0, "test": other.sizes["train"]}
-        self.labels = {
-            "train": own.labels["train"], "validation": None, "test": other.labels["train"],
-        }  # fmt: skip
-        if own.class_names != other.class_names:  # numbers that mean something else
-            self.labels = dict.fromkeys(self.labels)
-        self.class_names, self.seed, self.name = own.class_names, own.seed, other.name
-        self._arrays = {"train": own, "test": other}
+    def __init__(self, own: Splits, other: Splits):
+        self._sources = {"train": own, "test": other}
+        self._epoch = own._epoch
+        self.name, self.shape, self.dtype = other.name, own.shape, own.dtype
+        self.value_range, self.streamed = own.value_range, own.streamed or other.streamed
+        self.batch_size, self.seed, self.extras = own.batch_size, own.seed, {}
+        self.class_names = own.class_names
+        counts = {name: source.sizes["train"] for name, source in self._sources.items()}
+        self.sizes = {**counts, "validation": 0}
+        # Numbers of other classes mean something else.
+        same = own.class_names == other.class_names
+        self.labels = dict.fromkeys(self.sizes)
+        if same:
+            self.labels |= {name: s.labels["train"] for name, s in self._sources.items()}
+
+    def _dataset(self, split: str) -> Any:
+        if split == "test":
+            self._sources[split].set_epoch(0)  # the same order at every pass
+        return self._sources[split].train
 
     def array(self, split: str, limit: int | None = None) -> Any:
-        return self._arrays[split].array("train", limit)
+        return self._sources[split].array("train", limit)
 
 
 def _splits_to_measure(

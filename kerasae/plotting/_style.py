@@ -65,6 +65,14 @@ def legend_above(figure: Figure, ax: Axes, **options: Any) -> None:
     figure.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=3, **options)
 
 
+def plain(text: Any, longest: int = 40) -> str:
+    """A name as it is written in a figure: a long one loses its middle, a dollar is no formula."""
+    text = str(text)
+    if len(text) > longest:
+        text = f"{text[: longest // 2 - 1]}\N{HORIZONTAL ELLIPSIS}{text[-(longest // 2 - 1) :]}"
+    return text.replace("$", r"\$")
+
+
 def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -89,7 +97,7 @@ def share(value: float) -> str:
     return f"{percent:.4g}%" if 99 <= percent < 100 else f"{percent:.2g}%"
 
 
-SHARES = FuncFormatter(lambda value, _: share(value))  # ticks of an axis of shares
+SHARES = FuncFormatter(lambda value, _: f"{100 * value:.4g}%")  # ticks, not rounded
 
 
 @styled

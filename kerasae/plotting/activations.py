@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from kerasae.plotting._samples import truths
 from kerasae.plotting._style import BLUE, GREY, INK, MANY, SHARES, VERMILLION, count, number, styled
 
-# A unit is dead where its activation varies less than this, beside the most lively one.
+# Largest range of a dead unit, beside that of the most lively one.
 _DEAD = 1e-3
 
 
@@ -27,8 +27,8 @@ def activation_histograms(
     Args:
         codes: (n, units).
         target_activation: Mean activation that the units were trained for, if any.
-        dead: (units,) truth values. When None, a unit is dead where its standard deviation is
-            below a thousandth of the largest of any unit.
+        dead: (units,) truth values. When None, a unit is dead where its range is at most a
+            thousandth of the largest range of any unit.
 
     Returns:
         The figure.
@@ -130,6 +130,6 @@ def _units(codes: Any, dead: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             f"codes must be a finite array of shape (n, units). Received: shape={codes.shape}"
         )
     if dead is None:
-        spread = codes.std(axis=0)
+        spread = np.ptp(codes, axis=0)
         dead = (spread <= _DEAD * spread.max()) & (len(codes) > 1)
     return codes, codes.mean(axis=0), truths(dead, codes.shape[1], "dead")

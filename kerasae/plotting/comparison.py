@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from kerasae.plotting._style import BLUE, FAINT, GREY, INK, count, new_axes, number, styled
+from kerasae.plotting._style import BLUE, FAINT, GREY, INK, count, new_axes, number, plain, styled
 
 # Quantity -> what the axis calls it, and whether a higher value is better.
 _QUANTITIES = {
@@ -70,7 +70,7 @@ def comparison(
             textcoords="offset points", va="center", color=INK,
             fontweight="bold" if row == 0 else "normal",
         )  # fmt: skip
-    ax.set_yticks(range(len(rows)), list(rows))
+    ax.set_yticks(range(len(rows)), [plain(name) for name in rows])
     ax.tick_params(axis="y", length=0, labelcolor=INK, labelsize=10)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlim(start, high * 1.5 if logarithmic else start + 1.16 * (high - start or 1))

@@ -34,7 +34,7 @@ def score_histogram(
 
     Each histogram is a share of its own samples. Below the threshold a sample passes, above it
     is flagged; the legend says which share is. The axis is logarithmic where positive scores
-    span more than a factor of 20 between their first and last percentile.
+    span more than a factor of 20 between their 1st and 99th percentile.
 
     Args:
         normal_scores: (n,), higher is worse.
@@ -176,21 +176,23 @@ def _bins(groups: dict[str, np.ndarray], threshold: float | None) -> tuple[np.nd
     """Edges of the bins, and whether they are for a logarithmic axis."""
     # A single far outlier must not press all others into one bin.
     everything = np.concatenate(list(groups.values()))
-    ends = [np.percentile(values, [0.5, 99.5]) for values in groups.values()]
-    low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+    ends = np.array([np.percentile(values, [1, 99]) for values in groups.values()])
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
+    logarithmic = everything.min() > 0 and high > 20 * low
+    if logarithmic:
+        everything, low, high = np.log(everything), math.log(low), math.log(high)
     extent = high - low
     low, high = max(everything.min(), low - extent), min(everything.max(), high + extent)
-    if threshold is not None and math.isfinite(threshold):
-        low, high = min(low, threshold), max(high, threshold)
+    if threshold is not None and math.isfinite(threshold) and (threshold > 0 or not logarithmic):
+        line = math.log(threshold) if logarithmic else threshold
+        low, high = min(low, line), max(high, line)
     if not high > low:
         low, high = low - 0.5, high + 0.5
-    bins = int(np.clip(np.sqrt(max(map(len, groups.values()))), 12, 60))
-    if low > 0 and high > 20 * low:
-        margin = (high / low) ** 0.03
-        return np.geomspace(low / margin, high * margin, bins + 1), True
     margin = 0.03 * (high - low)
-    start = max(0.0, low - margin) if low >= 0 else low - margin
-    return np.linspace(start, high + margin, bins + 1), False
+    start = max(0.0, low - margin) if low >= 0 and not logarithmic else low - margin
+    bins = int(np.clip(np.sqrt(max(map(len, groups.values()))), 12, 60))
+    edges = np.linspace(start, high + margin, bins + 1)
+    return (np.exp(edges) if logarithmic else edges), logarithmic
 
 
 def _roc(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray, float]:

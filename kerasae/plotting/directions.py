@@ -58,7 +58,7 @@ def code_spectrum(eigenvalues: Any, ax: Axes | None = None) -> Axes:
     late = effective > 0.6 * len(shares)
     ax.annotate(
         f"effective dimension {number(effective)} of {len(shares)}\n"
-        f"first {enough} hold 90% of the variance",
+        f"90% of the variance in the first {enough}",
         (effective, 0.96), (-8 if late else 8, 0), xycoords=("data", "axes fraction"),
         textcoords="offset points", va="top", ha="right" if late else "left", fontsize=9,
         bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5},
@@ -76,7 +76,7 @@ def alt_code_spectrum(eigenvalues: Any) -> str:
     shares, effective, enough = _spectrum(eigenvalues)
     return (
         f"Variance of the codes along {count(len(shares), 'principal direction')}: the first "
-        f"holds {share(shares[0])}, the last {share(shares[-1])}; the first {enough} hold 90%. "
+        f"holds {share(shares[0])}, the last {share(shares[-1])}; 90% lies in the first {enough}. "
         f"The effective dimension is {number(effective)} of {len(shares)}."
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from kerasae.plotting._samples import one_each, vector
-from kerasae.plotting._style import BLUE, INK, count, new_axes, number, styled
+from kerasae.plotting._style import BLUE, INK, count, new_axes, number, plain, styled
 
 _WHISKERS = (5, 95)  # percentiles
 
@@ -45,7 +45,12 @@ def class_errors(
     """
     groups = _by_class(errors, labels, class_names)
     ax = ax or new_axes(7.4, 1.0 + 0.34 * len(groups))
-    reach = np.array([np.percentile(values, _WHISKERS) for values in groups.values()])
+    # Whiskers end at the outermost samples within the percentiles.
+    limits = [np.percentile(values, _WHISKERS) for values in groups.values()]
+    reach = np.array([
+        (values[values >= low].min(), values[values <= high].max())
+        for values, (low, high) in zip(groups.values(), limits, strict=True)
+    ])  # fmt: skip
     if reach.min() > 0 and reach.max() > 20 * reach.min():
         ax.set_xscale("log")
     ax.boxplot(
@@ -61,7 +66,7 @@ def class_errors(
             number(float(np.median(values))), (high, row), (6, 0), textcoords="offset points",
             va="center", fontsize=9, color=INK, annotation_clip=False,
         )  # fmt: skip
-    ax.set_yticks(range(len(groups)), list(groups))
+    ax.set_yticks(range(len(groups)), [plain(name) for name in groups])
     ax.tick_params(axis="y", length=0, labelcolor=INK)
     ax.set_ylim(len(groups) - 0.4, -0.6)
     if ax.get_xscale() == "linear" and reach.min() >= 0:
@@ -85,7 +90,7 @@ def alt_class_errors(
     """Say in words what `class_errors` shows; same data."""
     groups = _by_class(errors, labels, class_names)
     medians = {name: float(np.median(values)) for name, values in groups.items()}
-    named = ", ".join(f"{name} {number(value)}" for name, value in medians.items())
+    named = ", ".join(f"{name} ({number(value)})" for name, value in medians.items())
     total = sum(map(len, groups.values()))
     classes = f"{len(groups)} class{'' if len(groups) == 1 else 'es'}"
     text = (

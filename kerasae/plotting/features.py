@@ -18,6 +18,7 @@ from kerasae.plotting._style import (
     legend_above,
     number,
     panels,
+    plain,
     styled,
 )
 
@@ -59,7 +60,7 @@ def feature_scores(
         >>> figure = feature_scores(x, ae.reconstruct(x), ae.feature_scores(x))  # doctest: +SKIP
     """
     x, reconstruction, scores, kind, span = _checked(x, reconstruction, scores, value_range, kind)
-    titles = [f"sample {index + 1}" if labels is None else str(labels[index])
+    titles = [f"sample {index + 1}" if labels is None else plain(labels[index])
               for index in range(len(x))]  # fmt: skip
     if kind == "image":
         return _draw_images(x, reconstruction, scores, titles, span)
@@ -205,7 +206,8 @@ def _draw_tables(
 ) -> Figure:
     total, features = x.shape
     known = list(names) if names else [f"feature {place + 1}" for place in range(features)]
-    figure, axes = panels(total, min(total, 3), 0.9 + 0.24 * features, sharex=True)
+    columns = min(total, 3 if max(map(len, known)) <= 14 else 2)
+    figure, axes = panels(total, columns, 0.9 + 0.24 * features, sharex=True)
     places = np.arange(features)
     for sample, ax in enumerate(axes):
         values, worst = scores[sample], int(scores[sample].argmax())
@@ -215,7 +217,10 @@ def _draw_tables(
             number(values[worst]), (values[worst], worst), (4, 0), textcoords="offset points",
             va="center", fontsize=9, color=INK, fontweight="bold",
         )  # fmt: skip
-        texts = [f"{name} = {number(value)}" for name, value in zip(known, x[sample], strict=True)]
+        texts = [
+            f"{plain(name, 32)} = {number(value)}"
+            for name, value in zip(known, x[sample], strict=True)
+        ]
         ax.set_yticks(places, texts)
         for place, tick in enumerate(ax.get_yticklabels()):
             tick.set(color=INK if place == worst else GREY, fontsize=8.5,

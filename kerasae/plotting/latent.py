@@ -102,7 +102,7 @@ def traversals(
     texts = [text if offset else "0" for text, offset in zip(texts, offsets, strict=True)]
     ax.set_xticks(np.arange(steps) * width + (width - 1) / 2, texts)
     ax.set_yticks(np.arange(rows) * height + (height - 1) / 2, names)
-    ax.set_xlabel("change of that number alone, in standard deviations")
+    ax.set_xlabel("that number of the code, in standard deviations; all others stay")
     ax.set_ylabel("code dimension")
     return ax
 
@@ -120,7 +120,7 @@ def alt_traversals(
     change = np.abs(shades[:, -1] - shades[:, 0]).reshape(rows, -1).mean(axis=1)
     text = (
         f"What becomes of one image as {count(rows, 'code dimension')} "
-        f"{'changes' if rows == 1 else 'change one at a time'}, in {steps} steps from "
+        f"{'changes' if rows == 1 else 'change one at a time'}, in {count(steps, 'step')} from "
         f"-{span:g} to +{span:g} standard deviations."
     )
     most, least = int(change.argmax()), int(change.argmin())

@@ -27,6 +27,7 @@ from kerasae.plotting._style import (
     legend_above,
     number,
     panels,
+    plain,
     styled,
 )
 
@@ -223,6 +224,10 @@ def _notes(
     return notes
 
 
+def _title(label: Any) -> str:
+    return "\n".join(plain(line, 24) for line in str(label).split("\n"))
+
+
 def _draw_images(
     samples: dict[str, np.ndarray],
     span: tuple[float, float],
@@ -257,7 +262,7 @@ def _draw_images(
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set(visible=True, color=FAINT)
     for ax, label in zip(axes[0], [] if labels is None else labels, strict=False):
-        ax.set_title(str(label), loc="center", fontsize=10, pad=5)
+        ax.set_title(_title(label), loc="center", fontsize=10, pad=5)
     return figure
 
 
@@ -277,7 +282,7 @@ def _draw_series(
             ax.plot(np.arange(steps), array[sample, :, channel], label=name, **_SERIES_LOOKS[name])
         if channel == 0:
             label = f"sample {sample + 1}" if labels is None else str(labels[sample])
-            ax.set_title(f"{label} · {notes[sample]}", fontsize=9.5, pad=5)
+            ax.set_title(f"{_title(label)} · {notes[sample]}", fontsize=9.5, pad=5)
         if channels > 1 and sample == 0:
             ax.set_ylabel(str(names[channel]) if names else f"channel {channel + 1}")
         ax.grid(axis="y")
@@ -308,7 +313,7 @@ def _draw_tables(
             if name in samples:
                 ax.plot(samples[name][sample], places, label=name, linestyle="", mew=1.4, **look)
         label = f"row {sample + 1}" if labels is None else str(labels[sample])
-        ax.set_title(f"{label}\n{notes[sample]}", fontsize=9.5, pad=6)
+        ax.set_title(f"{_title(label)}\n{notes[sample]}", fontsize=9.5, pad=6)
         ax.grid(axis="y")
     axes[0].set_yticks(places, names or [f"feature {place + 1}" for place in places])
     axes[0].set_ylim(features - 0.5, -0.5)

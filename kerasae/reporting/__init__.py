@@ -1,4 +1,4 @@
-"""One HTML page for a run.
+"""One HTML page for a run, and one for several side by side.
 
 The page is a single file: pictures are inlined, nothing is fetched, no script runs. Each section is
 a function from a `Run` to HTML that returns "" when it has nothing to say; `SECTIONS` in `page.py`
@@ -6,7 +6,8 @@ names them in order. A new section is one function and one line there. Everythin
 passes through `html.escape` on its way into the page.
 """
 
+from kerasae.reporting._comparison import compare_rows, differences, write_comparison
 from kerasae.reporting._run import Run
 from kerasae.reporting.page import render, write_report
 
-__all__ = ["Run", "render", "write_report"]
+__all__ = ["Run", "compare_rows", "differences", "render", "write_comparison", "write_report"]

@@ -23,9 +23,15 @@ def use(run: Run) -> str:
             "code = ae.encode(x)",
             "error = ae.score(x)  # one per sample, higher is worse",
         ]
-        if run.config.get("variant") in ("vae", "variational") or run.config.get("can_generate"):
+        generates = run.config.get("can_generate") or "generation" in run.metrics
+        if run.config.get("variant") in ("vae", "variational") or generates:
             lines.append("samples = ae.generate(16, seed=0)")
+        if detects := bool(run.part("detection")):
+            lines.append("found = ae.detect(x)  # anomaly_score, p_value, is_anomaly")
         parts.append(f"<h3>In Python</h3>{pre(*lines)}")
+        if detects:
+            line = f"kerasae detect {shlex.quote(here)} --input FILE --output FILE"
+            parts.append(f"<h3>Find anomalies in a table or an array</h3>{pre(line)}")
     exports = [path.parent.name for path in run.path.glob("saved_model/*/saved_model.pb")]
     if versions := [int(name) for name in exports if name.isdecimal()]:
         base = f"{here}/saved_model"
@@ -46,7 +52,7 @@ def use(run: Run) -> str:
 
 
 def commands(run: Run) -> str:
-    """The command that made the run, and the one that continues it."""
+    """The command that made the run, and the one that continues an unfinished run."""
     # None is recorded for data that no command can name, such as an array.
     if "command" in run.config and run.config["command"] is None:
         call = f"kerasae.train(..., out={_quoted(_shown_path(run.path))}"
@@ -54,9 +60,10 @@ def commands(run: Run) -> str:
     else:
         command = command_line(run)
         again, further = f"{command} --replace", f"{command} --resume"
-    return (
-        f"<h3>The same again</h3>{pre(again)}<h3>Continue after an interruption</h3>{pre(further)}"
-    )
+    text = f"<h3>The same again</h3>{pre(again)}"
+    if run.metrics:  # a finished run refuses to be resumed
+        return text
+    return f"{text}<h3>Continue after an interruption</h3>{pre(further)}"
 
 
 def command_line(run: Run) -> str:

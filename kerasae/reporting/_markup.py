@@ -6,8 +6,14 @@ from html import escape
 from typing import Any
 
 
-def table(head: Iterable[str], rows: Iterable[list[str]], own: int | None = None) -> str:
-    """A table of HTML cells whose first column names the row; `own` is set in bold."""
+def table(
+    head: Iterable[str], rows: Iterable[list[str]], own: int | None = None, label: str = "Table"
+) -> str:
+    """A table of HTML cells whose first column names the row; `own` is set in bold.
+
+    A wide one scrolls sideways, which must be within reach of the keyboard: `label` is what a
+    screen reader calls it.
+    """
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr{" class=own" if index == own else ""}><th scope="row">{row[0]}</th>'
@@ -16,9 +22,24 @@ def table(head: Iterable[str], rows: Iterable[list[str]], own: int | None = None
         for index, row in enumerate(rows)
     )
     return (
-        f'<div class="scroll"><table><thead><tr>{top}</tr></thead>'
+        f'<div class="scroll" role="group" tabindex="0" aria-label="{escape(label)}">'
+        f"<table><thead><tr>{top}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def facts(rows: Iterable[tuple[str, str, str]]) -> str:
+    """Name, value and one plain sentence on how to read it; values are HTML, the rest is text.
+
+    What has no value is left out; nothing when none has one.
+    """
+    items = "".join(
+        f'<div><dt>{escape(name)}</dt><dd class="value">{value}</dd>'
+        f'<dd class="note">{escape(note)}</dd></div>'
+        for name, value, note in rows
+        if value
+    )
+    return f'<dl class="facts">{items}</dl>' if items else ""
 
 
 def pre(*lines: str) -> str:
@@ -31,9 +52,29 @@ def under(text: str) -> str:
     return f' <span class="under">{text}</span>'
 
 
+def quantity(value: float | None, form: str | None = None, unit: str = "") -> str:
+    """A number with its unit, or nothing where there is none."""
+    if value is None:
+        return ""
+    return data_element(value, form) + (
+        f' <span class="unit">{escape(unit)}</span>' if unit else ""
+    )
+
+
+def percent(value: float | None) -> str:
+    """A share as per cent, or nothing where there is none; small ones keep two digits."""
+    if value is None:
+        return ""
+    small = 0 < abs(value) < 0.0995 or 0.99 <= value < 1
+    text = f"{100 * value:.{'3' if abs(value) > 0.5 else '2'}g}%" if small else f"{value:.1%}"
+    return f'<data value="{value!r}">{text if math.isfinite(value) else shown(value)}</data>'
+
+
 def data_element(value: float, form: str | None = None) -> str:
     """The number rounded for reading, with the exact one beside it for machines."""
     text = form.format(value) if form and math.isfinite(value) else shown(value)
+    if text.startswith("-"):
+        text = typeset(text[0]) + text[1:]
     return f'<data value="{value!r}">{text}</data>'
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,18 @@ class Run:
     def baselines(self) -> dict[str, dict[str, Any]]:
         """Name to metrics of each baseline, the noisy input of a denoising model included."""
         baselines = dict(mapping(self.metrics.get("baselines")))
-        if "noisy" in self.metrics:
-            baselines["noisy"] = self.metrics["noisy"]
+        baselines |= {n: self.metrics[n] for n in ("clipped", "noisy") if n in self.metrics}
         return {name: mapping(values) for name, values in baselines.items()}
+
+    def part(self, name: str) -> dict[str, Any]:
+        """A part of the metrics such as "codes" or "detection", empty where there is none."""
+        return mapping(self.metrics.get(name))
+
+    @property
+    def code_size(self) -> int | None:
+        """How many numbers a code has, where that is known."""
+        size = value_of(self.config, "latent_dim")
+        return None if size is None else int(size)
 
     @property
     def training(self) -> dict[str, Any]:
@@ -87,8 +97,13 @@ class Run:
 
     @property
     def data(self) -> str:
-        """Name of the data."""
+        """Name of the data, or the path they were read from."""
         return str(self.config.get("data", "unnamed data"))
+
+    @property
+    def data_name(self) -> str:
+        """Name of the data for reading: of a path, the file or folder."""
+        return Path(self.data).name or self.data
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -100,6 +115,16 @@ def value_of(values: Any, key: str) -> float | None:
     """The number under `key`, or None where there is none."""
     value = mapping(values).get(key)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def numbers_of(values: Any, key: str) -> list[float]:
+    """The list of finite numbers under `key`, empty where there is none."""
+    found = mapping(values).get(key)
+    if not isinstance(found, list) or not all(
+        isinstance(item, int | float) and math.isfinite(item) for item in found
+    ):
+        return []
+    return [float(item) for item in found]
 
 
 def _read_json(path: Path, default: Any) -> Any:

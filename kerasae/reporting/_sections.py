@@ -13,53 +13,18 @@ from kerasae.reporting._markup import data_element, plural, table, under, words
 from kerasae.reporting._run import Run, mapping, value_of
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+_WIDE = 560  # its text would be too small to read at the width of a phone
 _PIXELS_PER_CSS_PIXEL = 2  # figures are saved for screens that double pixels
 
-# Quantity of metrics.json -> heading, and whether a higher value is better.
-_QUANTITIES = {"mse": ("MSE", False), "psnr": ("PSNR, dB", True)}
-_BASELINES = {
-    "pca": "PCA, same code size",
-    "mean": "mean of the training data",
-    "linear_denoiser": "best linear denoiser",
-    "noisy": "noisy input, as it is",
+# Section -> file names of the pictures that belong there; `figures` has all others.
+_PICTURES = {
+    "losses": ("learning_curves",),
+    "codes": ("code_map", "code_map_tsne", "activations", "code_spectrum"),
+    "variational": ("kl_per_dimension",),
+    "contraction": ("singular_values",),
+    "detection": ("scores", "feature_scores", "roc_curve"),
+    "generation": ("generated", "manifold", "traversals", "interpolations"),
 }
-
-
-def results(run: Run) -> str:
-    """The model beside its baselines."""
-    if not run.test:
-        return ""
-    rows = {"this model": run.test}
-    rows |= {_BASELINES.get(name, name): values for name, values in run.baselines.items()}
-    head, columns = [f"on the {escape(run.split)} split"], []
-    for key, (heading, higher) in _QUANTITIES.items():
-        values = {name: value_of(row, key) for name, row in rows.items()}
-        numbers = [value for value in values.values() if value is not None and value == value]
-        if not numbers:
-            continue
-        best = (max if higher else min)(numbers) if len(rows) > 1 else None
-        head.append(heading + under(f"{'higher' if higher else 'lower'} is better"))
-        columns.append({name: _cell(value, best) for name, value in values.items()})
-    own = value_of(run.test, "mse")
-    errors = {name: value_of(row, "mse") for name, row in rows.items() if row is not run.test}
-    if own and any(value is not None for value in errors.values()):
-        head.append("MSE ratio" + under("to this model"))
-        ratios = {n: "" if value is None else f"{value / own:.2f}" for n, value in errors.items()}
-        columns.append({"this model": "1", **ratios})
-    body = [[escape(name), *(column.get(name, "") for column in columns)] for name in rows]
-    note = (
-        f"Means over the {escape(run.split)} split. "
-        "MSE is in scaled units, those in which the loss is taken."
-    )
-    if len(rows) == 1:
-        note += " This run recorded no baselines."
-    return table(head, body, own=0) + f'<p class="soft">{note}</p>'
-
-
-def _cell(value: float | None, best: float | None) -> str:
-    if value is None:
-        return ""
-    return ('<span class="best">best</span>' if value == best else "") + data_element(value)
 
 
 def losses(run: Run) -> str:
@@ -86,7 +51,8 @@ def losses(run: Run) -> str:
     ]
     if on_test:
         note += f" On the {escape(run.split)} split they give {', '.join(on_test)}."
-    return table(["term", "first", "last", "lowest"], body) + f'<p class="soft">{note}</p>'
+    numbers = table(["term", "first", "last", "lowest"], body, label="Loss terms")
+    return f'{pictures(run, "losses")}{numbers}<p class="soft">{note}</p>'
 
 
 def _first_last_lowest(values: list[float]) -> list[str]:
@@ -97,27 +63,41 @@ def _first_last_lowest(values: list[float]) -> list[str]:
 
 
 def figures(run: Run) -> str:
-    """Every figure with its title, and its text alternative in sight as well."""
+    """The figures that belong to no other section."""
+    return pictures(run, None)
+
+
+def pictures(run: Run, section: str | None) -> str:
+    """Figures of a section, each with its title, and its text alternative in sight as well."""
+    known = {name for names in _PICTURES.values() for name in names}
     blocks = []
     for entry in map(mapping, run.figures):
         name = str(entry.get("file", ""))
+        stem = name.removesuffix(".png")
+        if stem not in _PICTURES[section] if section else stem in known:
+            continue
         title = str(entry.get("title") or Path(name).stem)
         alt = str(entry.get("alt") or title)
-        picture = _picture(run.path / "figures", name, title, alt)
+        framed = _framed(run.path / "figures", name, title, alt)
         # Who listens to the page has the same words as the picture's alt text.
         caption = f'<h3>{escape(title)}</h3><p aria-hidden="true">{escape(alt)}</p>'
-        blocks.append(f"<figure><figcaption>{caption}</figcaption>{picture}</figure>")
+        blocks.append(f"<figure><figcaption>{caption}</figcaption>{framed}</figure>")
     return "".join(blocks)
 
 
-def _picture(folder: Path, name: str, title: str, alt: str) -> str:
+def _framed(folder: Path, name: str, title: str, alt: str) -> str:
     # Only a file directly in the folder: the page must not carry off any other.
     file = folder / name
     data = file.read_bytes() if name == file.name and file.is_file() else b""
     if not data.startswith(_PNG) or len(data) < 24:
         return f"<p>The file {escape(repr(name))} of this figure is missing or is not a PNG.</p>"
+    return picture(data, title, alt)
+
+
+def picture(data: bytes, title: str, alt: str) -> str:
+    """A PNG within the page, with its size; a wide one scrolls sideways on a phone."""
     width, height = (side // _PIXELS_PER_CSS_PIXEL for side in struct.unpack(">II", data[16:24]))
-    wide = " wide" if width > 760 else ""  # scrolls sideways on a phone
+    wide = " wide" if width > _WIDE else ""
     # What scrolls must be within reach of the keyboard.
     scrolls = f' role="group" tabindex="0" aria-label="{escape(title)}"' if wide else ""
     source = base64.b64encode(data).decode("ascii")

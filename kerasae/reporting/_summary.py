@@ -8,7 +8,7 @@ from kerasae.reporting._run import Run, value_of
 
 
 def title(run: Run) -> str:
-    return f"{run.variant[:1].upper()}{run.variant[1:]} autoencoder on {run.data}"
+    return f"{run.variant[:1].upper()}{run.variant[1:]} autoencoder on {run.data_name}"
 
 
 def header(run: Run) -> str:
@@ -36,7 +36,7 @@ def _summary(run: Run) -> str:
     text = f"{'An' if run.variant[:1].lower() in set('aeiou') else 'A'} {run.variant} autoencoder"
     if size is not None:
         text += f" with a code of {plural(size, 'value')}"
-    text += f", trained on {run.data}"
+    text += f", trained on {run.data_name}"
     if run.epochs:
         text += f" for {plural(run.epochs, 'epoch')}"
     mse = value_of(run.test, "mse")

@@ -7,12 +7,18 @@ from pathlib import Path
 from string import Template
 
 from kerasae._atomic import replacing
-from kerasae.reporting import _instructions, _sections, _summary
+from kerasae.reporting import _instructions, _measures, _results, _sections, _summary
 from kerasae.reporting._run import Run, mapping
 
 SECTIONS: dict[str, Callable[[Run], str]] = {
-    "Results": _sections.results,
+    "Results": _results.results,
     "Figures": _sections.figures,
+    "Codes": _measures.codes,
+    "Variational": _measures.variational,
+    "Linear check": _measures.linear_check,
+    "Contraction": _measures.contraction,
+    "Anomaly detection": _measures.detection,
+    "Generation": _measures.generation,
     "Loss terms": _sections.losses,
     "Use the model": _instructions.use,
     "Commands": _instructions.commands,
@@ -72,7 +78,15 @@ def render(run: Run) -> str:
         f"<footer><p>Made with {escape(made_with)}. "
         "This page is one file: it loads nothing and runs no script.</p></footer>"
     )
+    return fill(f"{_summary.title(run)} - kerasae report", page)
+
+
+def fill(title: str, body: str) -> str:
+    """Return a whole page.
+
+    Args:
+        title: Text of the title; it is escaped here.
+        body: HTML.
+    """
     template = resources.files("kerasae").joinpath("report_template.html").read_text("utf-8")
-    return Template(template).substitute(
-        title=escape(f"{_summary.title(run)} - kerasae report"), body=page
-    )
+    return Template(template).substitute(title=escape(title), body=body)

@@ -32,7 +32,7 @@ class TestCodeMap:
         codes = np.array([[0.0, 1.0], [2.0, 5.0], [4.0, 3.0]])
         ax = plotting.code_map(codes)
         np.testing.assert_array_equal(ax.collections[0].get_offsets(), codes)
-        assert ax.get_xlabel() == "code dimension 1"
+        assert ax.get_xlabel() == "code dimension 0"
 
     def test_one_dimension_is_spread_and_hides_the_meaningless_axis(self):
         ax = plotting.code_map(np.array([[3.0], [1.0]]))
@@ -75,3 +75,51 @@ class TestCodeMap:
 
     def test_a_single_code_is_drawn(self):
         assert len(plotting.code_map(np.ones((1, 5))).collections) == 1
+
+
+class TestTsne:
+    codes = np.random.default_rng(0).normal(size=(40, 6)) + 20 * np.repeat([0, 1], 20)[:, None]
+    labels = np.repeat([0, 1], 20)
+
+    def test_it_is_the_same_twice_and_keeps_groups_together(self):
+        maps = []
+        for _ in range(2):
+            codes_module._tsne.cache_clear()
+            ax = plotting.code_map(self.codes, method="tsne")
+            maps.append(np.asarray(ax.collections[0].get_offsets()))
+        np.testing.assert_array_equal(*maps)
+        text = plotting.alt_code_map(self.codes, self.labels, method="tsne")
+        assert "100% of the points have a nearest neighbour of their own class." in text
+
+    def test_its_axes_have_no_units_and_say_so(self):
+        ax = plotting.code_map(self.codes, self.labels, method="tsne")
+        assert "no units" in ax.get_xlabel()
+        assert len(ax.get_xticks()) == len(ax.get_yticks()) == 0
+        text = plotting.alt_code_map(self.codes, self.labels, method="tsne")
+        assert "no units" in text
+        assert "farthest" not in text
+
+    def test_of_many_codes_some_are_taken_with_their_labels(self, monkeypatch):
+        monkeypatch.setattr(codes_module, "_TSNE_POINTS", 10)
+        text = plotting.alt_code_map(self.codes, self.labels, method="tsne")
+        assert text.startswith("Map of 10 codes")
+        assert "2 classes" in text
+
+    def test_codes_that_are_all_the_same_are_drawn(self):
+        plotting.code_map(np.ones((6, 3)), method="tsne")
+
+    @pytest.mark.parametrize(
+        ("codes", "method", "message"),
+        [
+            (np.zeros((9, 1)), "tsne", r"at least 4 codes of at least 2 .*shape=\(9, 1\)"),
+            (np.zeros((3, 4)), "tsne", r"at least 4 codes .*shape=\(3, 4\)"),
+            (np.zeros((9, 4)), "umap", "method must be 'pca' or 'tsne'. Received: method='umap'"),
+        ],
+    )
+    def test_what_does_not_work_is_said(self, codes, method, message):
+        with pytest.raises(ValueError, match=message):
+            plotting.code_map(codes, method=method)
+
+    def test_labels_are_checked_before_some_are_taken(self):
+        with pytest.raises(ValueError, match=r"each of the 40 codes\. Received: shape=\(39,\)"):
+            plotting.code_map(self.codes, self.labels[1:], method="tsne")

@@ -99,3 +99,39 @@ class TestReconstructionGrid:
     def test_wrong_input_is_refused(self, original, reconstruction, options, message):
         with pytest.raises(ValueError, match=message):
             plotting.reconstruction_grid(np.zeros(original), np.zeros(reconstruction), **options)
+
+
+class TestBestToWorst:
+    def test_ranks_are_spread_evenly_from_the_best_to_the_worst(self):
+        indices, ranks = plotting.best_to_worst([5.0, 1.0, 9.0, 3.0, 7.0], count=3)
+        assert indices.tolist() == [1, 0, 2]
+        assert ranks.tolist() == [0, 0.5, 1]
+
+    def test_fewer_samples_than_asked_for_are_all_taken_once(self):
+        indices, ranks = plotting.best_to_worst([2.0, 1.0], count=8)
+        assert indices.tolist() == [1, 0]
+        assert ranks.tolist() == [0, 1]
+        assert plotting.best_to_worst([2.0])[1].tolist() == [0]
+
+    def test_no_error_is_refused(self):
+        with pytest.raises(ValueError, match=r"errors must be finite .*shape=\(0,\)"):
+            plotting.best_to_worst([])
+        with pytest.raises(ValueError, match=r"count must be at least 1\. Received: count=0"):
+            plotting.best_to_worst([1.0], 0)
+
+    @pytest.mark.parametrize("shape", [(3, 8, 8), (3, 50), (3, 4)])
+    def test_ranks_are_written_above_the_samples_and_explained(self, shape):
+        x = np.random.default_rng(0).random(shape)
+        ranks = [0, 0.25, 1]
+        figure = plotting.reconstruction_grid(x, x, labels=["a", "b", "c"], ranks=ranks)
+        titles = [ax.get_title("center") or ax.get_title("left") for ax in figure.axes[:3]]
+        assert [title.replace("\n", ", ").startswith(start) for title, start in zip(
+            titles, ["best, a", "rank 25%, b", "worst, c"], strict=True)] == [True] * 3  # fmt: skip
+        assert "rank: share of samples with a lower error" in figure.get_supxlabel()
+        text = plotting.alt_reconstruction_grid(x, x, ranks=ranks)
+        assert "Ordered by error among all samples: best, rank 25%, worst." in text
+
+    def test_ranks_must_be_shares(self):
+        x = np.zeros((2, 8, 8))
+        with pytest.raises(ValueError, match=r"ranks must be .* 2 samples\. Received: ranks="):
+            plotting.reconstruction_grid(x, x, ranks=[0, 2])

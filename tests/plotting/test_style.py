@@ -75,3 +75,20 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 )
 def test_numbers_are_rounded_to_three_digits(value, expected):
     assert _style.number(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0, "0%"), (1, "100%"), (0.123, "12%"), (0.0123, "1.2%"), (0.995, "99.5%"), (1e-5, "0.001%")],
+)
+def test_shares_keep_two_digits(value, expected):
+    assert _style.share(value) == expected
+
+
+def test_long_names_lose_their_middle_and_dollars_are_no_formula(tmp_path):
+    assert _style.plain("abcdefghij", 10) == "abcdefghij"
+    assert _style.plain("abcdefghijk", 10) == "abcd\N{HORIZONTAL ELLIPSIS}hijk"
+    ax = plotting.comparison({"$x^$ " * 40: {"mse": 1.0}, "$": {"mse": 2.0}})
+    plotting.save(ax, tmp_path / "a.png", dpi=20)
+    errors = plotting.class_errors([1.0, 2.0], [0, 1], ["$x^$", "y" * 200])
+    plotting.save(errors, tmp_path / "a.png", dpi=20)

@@ -132,5 +132,11 @@ def read():
 
 
 @pytest.fixture
+def take_apart():
+    """`take_apart(path)` takes a page apart that was written already."""
+    return Page
+
+
+@pytest.fixture
 def page(make_run, read) -> Page:
     return read(make_run())

@@ -15,16 +15,22 @@ def test_commands_are_quoted_and_come_from_the_configuration(tmp_path, monkeypat
 
 def test_a_recorded_command_is_used_without_its_old_flags(make_run, read):
     config = {"command": ["kerasae", "train", "vae", "--out", "a b", "--resume"]}
-    text = read(make_run(config=config)).text
+    text = read(make_run("unfinished", config=config, metrics=None)).text
     assert "kerasae train vae --out 'a b' --replace" in text
     assert "kerasae train vae --out 'a b' --resume" in text
+
+
+def test_a_finished_run_is_not_to_be_resumed(make_run, read):
+    text = read(make_run()).text
+    assert "--replace" in text
+    assert "resume" not in text
 
 
 def test_a_run_that_no_command_can_name_is_continued_from_python(
     make_run, read, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
-    text = read(make_run(config={"command": None})).text
+    text = read(make_run(config={"command": None}, metrics=None)).text
     assert 'kerasae.train(..., out="run", replace=True)' in text
     assert 'kerasae.train(..., out="run", resume=True)' in text
     assert "kerasae train" not in text

@@ -39,7 +39,7 @@ def test_not_a_number_is_said_in_words(make_run, read):
 def test_the_split_is_the_one_that_was_measured_on(make_run, read):
     text = read(make_run(config={"measured_on": "validation"})).text
     assert "reconstructs the validation split with" in text
-    assert "Means over the validation split." in text
+    assert "Means over the validation split," in text
     assert "test split" not in text
 
 
