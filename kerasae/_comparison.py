@@ -116,7 +116,9 @@ def _inputs(ae: Autoencoder, samples: Any) -> list[tuple[str, str, dict[str, Any
 def _calls(ae: Autoencoder, case: str, x: np.ndarray) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the calls of every signature that takes samples or codes."""
     code = ops.cast(ae.encoder(x, training=False), "float32")
-    calls = [(case, name, {"x": x}) for name in ("encode", "reconstruct", "score")]
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        (case, name, {"x": x}) for name in ("encode", "reconstruct", "score")
+    ]
     calls.append((case, "decode", {"code": ops.convert_to_numpy(code)}))
     if _signatures.detects(ae):
         rate = np.float32(0.5)

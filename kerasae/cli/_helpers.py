@@ -162,21 +162,23 @@ def _lines(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def print_comparison(rows: list[dict[str, Any]]) -> None:
-    """Print one line for each run, one column for each quantity that a run has."""
+    """Print one column for each run, one line for each quantity that a run has."""
     from rich.console import Console
     from rich.table import Table
 
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in names:
-        numbers = all(isinstance(row.get(name, 0), (int, float)) for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if numbers else "left")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column()
     for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in names))
-    Console(highlight=False, soft_wrap=True).print(table)
+        table.add_column(str(row["name"]), justify="right", overflow="fold")
+    for name in dict.fromkeys(name for row in rows for name in row if name != "name"):
+        cells = (_cell(row.get(name), relative=name.startswith("beside_")) for row in rows)
+        table.add_row(name.replace("_", " "), *cells)
+    Console(highlight=False).print(table)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, relative: bool) -> str:
     if value is None:
         return "-"
+    if relative:
+        return f"{value:+.0%}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -55,8 +55,10 @@ def _plan(
         yield "baselines", "Error beside baselines", "baselines", (_errors(ae, metrics),), {}
         errors = ae.score(x)
         if labels is not None:
+            summed = getattr(ae.reconstruction_loss, "features", "mean") == "sum"
+            options = {"quantity": "reconstruction error, nats"} if summed else {}
             arguments = (errors, labels, names)
-            yield "class_errors", "Error of each class", "class_errors", arguments, {}
+            yield "class_errors", "Error of each class", "class_errors", arguments, options
         yield from _codes(ae, x, labels, names, metrics)
         yield from _detection(ae, x, errors, splits.value_range)
         yield from _generation(ae, x, splits.value_range, metrics)
