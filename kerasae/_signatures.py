@@ -1,6 +1,7 @@
 """The signatures of an exported model: functions of TensorFlow over an autoencoder's parts."""
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -102,11 +103,14 @@ def _judged(calibration: Any, scores: Any, rate: Any, portable: bool) -> dict[st
     count = calibration.n
     known = tf.constant(calibration.scores)
     lowered = scores - ROUND_OFF * tf.abs(scores)
+    # What has no finite score, or none at all, is as abnormal as can be.
+    lowered = tf.where(scores < math.inf, lowered, tf.fill(tf.shape(scores), math.inf))
     if portable:  # no runtime but TensorFlow searches
         as_bad = tf.reduce_sum(tf.cast(known[None] >= lowered[:, None], "int32"), axis=1)
     else:
         as_bad = count - tf.searchsorted(known, lowered, side="left")
-    allowed = tf.cast(tf.floor((count + 1) * tf.cast(rate, "float32") + 1e-3), "int32")
+    kind = "float32" if portable else "float64"
+    allowed = tf.cast(tf.floor((count + 1) * tf.cast(rate, kind) + 1e-3), "int32")
     return {
         "p_value": tf.cast(1 + as_bad, "float32") / (count + 1),
         # Counted, not compared with the rate, which no two roundings would agree on.

@@ -11,8 +11,8 @@ import numpy as np
 
 # Share of a score that may be round-off.
 ROUND_OFF = 1e-5
-# Hashes kept of the training rows: 128 KiB.
-_KEPT = 2**14
+# Hashes kept of the training rows: 512 KiB at most.
+_KEPT = 2**16
 _CHUNK = 2**22  # numbers hashed at a time
 
 
@@ -82,13 +82,13 @@ class Calibration:
     """
 
     def __init__(self, scores: Any, false_alarm_rate: float = 0.01, stride: int | None = None):
-        scores = np.sort(np.asarray(scores, "float32"))
+        scores = np.asarray(scores, "float32")
         if scores.ndim != 1 or not np.isfinite(scores).all():
             raise ValueError(
                 "scores must be finite numbers, one per sample. Received: scores of shape "
                 f"{scores.shape}, {int((~np.isfinite(scores)).sum())} of them not finite"
             )
-        self.scores = scores
+        self.scores = np.sort(scores)
         self.n = len(scores)
         self.false_alarm_rate = check_rate(false_alarm_rate)
         self.stride = stride
@@ -105,10 +105,36 @@ class Calibration:
         """Return the score above which a sample is an anomaly at another rate.
 
         Args:
-            false_alarm_rate: Between 0 and 1. Infinite if there are too few scores for it.
+            false_alarm_rate: Between 0 and 1.
+
+        Raises:
+            ValueError: There are too few scores for the rate.
         """
         allowed = math.floor((self.n + 1) * check_rate(false_alarm_rate) + 1e-9)
-        return float(self.scores[-allowed]) if allowed else math.inf
+        if not allowed:
+            raise ValueError(
+                f"A false-alarm rate of {false_alarm_rate:g} needs a calibration on at least "
+                f"{smallest_sample(false_alarm_rate)} samples; this one allows "
+                f"{1 / (self.n + 1):.3g}. Received: a calibration on {self.n}"
+            )
+        # A rate below 1 never allows the p-value 1, whatever rounding says.
+        return float(self.scores[-min(allowed, self.n)])
+
+    def rate_range(self, level: float = 0.9) -> tuple[float, float]:
+        """Return between which rates this threshold's own false-alarm rate lies.
+
+        The rate it was set for is the mean over calibrations; that of one is Beta(k, n + 1 - k)
+        with `k = floor((n + 1) rate)`, for scores without ties.
+
+        Args:
+            level: Share of calibrations whose rate lies between the two.
+        """
+        from scipy.stats import beta
+
+        allowed = min(math.floor((self.n + 1) * self.false_alarm_rate + 1e-9), self.n)
+        tail = (1 - level) / 2
+        low, high = beta.ppf([tail, 1 - tail], allowed, self.n + 1 - allowed)
+        return float(low), float(high)
 
     def p_value(self, scores: Any) -> np.ndarray:
         """Return the p-value of each score, float64, in the shape of `scores`.
@@ -138,7 +164,10 @@ class Calibration:
 
 def _lowered(scores: Any) -> np.ndarray:
     scores = np.asarray(scores, "float32")
-    return scores - np.float32(ROUND_OFF) * np.abs(scores)
+    with np.errstate(invalid="ignore"):
+        lowered = scores - np.float32(ROUND_OFF) * np.abs(scores)
+    # What has no finite score is as abnormal as can be.
+    return np.where(scores < np.inf, lowered, np.float32(np.inf))
 
 
 # Series -----------------------------------------------------------------------------------
@@ -155,7 +184,8 @@ def window_starts(total: int, length: int, stride: int = 1) -> np.ndarray:
     Raises:
         ValueError: The series is shorter than a window, or the windows leave gaps.
     """
-    if isinstance(stride, bool) or not isinstance(stride, int) or not 1 <= stride <= length:
+    whole = hasattr(stride, "__index__") and not isinstance(stride, bool)
+    if not whole or not 1 <= stride <= length:
         raise ValueError(
             f"stride must be a whole number from 1 to the length of a window, {length}, so that "
             f"every time step is covered. Received: stride={stride!r}"
@@ -221,20 +251,30 @@ class Folded:
         """Add the next windows, `(windows, length)`."""
         starts = self.starts[self._done : self._done + len(scores)]
         self._done += len(scores)
+        if self._done > len(self.starts):
+            raise self._wrong_number()
         for offset in range(self._length):  # no two windows begin at one step
             self._sums[starts + offset] += scores[:, offset]
             self._counts[starts + offset] += 1
 
     def mean(self) -> np.ndarray:
         """Return the mean over the windows that cover each step."""
+        if self._done < len(self.starts):
+            raise self._wrong_number()
         return self._sums / self._counts
+
+    def _wrong_number(self) -> ValueError:
+        return ValueError(
+            f"scores must be those of all {len(self.starts)} windows that window_starts names. "
+            f"Received: {self._done} windows"
+        )
 
 
 # Training rows ----------------------------------------------------------------------------
 
 
 class TrainingRows:
-    """What is remembered of the rows a model was trained on: the 16,384 smallest of their hashes.
+    """What is remembered of the rows a model was trained on: the 65,536 smallest of their hashes.
 
     A sample of the rows that depends on their content alone, so that a row is in it, or is not,
     wherever it turns up again.
@@ -244,7 +284,7 @@ class TrainingRows:
         held_out: Pair of counts, as `held_out` of another object.
 
     Attributes:
-        hashes: Sorted uint64, at most 16,384.
+        hashes: Sorted uint64, at most 65,536.
         held_out: How many rows of a validation split were compared, and how many of them are
             training rows too: what duplicates in the data bring about.
     """
@@ -277,12 +317,15 @@ class TrainingRows:
         expected = compared * (found / of if of else 0.0)
         # Poisson, and as much again for a rate that is itself an estimate.
         doubt = math.sqrt(expected * (1 + (compared / of if of else 0.0)))
-        return known > 3 + expected + 5 * doubt
+        chance = expected + 5 * doubt
+        return known > 3 + chance or (0 < compared == known > chance)
 
 
 def _hashes(rows: Any) -> Iterator[np.ndarray]:
     """Yield 64-bit hashes of rows, which depend on their values as float32 only."""
     rows = np.asarray(rows)
+    if not rows.size:
+        return
     rows = rows.reshape(len(rows), -1)
     factors = np.random.default_rng(0).integers(0, 2**64, rows.shape[1], "uint64") | np.uint64(1)
     step = max(1, _CHUNK // rows.shape[1])

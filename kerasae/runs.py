@@ -24,9 +24,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a trained model beside baselines.
 
-    On the run's own data, the run's metrics, figures and report are made anew. On other data
-    nothing is written; the baselines are still fitted on the run's training split, where that
-    can be had.
+    On the split the run was measured on, its metrics, figures and report are made anew. On
+    another split or other data nothing is written; the baselines are still fitted on the run's
+    training split, or on the file itself where that cannot be had.
 
     Args:
         run: A run directory, or a `.keras` file, which needs `data`.
@@ -52,6 +52,8 @@ def evaluate(
     _check_is_model(ae, path)
     config = _config(path)
     own = data is None
+    if split is not None:
+        _check_split(split)
     splits, measured_on = _splits_to_measure(config, data, split, data_options, path)
     if not splits.sizes[measured_on]:
         raise ValueError(f"There are no samples to measure on. Received: split={measured_on!r}")
@@ -71,6 +73,7 @@ def calibrate(
     *,
     false_alarm_rate: float = 0.01,
     split: str = "validation",
+    stride: int | None = None,
     allow_training_rows: bool = False,
     **data_options: Any,
 ) -> dict[str, Any]:
@@ -83,12 +86,15 @@ def calibrate(
         false_alarm_rate: Share of normal samples that may be flagged, between 0 and 1.
         split: Split of named data. The validation split chose the best epoch, which makes its
             scores lower by very little; `"test"` avoids that, and costs the test.
+        stride: Take a file as one long series, a time step per row, and calibrate the scores
+            of time steps, as in `Autoencoder.calibrate`.
         allow_training_rows: As in `Autoencoder.calibrate`.
         **data_options: Further arguments of `kerasae.data.load`.
 
     Returns:
-        `false_alarm_rate`, `threshold`, `n`, `data` and, if the run has a test split that was
-        not calibrated on, `flagged` (share of it above the threshold).
+        `false_alarm_rate`, `rate_range` (which the rate of this very threshold lies in, in 90 %
+        of calibrations), `threshold`, `n`, `data` and, if the run has a test split that was not
+        calibrated on, `flagged` (share of it above the threshold).
 
     Raises:
         ValueError: There are too few samples for the rate, or the model was trained on them.
@@ -97,6 +103,15 @@ def calibrate(
     ae = load(path)
     _check_is_model(ae, path)
     config = _config(path)
+    _check_split(split)
+    if stride is not None:
+        held_out, name = read_series(ae, data, data_options.get("columns")), str(data)
+        calibration = ae.calibrate(
+            held_out, false_alarm_rate, stride=stride, allow_training_rows=allow_training_rows
+        )
+        found = _found(calibration, name)
+        _keep(path, ae, None, config, {"detection": found})
+        return found
     own = None
     if data is None:
         own = held = _own_data(config, path)
@@ -110,18 +125,43 @@ def calibrate(
     calibration = ae.calibrate(
         getattr(held, used), false_alarm_rate, allow_training_rows=allow_training_rows
     )
-    found = {
-        "false_alarm_rate": calibration.false_alarm_rate,
-        "threshold": calibration.threshold,
-        "n": calibration.n,
-        "data": name,
-    }
+    found = _found(calibration, name)
     if own is None and config:
         own = _own_data(config, path, must=False)
     if own is not None and own.sizes["test"] and (data is not None or split != "test"):
         found["flagged"] = float(ae.detect(own.test)["is_anomaly"].mean())
     _keep(path, ae, own, config, {"detection": found})
     return found
+
+
+def _found(calibration: Any, name: str) -> dict[str, Any]:
+    return {
+        "false_alarm_rate": calibration.false_alarm_rate,
+        "rate_range": list(calibration.rate_range()),
+        "threshold": calibration.threshold,
+        "n": calibration.n,
+        "data": name,
+    }
+
+
+def read_series(ae: Any, path: Any, columns: Any = None) -> Any:
+    """Return a file as one long series of a model, a time step per row, in memory.
+
+    Args:
+        ae: A model of series.
+        path: A file for `kerasae.data.batches`.
+        columns: Columns of a table to read.
+    """
+    import numpy as np
+
+    from kerasae import data
+
+    if path is None:
+        raise ValueError("A stride needs data, a file with a time step per row. Received: None")
+    series = np.concatenate(list(data.batches(path, columns=columns)))
+    if len(ae.sample_shape) == 1 and series.ndim == 2 and series.shape[1] == 1:
+        series = series[:, 0]
+    return series.astype(ae.input_dtype_name)
 
 
 def fit_sampler(run: Any, kind: str = "gaussian", *, seed: int = 0) -> None:
@@ -209,10 +249,12 @@ def _splits_to_measure(
     """Return splits, and the one to measure on."""
     if data is None:
         return _own_data(config, path), split or config["measured_on"]
-    own = _own_data(config, path, must=False) if config else None
-    if own is None or not _is_file(data):
+    if not _is_file(data):
         return _read(data, config, options), split or "test"
+    own = _own_data(config, path, must=False) if config else None
     other = _read(data, config, {**options, **_WHOLE})
+    if own is None:
+        return other, "train"
     if other.shape != own.shape:
         raise ValueError(
             f"data must have samples of shape {own.shape}, as the run's own. "
@@ -276,6 +318,13 @@ def _keep(path: Path, ae: Any, own: Any, config: dict[str, Any], found: dict[str
     run = reporting.Run.read(path)
     metrics = {**run.metrics, **found}
     finishing.publish(path, ae, own, config, run.history, metrics)
+
+
+def _check_split(split: str) -> None:
+    if split not in ("train", "validation", "test"):
+        raise ValueError(
+            f"split must be 'train', 'validation' or 'test'. Received: split={split!r}"
+        )
 
 
 def _check_is_model(ae: Any, path: Path) -> None:

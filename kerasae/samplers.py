@@ -83,6 +83,8 @@ class MixtureSampler(Sampler):
     def fit(cls, codes: np.ndarray, seed: int = 0) -> "MixtureSampler":
         """Fit to codes `(samples, latent_dim)`; `seed` starts the components."""
         codes = _some(codes, 5 * _MOST, seed)
+        mean, spread = codes.mean(axis=0), codes.std(axis=0)
+        codes = (codes - mean) / np.where(spread > 1e-6 * spread.max(initial=0), spread, np.inf)
         shuffled = np.random.default_rng(seed).permutation(codes)
         apart = max(1, len(codes) // 5)
         rated = []
@@ -91,12 +93,13 @@ class MixtureSampler(Sampler):
                 break
             mixture = _mixture(shuffled[apart:], components, seed)
             rated.append((mixture.score(shuffled[:apart]), components))
-        best = _mixture(codes, max(rated)[1], seed)
+        best = _mixture(codes, max(rated)[1] if rated else 1, seed)
+        roots = np.stack([_root(covariance) for covariance in best.covariances_])
         return cls(
             {
                 "edges": np.cumsum(best.weights_)[:-1],
-                "means": best.means_,
-                "factors": np.stack([_root(covariance) for covariance in best.covariances_]),
+                "means": mean + spread * best.means_,
+                "factors": spread[:, None] * roots,
             }
         )
 
@@ -162,11 +165,7 @@ def fit(codes: Any, kind: str = "gaussian", seed: int = 0) -> Sampler:
     >>> sampler.arrays["mean"].tolist()
     [1.0, 1.0]
     """
-    if kind not in SAMPLERS:
-        raise ValueError(
-            f"kind must be one of {', '.join(SAMPLERS)}.{nearest(kind, SAMPLERS)} "
-            f"Received: kind={kind!r}"
-        )
+    check_kind(kind)
     codes = np.asarray(codes, "float64")
     if codes.ndim != 2 or len(codes) < 3 or not np.isfinite(codes).all():
         raise ValueError(
@@ -225,6 +224,15 @@ def interpolate(a: Any, b: Any, steps: int = 8, spherical: bool = False) -> np.n
     return np.where(flat, straight, length * turn / np.where(flat, 1, sine)).astype("float32")
 
 
+def check_kind(kind: Any) -> None:
+    """Refuse a kind of sampler that is none."""
+    if kind not in SAMPLERS:
+        raise ValueError(
+            f"kind must be one of {', '.join(SAMPLERS)}.{nearest(kind, SAMPLERS)} "
+            f"Received: kind={kind!r}"
+        )
+
+
 def check_steps(steps: Any) -> None:
     """Refuse a number of steps that is none."""
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 2:
@@ -236,11 +244,11 @@ def _mixture(codes: np.ndarray, components: int, seed: int) -> Any:
 
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits
 
-    # Relative to the spread of the codes, which has no natural unit.
-    floor = 1e-6 * max(float(codes.var(axis=0).max()), 1e-12)
-    mixture = GaussianMixture(components, reg_covar=floor, random_state=seed)
-    with warnings.catch_warnings():
+    mixture = GaussianMixture(components, reg_covar=1e-6, random_state=seed)
+    # Many threads for matrices this small wait for each other, on busy machines for minutes.
+    with warnings.catch_warnings(), threadpool_limits(1):
         # A mixture that has almost converged samples as well; how well is measured.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return mixture.fit(codes)

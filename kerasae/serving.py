@@ -151,17 +151,15 @@ class Served:
         """
         signature, more = "detect", {}
         if false_alarm_rate is not None:
-            if not 0 < false_alarm_rate < 1:
-                raise ValueError(
-                    "false_alarm_rate must be a number between 0 and 1, such as 0.01. "
-                    f"Received: false_alarm_rate={false_alarm_rate!r}"
-                )
+            self._check_rate(false_alarm_rate)
             signature = "detect_at_rate"
             more = {"false_alarm_rate": np.float32(false_alarm_rate)}
         return self._answers(signature, self._samples(x), batch_size, **more)
 
     def generate(self, n: int, seed: int = 0) -> np.ndarray:
-        """Return `n` samples decoded from codes drawn from the prior, float32, in raw units.
+        """Return `n` new samples, float32, in raw units.
+
+        They are decoded from codes drawn from the sampler in the model, or from the prior.
 
         Args:
             n: Number of samples, >= 1; all are made in one call.
@@ -183,6 +181,20 @@ class Served:
         # keras.random folds its 64-bit seeds into 32 bits in this way.
         pair = tf.constant([int(seed) % (2**31 - 2), 0], tf.int32)
         return function(n=tf.constant(int(n), tf.int32), seed=pair)["samples"].numpy()
+
+    def _check_rate(self, rate: Any) -> None:
+        number = isinstance(rate, (int, float, np.integer, np.floating))
+        if isinstance(rate, bool) or not number or not 0 < rate < 1:
+            raise ValueError(
+                "false_alarm_rate must be a number between 0 and 1, such as 0.01. "
+                f"Received: false_alarm_rate={rate!r}"
+            )
+        known = self.info.get("calibration")
+        if known and (known["n"] + 1) * rate < 1 - 1e-9:
+            raise ValueError(
+                f"The lowest false-alarm rate that a calibration on {known['n']} samples allows "
+                f"is {1 / (known['n'] + 1):.3g}. Received: false_alarm_rate={rate:g}"
+            )
 
     def _function(self, name: str) -> Any:
         if name not in self._functions:

@@ -11,7 +11,10 @@ import pytest
 import kerasae
 from kerasae import cli
 
-COMMANDS = ("train", "variants", "data", "reconstruct", "encode", "generate", "score")
+COMMANDS = (
+    "train", "variants", "data", "evaluate", "compare", "report", "calibrate",
+    "reconstruct", "encode", "score", "detect", "generate", "export",
+)  # fmt: skip
 
 
 @pytest.fixture

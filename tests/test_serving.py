@@ -245,3 +245,49 @@ print(" ".join(ours))
     loaded = set(process.stdout.split())
     assert "kerasae.serving" in loaded
     assert not loaded & {"kerasae.models", "kerasae.layers", "kerasae.losses", "kerasae.exporting"}
+
+
+# Calibrated models ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory):
+    """A calibrated model of rows, and its export."""
+    ae = kerasae.build("undercomplete", (4,), 2, hidden=(8,), seed=0)
+    ae.calibrate(rows(150, seed=3), 0.05)
+    path = tmp_path_factory.mktemp("judge")
+    kerasae.export(ae, path, verify=False)
+    return ae, Served(path)
+
+
+@pytest.mark.parametrize("rate", [None, 0.01, 0.07, 0.3, 1 / 3, np.float64(0.5), np.float32(0.1)])
+@pytest.mark.parametrize("batch_size", [1024, 13])
+def test_detect_equals_the_model(judge, rate, batch_size):
+    ae, served = judge
+    x = rows(60, seed=4) * np.linspace(0.8, 1.4, 60, dtype="float32")[:, None]
+    found = served.detect(x, false_alarm_rate=rate, batch_size=batch_size)
+    expected = ae.detect(x, false_alarm_rate=rate)
+    assert {name: value.dtype.name for name, value in found.items()} == {
+        "anomaly_score": "float32", "p_value": "float32", "is_anomaly": "bool",
+    }  # fmt: skip
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5, err_msg=name)
+    assert 0 < expected["is_anomaly"].sum() < 60
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.5, 2, True, float("nan")])
+def test_detect_refuses_a_rate(judge, rate):
+    with pytest.raises(ValueError, match=r"between 0 and 1, such as 0\.01\. Received: false_alarm"):
+        judge[1].detect(rows(3), false_alarm_rate=rate)
+
+
+def test_detect_refuses_a_rate_of_text(judge):
+    with pytest.raises(ValueError, match="Received: false_alarm_rate='low'"):
+        judge[1].detect(rows(3), false_alarm_rate="low")
+
+
+def test_detect_refuses_samples_and_models_that_do_not_fit(judge, plain):
+    with pytest.raises(ValueError, match=r"x must have shape \(samples, 4\)"):
+        judge[1].detect(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"no signature 'detect'; it has decode, encode, info"):
+        plain[1].detect(rows(3))

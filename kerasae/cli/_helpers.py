@@ -21,7 +21,7 @@ def apply(
     """Stream a file through a verb of a model; a string names columns by prefix."""
     import kerasae
 
-    ae = kerasae.load(run)
+    ae = _load(run, source, columns)
     if isinstance(names, str):
         names = [f"{names}_{i}" for i in range(ae.latent_dim)]
     function = getattr(ae, verb)
@@ -44,12 +44,17 @@ def detect(
     import kerasae
 
     kinds = [("anomaly_score", "f4"), ("p_value", "f8"), ("is_anomaly", "?")]
-    ae = kerasae.load(run)
+    ae = _load(run, source, columns)
+    pieces = _read(ae, source, columns, batch_size)
+    if getattr(getattr(ae, "calibration", None), "stride", None) is not None:
+        from kerasae.runs import read_series
+
+        pieces = iter([read_series(ae, source, columns)])
     flagged = 0
 
     def results() -> Iterator[Any]:
         nonlocal flagged
-        for x in _read(ae, source, columns, batch_size):
+        for x in pieces:
             found = ae.detect(x, false_alarm_rate=false_alarm_rate, batch_size=batch_size)
             rows = np.empty(len(x), kinds)
             for name, _ in kinds:
@@ -61,6 +66,14 @@ def detect(
     print(
         f"{rows:,} rows written to {output}, {flagged:,} of them anomalies ({flagged / rows:.2%})"
     )
+
+
+def _load(model: Path, source: Path, columns: list[str] | None) -> Any:
+    """Load a model, once the input is known to be there; a mistyped name should cost no time."""
+    import kerasae
+
+    kerasae.data.batches(source, 1, columns)
+    return kerasae.load(model)
 
 
 def _read(ae: Any, source: Path, columns: list[str] | None, batch_size: int) -> Iterator[Any]:

@@ -54,6 +54,10 @@ def calibrate(
     data: DataOption = None,
     false_alarm_rate: FalseAlarms = 0.01,
     split: Annotated[str, typer.Option(help="Split of named data.")] = "validation",
+    stride: Annotated[
+        int | None,
+        typer.Option(help="Take --data as one series, a time step per row; windows this apart."),
+    ] = None,
     allow_training_rows: Annotated[
         bool, typer.Option("--allow-training-rows", help="Take rows the model was trained on.")
     ] = False,
@@ -67,13 +71,15 @@ def calibrate(
     from kerasae import runs
 
     found = runs.calibrate(
-        run, data, false_alarm_rate=false_alarm_rate, split=split,
+        run, data, false_alarm_rate=false_alarm_rate, split=split, stride=stride,
         allow_training_rows=allow_training_rows, columns=column, data_dir=data_dir,
     )  # fmt: skip
     _helpers.print_table(
         [
             ("threshold", f"{found['threshold']:.6g}"),
             ("false-alarm rate", f"{found['false_alarm_rate']:g}"),
+            ("of this threshold", "{:.2g} to {:.2g}, nine times out of ten".format(
+                *found["rate_range"])),
             ("calibrated on", f"{found['n']:,} samples, {found['data']}"),
             *([("flagged", f"{found['flagged']:.2%} of the run's test split")]
               if "flagged" in found else []),

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerasae._text import nearest
-from kerasae.data import embedded, images, tfds_sets
+from kerasae.data import binarizing, embedded, images, tfds_sets
 from kerasae.data.assignment import assign
 from kerasae.data.files import SUFFIXES, open_path
 from kerasae.data.rows import Loaded, Reader, as_table, bad, encode
@@ -40,6 +41,7 @@ def load(
     columns: Sequence[str] | None = None,
     memory_budget: int = 2**30,
     size: tuple[int, int] | None = None,
+    binarize: str | None = None,
 ) -> Splits:
     """Load data as train, validation and test splits.
 
@@ -72,6 +74,11 @@ def load(
         columns: Columns of a table to use, in this order; by default all but the label.
         memory_budget: Bytes of samples to hold in memory at most.
         size: Height and width to resize a folder of images to.
+        binarize: None, or how grey values (uint8, or floats in [0, 1]) become 0.0 or 1.0, float32.
+            Likelihoods of the three compare only each with its own. `"threshold"`: 1 from the
+            middle of the range on. `"static"`: 1 with the value as probability, one draw by `seed`
+            for good. `"dynamic"`: a new draw in every epoch of `train`, by `seed` and epoch, and
+            the fixed one for `validation`, `test` and `array`.
 
     Returns:
         The splits.
@@ -92,6 +99,7 @@ def load(
     _check_integer("memory_budget", memory_budget, 1)
     if limit is not None:
         _check_integer("limit", limit, 3)
+    binarizing.check_kind(binarize)
     loaded = _open(source, seed, limit, data_dir, label, columns, memory_budget, size)
     if loaded.starts is None and isinstance(loaded.x, Reader):
         loaded = _scan(loaded, memory_budget)
@@ -102,7 +110,10 @@ def load(
         assert loaded.starts is not None
         rows = int(loaded.starts[-1])
         if limit is None or limit * loaded.x.row_bytes > memory_budget:
-            return Splits(_stream(loaded, shares, limit, seed, memory_budget), loaded, batch_size)
+            make = partial(_stream, shares=shares, limit=limit, seed=seed, budget=memory_budget)
+            splits = Splits(_store(make, loaded, binarize, seed), loaded, batch_size)
+            splits.streamed = True
+            return splits
         loaded = _take(loaded, np.random.default_rng(seed).choice(rows, limit, replace=False))
     x = loaded.x
     assert isinstance(x, np.ndarray)
@@ -111,7 +122,22 @@ def load(
     )
     if len(rows_of["train"]) == 0:
         raise _too_few(loaded.name, len(x))
-    return Splits(MemoryStore(x, rows_of, seed), loaded, batch_size)
+
+    def resident(loaded: Loaded) -> MemoryStore:
+        assert isinstance(loaded.x, np.ndarray)
+        return MemoryStore(loaded.x, rows_of, seed)
+
+    return Splits(_store(resident, loaded, binarize, seed), loaded, batch_size)
+
+
+def _store(make: Callable[[Loaded], Any], loaded: Loaded, binarize: str | None, seed: int) -> Any:
+    if binarize is None:
+        return make(loaded)
+    drawn = make(binarizing.fixed(loaded, binarize, seed))
+    drawn.value_range = (0.0, 1.0)
+    if binarize == "dynamic":
+        return binarizing.DynamicStore(make(loaded), drawn)
+    return drawn
 
 
 def _check_integer(name: str, value: Any, least: int) -> None:
@@ -244,7 +270,7 @@ def _take(loaded: Loaded, chosen: np.ndarray) -> Loaded:
 
 
 def _stream(
-    loaded: Loaded, shares: dict[str, float], limit: int | None, seed: int, memory_budget: int
+    loaded: Loaded, shares: dict[str, float], limit: int | None, seed: int, budget: int
 ) -> StreamStore:
     assert loaded.starts is not None
     rows = int(loaded.starts[-1])
@@ -252,7 +278,7 @@ def _stream(
     portions = {
         split: kept * (share if share < 1 else share / rows) for split, share in shares.items()
     }
-    store = StreamStore(loaded, {**portions, "kept": kept}, seed, memory_budget // 4)
+    store = StreamStore(loaded, {**portions, "kept": kept}, seed, budget // 4)
     if store.size("train") == 0:
         raise _too_few(loaded.name, rows)
     return store

@@ -117,7 +117,8 @@ class _Rows:
     def _array(batch: Any) -> np.ndarray:
         x = np.asarray(batch)
         kinds = [x.dtype[name].kind for name in x.dtype.names or ()] or [x.dtype.kind]
-        if x.ndim == 0 or not set(kinds) <= set("biuf"):
+        records = x.dtype.names is not None
+        if x.ndim == 0 or (records and x.ndim > 1) or not set(kinds) <= set("biuf"):
             raise bad(
                 "Batches must be arrays of numbers with one row per sample.",
                 shape=x.shape,

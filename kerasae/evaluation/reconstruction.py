@@ -1,39 +1,118 @@
-"""How well a model does beside baselines that need no training; plain dictionaries out."""
+"""Errors of reconstruction beside those of baselines that need no training."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-# Largest number of features for a covariance matrix: 4096^2 numbers of 8 bytes are 128 MiB.
-_EXACT = 4096
-_ROWS = 1024
+from kerasae import metrics
+from kerasae.evaluation._passes import (
+    ROWS,
+    flat,
+    peak,
+    reconstruct,
+    reconstruction_model,
+    same_order,
+    scaled_batches,
+)
+from kerasae.evaluation._statistics import paired, truncated
+
+# Keras keeps probabilities this far from 0 and 1, where the cross-entropy is infinite.
+_EPSILON = 1e-7
+Guess = Callable[[np.ndarray], np.ndarray]
 
 
-def reconstruction_model(ae: Any) -> keras.Model:
-    """Return a Keras model from scaled input to scaled reconstruction, without noise.
-
-    The parts of `ae` in a row, between its scaler and the inverse of it. A denoising model
-    takes corrupted input here, which raw uint8 could not hold.
+class Errors:
+    """Errors of reconstructions in scaled units, added batch by batch.
 
     Args:
-        ae: An `Autoencoder`.
+        shape: Shape of one sample.
+        peak: Range of the data where it is [0, 1], so 1, else None.
     """
-    inputs = x = keras.Input(ae.sample_shape, name="scaled")
-    for part in (ae.encoder_network, ae.bottleneck, ae.decoder_network, ae.output_activation):
-        x = x if part is None else part(x)
-    return keras.Model(inputs, x, name="scaled_reconstruction")
+
+    def __init__(self, shape: tuple[int, ...], peak: float | None):
+        self._peak = peak
+        self._size = math.prod(shape)
+        self._shape = shape
+        self._count = 0
+        self._sums: dict[str, float] = {}
+
+    def add(self, clean: np.ndarray, output: np.ndarray, floor: float | None = None) -> None:
+        """Add a batch.
+
+        Args:
+            clean: Rows `(batch, features)`, float64.
+            output: Their reconstructions.
+            floor: Sum of `entropy(clean)`, or None where the clean rows leave [0, 1].
+        """
+        difference = output - clean
+        sums = {"mse": np.square(difference).sum(), "mae": np.abs(difference).sum()}
+        if self._peak is not None:
+            if floor is not None:
+                sums |= {"bce": cross_entropy(clean, output).sum(), "bce_floor": floor}
+            if is_image(self._shape):
+                x, y = (rows.reshape(-1, *self._shape) for rows in (clean, output))
+                values = metrics.ssim(x, y, self._peak)
+                sums["ssim"] = keras.ops.convert_to_numpy(values).sum(dtype="float64") * self._size
+        # A quantity that one batch does not have is known for none.
+        kept = sums if not self._count else self._sums.keys() & sums.keys()
+        self._sums = {key: self._sums.get(key, 0.0) + float(sums[key]) for key in kept}
+        self._count += len(clean)
+
+    def result(self) -> dict[str, float]:
+        """Return the means over samples and features by name."""
+        means = {key: total / (self._count * self._size) for key, total in self._sums.items()}
+        if means["mse"] < 1e-20:  # round-off of what loses nothing
+            means |= {"mse": 0.0, "mae": 0.0}
+        if self._peak is not None:
+            means["psnr"] = float(metrics.psnr(means["mse"], self._peak))
+        order = ("mse", "mae", "psnr", "ssim", "bce", "bce_floor")
+        return {key: means[key] for key in order if key in means}
 
 
-def measure(ae: Any, splits: Any, *, seed: int = 0, split: str = "test") -> dict[str, Any]:
-    """Measure a model beside baselines of the same data, on one split.
+def cross_entropy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return `-x log(y) - (1 - x) log(1 - y)` in nats, elementwise.
 
-    All errors are mean squared errors in scaled units, over samples and features. Where the
-    model has a corruption, model and baselines get the same corrupted input and are compared
-    with the clean one. PSNR is `10 log10(range^2 / mse)` in dB, given where the scaled range is
-    known: images and data in [0, 1].
+    Args:
+        x: Targets in [0, 1].
+        y: Probabilities; those outside of [1e-7, 1 - 1e-7] count as its ends, as in Keras.
+    """
+    y = np.clip(y, _EPSILON, 1 - _EPSILON)
+    return -x * np.log(y) - (1 - x) * np.log1p(-y)
+
+
+def entropy(x: np.ndarray) -> np.ndarray:
+    """Return `-x log(x) - (1 - x) log(1 - x)` in nats: the least cross-entropy, BCE(x, x)."""
+    inside = (x > 0) & (x < 1)
+    safe = np.where(inside, x, 0.5)
+    return np.where(inside, -safe * np.log(safe) - (1 - safe) * np.log1p(-safe), 0.0)
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Tell whether samples of a shape are images: (height, width, channels)."""
+    return len(shape) == 3 and min(shape[:2]) >= 3
+
+
+def reconstruction_errors(
+    ae: Any, splits: Any, *, seed: int = 0, split: str = "test"
+) -> dict[str, Any]:
+    """Measure how well a model reconstructs beside baselines of the same data, on one split.
+
+    All quantities are means over samples and features, in scaled units:
+
+    - `mse`, `mae`: squared and absolute error.
+    - `psnr`: `10 log10(1 / mse)` in dB, at most 200, where the data are scaled to [0, 1]; of the
+      mean error, not the mean of the ratios of single images.
+    - `ssim`: structural similarity of images scaled to [0, 1], see `kerasae.metrics.ssim`.
+    - `bce`, `bce_floor`: binary cross-entropy per feature in nats, and the smallest that the
+      targets allow, `BCE(x, x)`, where all data lie in [0, 1].
+
+    Where the model has a corruption, model and baselines get the same corrupted input and are
+    compared with the clean one. Data are streamed: one pass over the training split for the
+    baselines, one over the split. Rows of more than 4,096 numbers (with a corruption, 2,048)
+    have no covariance matrix; PCA is then fitted on as many rows as 800 MB hold.
 
     Args:
         ae: A trained `Autoencoder`.
@@ -42,168 +121,71 @@ def measure(ae: Any, splits: Any, *, seed: int = 0, split: str = "test") -> dict
         split: Split to measure on; the baselines are always fitted on `"train"`.
 
     Returns:
-        `{"test": {"mse", "psnr"}, "baselines": {"pca": ..., "mean": ...}}`, each with the same
-        keys. Denoising models add `"noisy"`, the corrupted input as it is; `"clean"`, the model
-        on clean input; and the baseline `"linear_denoiser"`, the best affine map from corrupted
-        to clean, of any rank, clipped to the range.
+        `{"test": ..., "baselines": {"pca": ..., "mean": ...}}`, all with the same keys; `"pca"`
+        has as many components as the code has units. Models with a corruption add `"noisy"`,
+        the corrupted input as it is; `"clipped"`, the same clipped to the range if it leaves
+        it; `"clean"`, the model on clean input; and the baseline `"linear_denoiser"`, the best
+        affine map from corrupted to clean, of any rank, clipped to the range.
     """
+    corrupted = ae.corruption is not None
+    range_ = peak(ae, splits)
+    with same_order(splits):
+        guesses = _guesses(ae, splits, seed, range_)
+    model = reconstruction_model(ae)
+    names = ["test", *guesses, *(["clean"] if corrupted else [])]
+    errors = {name: Errors(ae.sample_shape, range_) for name in names}
+    for clean, given in scaled_batches(ae, getattr(splits, split).rebatch(ROWS), seed):
+        rows, rows_given = flat(clean), flat(given)
+        outputs = {name: guess(rows_given) for name, guess in guesses.items()}
+        outputs["test"] = flat(reconstruct(model, given))
+        if corrupted:
+            outputs["clean"] = flat(reconstruct(model, clean))
+        bounded = range_ is not None and rows.min() >= 0 and rows.max() <= 1
+        floor = float(entropy(rows).sum()) if bounded else None
+        for name, output in outputs.items():
+            errors[name].add(rows, np.broadcast_to(output, rows.shape), floor)
+    results = {name: error.result() for name, error in errors.items()}
+    if results.get("clipped") == results.get("noisy"):
+        results.pop("clipped", None)
+    measured: dict[str, Any] = {"test": results.pop("test")}
+    apart = ("noisy", "clipped", "clean")
+    measured |= {name: results.pop(name) for name in apart if name in results}
+    return {**measured, "baselines": results}
+
+
+def _guesses(ae: Any, splits: Any, seed: int, range_: float | None) -> dict[str, Guess]:
+    """Fit the baselines; return functions of the rows that the model is given."""
     size = math.prod(ae.sample_shape)
     corrupted = ae.corruption is not None
-    train = splits.train.rebatch(_ROWS)
-    statistics = _statistics(_scaled(ae, train, seed + 1_000_003), size, corrupted)
     components = min(ae.latent_dim, size)
+    # Noise of the training rows that no row of the measured split gets.
+    train = scaled_batches(ae, splits.train.rebatch(ROWS), seed + 1_000_003)
+    statistics = paired(((flat(x), flat(y)) for x, y in train), size, corrupted)
     if statistics is None:
-        rows = _head(_scaled(ae, train, seed), max(4 * components, 100_000_000 // size))
-        mean, basis = _truncated(rows, components, seed)
+        train = scaled_batches(ae, splits.train.rebatch(ROWS), corrupted=False)
+        rows = _head(train, max(4 * components, 100_000_000 // size))
+        mean, basis = truncated(rows, components, seed)
     else:
         mean, basis = statistics.mean, statistics.principal(components)
-    peak = _peak(ae, splits)
-    guesses: dict[str, Any] = {
+    guesses: dict[str, Guess] = {
         "pca": lambda x: mean + (x - mean) @ basis @ basis.T,
         "mean": lambda x: mean,
     }
     if corrupted:
         guesses["noisy"] = lambda x: x
+        limits = (-np.inf, np.inf) if range_ is None else (0.0, range_)
+        if range_ is not None:
+            guesses["clipped"] = lambda x: np.clip(x, *limits)
         if statistics is not None and statistics.count >= 2 * size:
             weights, bias = statistics.regression()
-            limits = (-np.inf, np.inf) if peak is None else (0.0, peak)
             guesses["linear_denoiser"] = lambda x: np.clip(x @ weights + bias, *limits)
-
-    model = reconstruction_model(ae)
-    totals = dict.fromkeys(["test", *guesses, *(["clean"] if corrupted else [])], 0.0)
-    count = 0
-    dataset = getattr(splits, split).rebatch(_ROWS)
-    for clean, given in _scaled(ae, dataset, seed):
-        flat, flat_given = _flat(clean), _flat(given)
-        count += len(clean)
-        outputs = {name: guess(flat_given) for name, guess in guesses.items()}
-        outputs["test"] = _flat(reconstruct(model, given))
-        if corrupted:
-            outputs["clean"] = _flat(reconstruct(model, clean))
-        for name, output in outputs.items():
-            totals[name] += float(np.square(output - flat).sum())
-
-    results = {name: _errors(total / (count * size), peak) for name, total in totals.items()}
-    metrics: dict[str, Any] = {"test": results.pop("test")}
-    metrics |= {name: results.pop(name) for name in ("noisy", "clean") if name in results}
-    return {**metrics, "baselines": results}
-
-
-def reconstruct(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """Return the output of a `reconstruction_model` for one batch; nothing is compiled for it."""
-    return keras.ops.convert_to_numpy(model(x, training=False))
-
-
-def corrupt(ae: Any, x: Any, seed: int) -> np.ndarray:
-    """Return a corrupted copy of `x`, both in scaled units, as training would see it.
-
-    Args:
-        ae: An `Autoencoder` with a corruption.
-        x: Array `(batch, ...)`, in scaled units.
-        seed: Seed of the draw, where the corruption is one of kerasae's.
-    """
-    by_hand = getattr(ae.corruption, "corrupt", None)
-    noisy = ae.corruption(x, training=True) if by_hand is None else by_hand(x, seed)
-    return keras.ops.convert_to_numpy(noisy)
-
-
-def scale(ae: Any, x: Any) -> np.ndarray:
-    """Return raw `x` in the units in which the loss is taken, float32."""
-    scaled = x if ae.scaler is None else ae.scaler(x)
-    return np.asarray(keras.ops.convert_to_numpy(scaled), "float32")
-
-
-class _Statistics:
-    """Means and covariances of clean and corrupted input, in float64, from one pass."""
-
-    def __init__(self, size: int, corrupted: bool):
-        self.count = 0
-        width = 2 * size if corrupted else size
-        self.size = size
-        self._sum = np.zeros(width)
-        self._products = np.zeros((width, width))
-
-    def add(self, clean: np.ndarray, given: np.ndarray) -> None:
-        rows = _flat(clean)
-        if len(self._sum) > self.size:
-            rows = np.concatenate([rows, _flat(given)], axis=1)
-        self.count += len(rows)
-        self._sum += rows.sum(axis=0)
-        self._products += rows.T @ rows
-
-    @property
-    def mean(self) -> np.ndarray:
-        return self._sum[: self.size] / self.count
-
-    def _covariance(self) -> np.ndarray:
-        mean = self._sum / self.count
-        return self._products / self.count - np.outer(mean, mean)
-
-    def principal(self, components: int) -> np.ndarray:
-        """Return the leading eigenvectors of the clean covariance as columns."""
-        covariance = self._covariance()[: self.size, : self.size]
-        return np.linalg.eigh(covariance)[1][:, ::-1][:, :components]
-
-    def regression(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return weights and bias of the affine map from corrupted to clean of least error."""
-        covariance, mean = self._covariance(), self._sum / self.count
-        noisy = covariance[self.size :, self.size :]
-        # Pixels that never change make the matrix singular; this is far below any noise.
-        noisy = noisy + np.eye(self.size) * (1e-8 * np.trace(noisy) / self.size + 1e-12)
-        weights = np.linalg.solve(noisy, covariance[self.size :, : self.size])
-        return weights, mean[: self.size] - mean[self.size :] @ weights
-
-
-def _statistics(batches: Iterator[Any], size: int, corrupted: bool) -> _Statistics | None:
-    if (2 * size if corrupted else size) > _EXACT:
-        return None
-    statistics = _Statistics(size, corrupted)
-    for clean, given in batches:
-        statistics.add(clean, given)
-    return statistics
-
-
-def _truncated(rows: np.ndarray, components: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and principal components of data too wide for a covariance matrix."""
-    from sklearn.decomposition import PCA
-
-    pca = PCA(min(components, len(rows)), svd_solver="randomized", random_state=seed).fit(rows)
-    return pca.mean_, pca.components_.T
+    return guesses
 
 
 def _head(batches: Iterator[Any], limit: int) -> np.ndarray:
     rows: list[np.ndarray] = []
     for clean, _ in batches:
-        rows.append(_flat(clean))
+        rows.append(flat(clean))
         if sum(map(len, rows)) >= limit:
             break
     return np.concatenate(rows)[:limit]
-
-
-def _scaled(ae: Any, dataset: Any, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield batches of scaled input, clean and as the model would be given it."""
-    for number, batch in enumerate(dataset):
-        clean = scale(ae, batch)
-        yield clean, clean if ae.corruption is None else corrupt(ae, clean, seed + number)
-
-
-def _flat(x: Any) -> np.ndarray:
-    x = np.asarray(x, "float64")
-    return x.reshape(len(x), -1)
-
-
-def _peak(ae: Any, splits: Any) -> float | None:
-    """Return the range of the data in scaled units where it is 1, or None."""
-    from kerasae.layers import UnitScale
-
-    low, high = splits.value_range or (-math.inf, math.inf)
-    unit = isinstance(ae.scaler, UnitScale) or (ae.scaler is None and low >= 0 and high <= 1)
-    return 1.0 if unit else None
-
-
-def _errors(mse: float, peak: float | None) -> dict[str, float]:
-    if mse < 1e-20:  # round-off of a baseline that loses nothing
-        return {"mse": 0.0}
-    if peak is None:
-        return {"mse": mse}
-    return {"mse": mse, "psnr": 10 * math.log10(peak**2 / mse)}

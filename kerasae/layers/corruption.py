@@ -72,32 +72,48 @@ class GaussianCorruption(Corruption):
     """Adds Gaussian noise: `x + stddev * eps`, `eps ~ N(0, I)`, clipped if asked for.
 
     Args:
-        stddev: Standard deviation in scaled units, >= 0.
+        stddev: Standard deviation in scaled units, >= 0; or a pair `(low, high)`, between which
+            it is drawn for each sample, log-uniform.
         clip: None, or the pair `(low, high)` that the noisy input is clipped to.
         seed: Seed of the noise. None draws one.
 
     References:
-        Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 4.1.
+        Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 4.1; Alain and
+        Bengio, "What Regularized Auto-Encoders Learn from the Data-Generating Distribution",
+        JMLR 2014, theorem 1 (the residual is the variance times the score).
     """
 
     def __init__(
         self,
-        stddev: float = 0.5,
+        stddev: float | tuple[float, float] = 0.5,
         clip: tuple[float, float] | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(seed=seed, **kwargs)
-        if not 0 <= stddev < float("inf"):
+        if isinstance(stddev, (tuple, list)):
+            if not (len(stddev) == 2 and 0 < stddev[0] < stddev[1] < float("inf")):
+                raise ValueError(
+                    f"stddev must be >= 0, or a pair 0 < low < high. Received: stddev={stddev}"
+                )
+            stddev = (float(stddev[0]), float(stddev[1]))
+        elif not 0 <= stddev < float("inf"):
             raise ValueError(f"stddev must be >= 0. Received: stddev={stddev}")
         if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
             raise ValueError(f"clip must be a pair low < high. Received: clip={clip}")
-        self.stddev = float(stddev)
+        self.stddev = stddev if isinstance(stddev, tuple) else float(stddev)
         self.clip = None if clip is None else (float(clip[0]), float(clip[1]))
 
     def apply(self, inputs: Any, seed_generator: keras.random.SeedGenerator) -> Any:
-        noise = ops.cast(normal(ops.shape(inputs), seed_generator), inputs.dtype)
-        noisy = inputs + self.stddev * noise
+        shape = ops.shape(inputs)
+        noise = normal(shape, seed_generator)
+        if isinstance(self.stddev, tuple):
+            low, high = self.stddev
+            u = uniform((shape[0], *(1,) * (len(shape) - 1)), seed_generator)
+            noise = low * ops.exp(u * math.log(high / low)) * noise
+        else:
+            noise = self.stddev * noise
+        noisy = inputs + ops.cast(noise, inputs.dtype)
         return noisy if self.clip is None else ops.clip(noisy, *self.clip)
 
     def get_config(self) -> dict[str, Any]:

@@ -73,6 +73,10 @@ class Detection:
         """
         series = self._as_series(series)
         length = self.sample_shape[0]
+        if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
+            raise ValueError(
+                f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
+            )
         folded = Folded(len(series), length, stride)
         for i in range(0, len(folded.starts), batch_size):
             starts = folded.starts[i : i + batch_size]
@@ -120,16 +124,16 @@ class Detection:
         """
         check_rate(false_alarm_rate)
         if stride is not None:
-            series = self._as_series(held_out)
-            held = windows(series, self.sample_shape[0], self.sample_shape[0])
+            batches = _windows(self._as_series(held_out), self.sample_shape[0])
         else:
-            held = held_out
-            _checks.check_data(self, held, name="held_out")
+            _check_held_out(held_out)
+            _checks.check_data(self, held_out, name="held_out")
+            batches = map(np.asarray, _checks.inputs_of(held_out))
         if not allow_training_rows and self.training_rows is not None:
-            compared, known = (
-                sum(counts)
-                for counts in zip(*map(self.training_rows.compare, _batches(held)), strict=True)
-            )
+            compared = known = 0
+            for batch in batches:
+                counts = self.training_rows.compare(batch)
+                compared, known = compared + counts[0], known + counts[1]
             if self.training_rows.too_many(compared, known):
                 raise ValueError(
                     "held_out must be samples the model was not trained on, such as the "
@@ -182,7 +186,8 @@ class Detection:
         """Remember rows that the model was trained on, so that `calibrate` can refuse them.
 
         `fit` does this for arrays, and `kerasae.train` for its data; after `fit` on a
-        `tf.data.Dataset`, do it by hand. A sample of hashes is kept, not the rows.
+        `tf.data.Dataset`, do it by hand. A sample of hashes is kept, not the rows; who has the
+        model can tell by them whether a row he knows was among those, and no more.
 
         Args:
             rows: Iterable of batches `(n, *input_shape)`.
@@ -209,6 +214,23 @@ class Detection:
         return series
 
 
-def _batches(data: Any) -> Iterator[np.ndarray]:
-    for batch in _checks.inputs_of(data):
-        yield np.asarray(batch)
+def _windows(series: np.ndarray, length: int) -> Iterator[np.ndarray]:
+    """Yield every window of a series, many at a time."""
+    many = 4096
+    for start in range(0, max(1, len(series) - length + 1), many):
+        yield windows(series[start : start + many + length - 1], length)
+
+
+def _check_held_out(held_out: Any) -> None:
+    is_dataset = hasattr(held_out, "element_spec")
+    if not is_dataset and not hasattr(held_out, "shape"):
+        raise ValueError(
+            "held_out must be an array or a tf.data.Dataset, which can be read more than once. "
+            f"Received: held_out of type {type(held_out).__name__}"
+        )
+    if is_dataset and int(held_out.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+        raise ValueError(
+            "held_out must come to an end; leave out repeat(). Received: an endless dataset"
+        )
+    if is_dataset and next(iter(held_out), None) is None:
+        raise ValueError("held_out must hold at least one batch. Received: an empty dataset")

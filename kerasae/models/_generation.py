@@ -44,6 +44,7 @@ class Generation:
         Raises:
             ValueError: The kind is unknown.
         """
+        samplers.check_kind(kind)
         self.sampler = samplers.fit(self.encode(x), kind, seed)
         return self.sampler
 
@@ -66,8 +67,8 @@ class Generation:
                 "generate needs a prior over codes, which kerasae.build('variational', ...) has, "
                 f"or ae.fit_sampler(x) first. Received: variant={self.variant!r}"
             )
-        if isinstance(n, bool) or int(n) != n or n < 1:
-            raise ValueError(f"n must be a whole number >= 1. Received: n={n}")
+        if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
+            raise ValueError(f"n must be a whole number >= 1. Received: n={n!r}")
         generator = keras.random.SeedGenerator(seed)
         code = keras.random.normal((int(n), self.latent_dim), seed=generator)
         if self.sampler is not None:
@@ -118,9 +119,11 @@ class Generation:
         samplers.check_steps(steps)
         code = self.encode(np.asarray(x)[None])[0]
         dimensions = np.arange(self.latent_dim) if dimensions is None else np.array(dimensions)
-        if dimensions.ndim != 1 or not set(dimensions.tolist()) <= set(range(self.latent_dim)):
+        known = set(range(self.latent_dim))
+        whole = dimensions.ndim == 1 and dimensions.dtype.kind in "iu"
+        if not whole or not set(dimensions.tolist()) <= known:
             raise ValueError(
-                f"dimensions must be whole numbers from 0 to {self.latent_dim - 1}. "
+                f"dimensions must be one or more whole numbers from 0 to {self.latent_dim - 1}. "
                 f"Received: dimensions={dimensions.tolist()}"
             )
         offsets = np.linspace(-span, span, steps)
@@ -168,11 +171,11 @@ class Generation:
                     "manifold needs a prior over codes, or ae.fit_sampler(x, 'gaussian') first. "
                     f"Received: variant={self.variant!r}"
                 )
-            # Along the axes of the map, so that a code's own axes keep their directions.
+            # Triangular, along the axes of the map, so that those of the code keep their
+            # directions; by QR, which singular covariances do not break.
             arrays = self.sampler.arrays
-            factor = np.linalg.cholesky(
-                arrays["factor"] @ arrays["factor"].T + 1e-12 * np.eye(2)
-            ).astype("float32")
+            factor = np.linalg.qr(arrays["factor"].T)[1].T
+            factor = factor * np.where(np.diag(factor) < 0, -1, 1).astype("float32")
             grid = arrays["mean"] + grid @ factor.T
         return self._decode_grid(grid)
 

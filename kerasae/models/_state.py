@@ -35,6 +35,11 @@ class State:
         """Drop what was fitted to the scores and codes of the weights there were."""
         self.calibration = self.sampler = None
 
+    def set_weights(self, weights: Any) -> None:
+        """Set all weights; what was fitted to those there were is dropped."""
+        super().set_weights(weights)  # type: ignore[misc]
+        self._forget()
+
     def save_own_variables(self, store: Any) -> None:
         """Save the model's own weights, and what Keras leaves out."""
         super().save_own_variables(store)  # type: ignore[misc]

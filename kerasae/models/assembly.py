@@ -56,7 +56,7 @@ def assemble(
     input_dtype: str = "float32",
     scaler: Any = "auto",
     corruption: Any = None,
-    corruption_level: float | None = None,
+    corruption_level: float | tuple[float, float] | None = None,
     output_activation: Any = "auto",
     loss: Any = None,
     seed: int | None = None,
@@ -83,7 +83,8 @@ def assemble(
             `"standardize"`, or a Keras layer with a method `inverse`.
         corruption: None, `"gaussian"`, `"masking"`, `"salt_and_pepper"`,
             `"low_resolution"`, or a layer.
-        corruption_level: Standard deviation, rate or factor of a corruption given by name.
+        corruption_level: Standard deviation, rate or factor of a corruption given by name; for
+            Gaussian noise also a pair of standard deviations, drawn between for each sample.
         output_activation: `"auto"` (sigmoid where input is scaled to [0, 1]), None, or an
             activation.
         loss: Reconstruction loss; None takes the variant's.
@@ -324,7 +325,7 @@ def _is_scalar(scaler: keras.layers.Rescaling) -> bool:
 
 
 def _corruption(
-    corruption: Any, level: float | None, unit: bool, seed: int | None
+    corruption: Any, level: float | tuple[float, float] | None, unit: bool, seed: int | None
 ) -> keras.layers.Layer | None:
     known = {
         "gaussian": lambda **o: layers.GaussianCorruption(clip=(0, 1) if unit else None, **o),
@@ -335,6 +336,11 @@ def _corruption(
     argument = {"gaussian": "stddev", "low_resolution": "factor"}
     if isinstance(corruption, str):
         _choice("corruption", corruption, known)
+        if isinstance(level, (tuple, list)) and corruption != "gaussian":
+            raise ValueError(
+                "corruption_level is a pair only for corruption='gaussian'. Received: "
+                f"corruption={corruption!r}, corruption_level={level!r}"
+            )
         options = {} if level is None else {argument.get(corruption, "rate"): level}
         return known[corruption](**options, seed=seed, name="corruption")
     if level is not None:

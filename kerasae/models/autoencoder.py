@@ -216,7 +216,10 @@ class Autoencoder(Verbs, keras.Model):
             )
         self._forget()
         if hasattr(x, "shape"):
-            self.remember_training_rows(self._training_inputs(x, kwargs))
+            known = kwargs.get("validation_data")
+            known = known[0] if isinstance(known, (tuple, list)) else known
+            apart = _checks.inputs_of(known) if hasattr(known, "shape") else ()
+            self.remember_training_rows(self._training_inputs(x, kwargs), apart)
         if not hasattr(x, "shape") and not args:
             # A pipeline shuffles by itself; Keras warns unless told so.
             kwargs.setdefault("shuffle", False)
@@ -247,6 +250,7 @@ class Autoencoder(Verbs, keras.Model):
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Train on one batch as `keras.Model.train_on_batch` does; the scaler is adapted."""
         _checks.check_adapted(self)
+        self._forget()
         return super().train_on_batch(*args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:

@@ -160,7 +160,7 @@ def _chosen(codes: Any, labels: Any, method: str) -> tuple[np.ndarray, Any]:
 @functools.lru_cache(maxsize=4)  # the words about a map need it again
 def _tsne(codes: bytes, total: int) -> np.ndarray:
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     array = np.frombuffer(codes).reshape(total, -1)
     if not np.ptp(array, axis=0).any():

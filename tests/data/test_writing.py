@@ -112,3 +112,77 @@ def test_places_that_will_not_do(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="'file' exists and is a file"):
         kerasae.data.write(tmp_path / "file", [np.ones((1, 2, 2))])
+
+
+# Structured arrays ------------------------------------------------------------------------
+
+FIELDS = [("score", "f4"), ("p", "f8"), ("odd", "?"), ("count", "u1"), ("big", "i8")]
+
+
+def records(n=20, seed=0):
+    rng = np.random.default_rng(seed)
+    found = np.empty(n, FIELDS)
+    found["score"], found["p"] = rng.normal(size=n), rng.random(n)
+    found["odd"], found["count"] = rng.random(n) < 0.5, rng.integers(0, 256, n)
+    found["big"] = rng.integers(-(2**53), 2**53, n)
+    return found
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("names", [None, ["a", "b", "c", "d", "e"]])
+def test_each_field_is_a_column_of_its_own_type(tmp_path, suffix, names):
+    from pyarrow import csv, parquet
+
+    x, path = records(), tmp_path / f"out{suffix}"
+    assert kerasae.data.write(path, halves(x), names) == 20
+    table = (csv.read_csv if suffix == ".csv" else parquet.read_table)(path)
+    titles = names or [name for name, _ in FIELDS]
+    assert table.column_names == titles
+    if suffix == ".parquet":
+        types = [str(field.type) for field in table.schema]
+        assert types == ["float", "double", "uint8", "uint8", "int64"]
+    for title, (name, kind) in zip(titles, FIELDS, strict=True):
+        values = table[title].to_numpy()
+        # CSV holds the shortest digits that give the same number of the type.
+        np.testing.assert_array_equal(values.astype("u1" if kind == "?" else kind), x[name])
+
+
+def test_records_are_read_back_as_rows_of_numbers(tmp_path):
+    x = records()[["score", "odd"]]
+    kerasae.data.write(tmp_path / "out.csv", [x])
+    back = next(kerasae.data.batches(tmp_path / "out.csv"))
+    np.testing.assert_array_equal(back, np.stack([x["score"], x["odd"]], axis=1))
+    back = next(kerasae.data.batches(tmp_path / "out.csv", columns=["odd"]))
+    np.testing.assert_array_equal(back[:, 0], x["odd"])
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_records_stay_records_in_numpy_files(tmp_path, suffix):
+    x, path = records(), tmp_path / f"out{suffix}"
+    kerasae.data.write(path, halves(x))
+    back = np.load(path) if suffix == ".npy" else np.load(path)["x"]
+    assert back.dtype == x.dtype
+    np.testing.assert_array_equal(back, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "batches", "names", "sentence"),
+    [
+        ("x.csv", [np.zeros(2, [("a", "U3")])], None, "arrays of numbers"),
+        ("x.csv", [np.zeros(2, [("a", "f4", (3,))])], None, "arrays of numbers"),
+        ("x.csv", [np.zeros(2, [("a", "f4"), ("b", "M8[s]")])], None, "arrays of numbers"),
+        ("x.csv", [records()], ["a"], "5 different column names"),
+        ("x.csv", [records(), records()[["score", "p"]]], None, "must have rows of shape"),
+        ("x.csv", [records(), np.zeros((2, 5))], None, "must have rows of shape"),
+        ("images", [records()], None, r"images \(n, height, width\)"),
+    ],
+)
+def test_records_that_cannot_be_written_leave_nothing(tmp_path, name, batches, names, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        kerasae.data.write(tmp_path / name, batches, names)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_in_a_matrix_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="Received"):
+        kerasae.data.write(tmp_path / "x.csv", [records().reshape(10, 2)])

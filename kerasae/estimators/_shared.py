@@ -1,0 +1,129 @@
+"""What both estimators do: build a model, train it for a number of steps, keep it in a pickle."""
+
+import contextlib
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from kerasae.models import Autoencoder, build
+from kerasae.models.assembly import check_whole
+
+# Rows go through the model in batches of this size, the last one padded: no input traces the
+# model anew, and a row's score does not depend, not even by rounding, on the rows beside it.
+_ROWS = 256
+
+
+class AutoencoderEstimator(BaseEstimator):
+    """Base of the estimators. Subclasses set the attributes below in `__init__`."""
+
+    variant: str
+    network: str
+    hidden: Any
+    scaler: Any
+    corruption: Any
+    corruption_level: Any
+    options: dict[str, Any] | None
+    steps: int
+    batch_size: int
+    learning_rate: float
+    verbose: int
+    autoencoder_: Autoencoder
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = False
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if "autoencoder_" in state:
+            state["autoencoder_"] = _to_bytes(state["autoencoder_"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if "autoencoder_" in state:
+            state["autoencoder_"] = _from_bytes(state["autoencoder_"])
+        super().__setstate__(state)
+
+    def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
+        """Return `X` as a finite float array `(samples, features)`, float32 or float64."""
+        return validate_data(
+            self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=2 - (not reset)
+        )
+
+    def _trained(self, x: np.ndarray, latent_dim: int | None, seed: int, **own: Any) -> Autoencoder:
+        """Build the model and train it; `own` holds for options that the user left at None."""
+        given = {
+            "hidden": self.hidden,
+            "corruption": self.corruption,
+            "corruption_level": self.corruption_level,
+        }
+        options = {**own, **{k: v for k, v in given.items() if v is not None}}
+        options |= {"network": self.network, "scaler": self.scaler, **(self.options or {})}
+        if options.get("corruption", ...) is None:
+            options.pop("corruption_level", None)
+        with _seeded(seed):
+            ae = build(self.variant, (x.shape[1],), latent_dim, **{"seed": seed, **options})
+        steps = check_whole("steps", self.steps)
+        rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, steps)
+        ae.compile(keras.optimizers.Adam(rate), jit_compile=False)
+        if ae.scaler is not None and hasattr(ae.scaler, "adapt"):
+            ae.scaler.adapt([x])
+        batches = _batches(x, steps, check_whole("batch_size", self.batch_size), seed)
+        ae.fit(batches, epochs=1, verbose=self.verbose)
+        return ae
+
+
+def by_batches(function: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
+    """Return `function(x, batch_size=...)` of the rows of `x`, all batches of one size."""
+    x = np.asarray(x, "float32")
+    padded = np.concatenate([x, np.repeat(x[:1], -len(x) % _ROWS, axis=0)])
+    return function(padded, batch_size=_ROWS)[: len(x)]
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed what initial weights are drawn from, and restore it."""
+    # An initializer without a seed takes one from Python's generator and from nothing else.
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def _batches(x: np.ndarray, steps: int, batch_size: int, seed: int) -> Any:
+    """Return a dataset of `steps` batches of one size; each pass over the rows is shuffled."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(seed)
+    passes = -(-steps * batch_size // len(x))
+    order = np.concatenate([rng.permutation(len(x)).astype("int32") for _ in range(passes)])
+    order = order[: steps * batch_size].reshape(steps, batch_size)
+    with tf.device("CPU"):
+        rows = tf.convert_to_tensor(x, "float32")
+    dataset = tf.data.Dataset.from_tensor_slices(order)
+    return dataset.map(lambda chosen: tf.gather(rows, chosen)).prefetch(4)
+
+
+def _to_bytes(ae: Autoencoder) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        ae.save(path)
+        return path.read_bytes()
+
+
+def _from_bytes(content: bytes) -> Autoencoder:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(content)
+        return keras.saving.load_model(path, safe_mode=True)

@@ -1,0 +1,120 @@
+"""Means, covariances and principal components from one pass, in float64."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+# Largest number of features for a covariance matrix: 4096^2 numbers of 8 bytes are 128 MiB.
+EXACT = 4096
+
+
+class Moments:
+    """Mean and covariance of rows, added batch by batch.
+
+    Args:
+        width: Numbers in a row.
+    """
+
+    def __init__(self, width: int):
+        self.count = 0
+        self._shift = np.zeros(width)
+        self._sum = np.zeros(width)
+        self._products = np.zeros((width, width))
+
+    def add(self, rows: np.ndarray) -> None:
+        """Add rows `(batch, width)`."""
+        if not self.count and len(rows):
+            # Taken near the mean, products keep the digits that a large offset would cost.
+            self._shift = rows.mean(axis=0)
+        rows = rows - self._shift
+        self.count += len(rows)
+        self._sum += rows.sum(axis=0)
+        self._products += rows.T @ rows
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean row, `(width,)`."""
+        return self._shift + self._sum / max(self.count, 1)
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Covariance `(width, width)`, divided by the number of rows."""
+        mean = self._sum / max(self.count, 1)
+        return self._products / max(self.count, 1) - np.outer(mean, mean)
+
+
+def principal(covariance: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the leading eigenvectors of a covariance as columns, and all its eigenvalues.
+
+    Args:
+        covariance: Symmetric, `(width, width)`.
+        components: Number of eigenvectors.
+
+    Returns:
+        `(width, components)` and `(width,)`, by falling eigenvalue; none is negative.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    return vectors[:, ::-1][:, :components], np.maximum(values[::-1], 0.0)
+
+
+class Paired:
+    """Moments of clean rows and, where they differ, of the corrupted rows beside them.
+
+    Args:
+        size: Numbers in a clean row.
+        corrupted: Whether there are corrupted rows too.
+    """
+
+    def __init__(self, size: int, corrupted: bool):
+        self.size = size
+        self.corrupted = corrupted
+        self._moments = Moments(2 * size if corrupted else size)
+
+    @property
+    def count(self) -> int:
+        """Number of rows."""
+        return self._moments.count
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean clean row, `(size,)`."""
+        return self._moments.mean[: self.size]
+
+    def add(self, clean: np.ndarray, given: np.ndarray) -> None:
+        """Add clean rows and the same rows corrupted, both `(batch, size)`."""
+        self._moments.add(np.concatenate([clean, given], axis=1) if self.corrupted else clean)
+
+    def principal(self, components: int) -> np.ndarray:
+        """Return the principal components of the clean rows as columns."""
+        return principal(self._moments.covariance[: self.size, : self.size], components)[0]
+
+    def regression(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights and bias of the affine map from corrupted to clean of least error."""
+        covariance, mean = self._moments.covariance, self._moments.mean
+        noisy = covariance[self.size :, self.size :]
+        # Pixels that never change make the matrix singular; this is far below any noise.
+        noisy = noisy + np.eye(self.size) * (1e-8 * np.trace(noisy) / self.size + 1e-12)
+        weights = np.linalg.solve(noisy, covariance[self.size :, : self.size])
+        return weights, mean[: self.size] - mean[self.size :] @ weights
+
+
+def paired(
+    batches: Iterable[tuple[np.ndarray, np.ndarray]], size: int, corrupted: bool
+) -> Paired | None:
+    """Return the statistics of one pass, or None if rows are too wide for a covariance."""
+    if (2 * size if corrupted else size) > EXACT:
+        return None
+    statistics = Paired(size, corrupted)
+    for clean, given in batches:
+        statistics.add(clean, given)
+    return statistics
+
+
+def truncated(rows: np.ndarray, components: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and principal components, as columns, of rows too wide for a covariance."""
+    from sklearn.decomposition import PCA
+
+    pca: Any = PCA(min(components, *rows.shape), svd_solver="randomized", random_state=seed)
+    pca.fit(rows)
+    return pca.mean_, pca.components_.T

@@ -1,0 +1,235 @@
+"""What is in a code: what can be read off it, how it clusters, which units are used."""
+
+import math
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasae import metrics
+from kerasae.evaluation._passes import ROWS, flat, sample, scale
+from kerasae.evaluation._statistics import EXACT, Moments
+from kerasae.layers import ActivityPenalty
+from kerasae.models._checks import check_adapted
+from kerasae.regularizers import KLSparsity
+
+# Samples for trustworthiness, whose cost grows with their square.
+_NEIGHBOURHOODS = 1000
+# More classes than this are no classes to tell apart by a probe.
+_CLASSES = 100
+# Widest input, and numbers in all rows of it, for a probe of the input itself.
+_WIDE, _CHEAP = 1024, 5_000_000
+_NEIGHBOURS = 5
+
+
+def codes(
+    ae: Any, splits: Any, *, split: str = "test", seed: int = 0, limit: int = 5000
+) -> dict[str, Any]:
+    """Measure what is in the codes of a split.
+
+    Codes are those of `ae.encode`: clean input, no noise. What is said of units is streamed over
+    the whole split; the rest takes at most `limit` random samples of it. Classifiers are
+    fitted on codes of at most `limit` random samples of `"train"`, where there are labels.
+
+    Args:
+        ae: A trained `Autoencoder`.
+        splits: A `kerasae.data.Splits`.
+        split: Split to measure on.
+        seed: Seed of the samples and of k-means.
+        limit: Largest number of samples on each side.
+
+    Returns:
+        A dictionary of
+
+        - `"active_units"`, `"dead_units"`: a unit is dead if its range over the split is at most a
+          thousandth of the largest range of any unit (`kerasae.metrics.varies`), and otherwise
+          active. (Burda's criterion for variational models is in `variational`.)
+        - `"mean_activation"`: the mean of each unit, a list; of `sparse_kl` also
+          `"target_activation"`, the rate it was trained for.
+        - `"hoyer_sparsity"`: mean over samples, 0 (all units equal) to 1 (a single one).
+        - `"covariance_spectrum"`: eigenvalues of the codes' covariance, falling, up to 4,096
+          units.
+        - `"trustworthiness"`: 1 minus a penalty for neighbours of a code (5) that are no
+          neighbours of its input; on 1,000 samples at most.
+        - `"probe_accuracy"`, `"knn_accuracy"`: share of samples whose class a logistic
+          regression on standardized codes, and the 5 nearest codes, tell; and `"reference"`,
+          the same of `"pca"` codes of the same size and, where cheap, of the `"input"`.
+        - `"nmi"`, `"ari"`, `"clustering_accuracy"`: k-means on the codes, with as many clusters as
+          classes, beside the classes.
+
+        What does not apply (no labels, too few samples) is left out.
+
+    References:
+        Alain and Bengio, "Understanding intermediate layers using linear classifier probes",
+        2016; Venna and Kaski, "Neighborhood preservation in nonlinear projection methods",
+        2001 (trustworthiness); Xie, Girshick and Farhadi, "Unsupervised Deep Embedding for
+        Clustering Analysis", ICML 2016, equation 10 (accuracy by assignment).
+    """
+    check_adapted(ae)
+    results = _units(ae, getattr(splits, split))
+    x, labels = sample(splits, split, limit, seed)
+    code = _encode(ae, x)
+    scaled = flat(scale(ae, x))
+    fraction = max(1, math.ceil(len(x) / _NEIGHBOURHOODS))
+    neighbours = min(_NEIGHBOURS, (len(x[::fraction]) - 1) // 2)
+    if neighbours >= 1:
+        from sklearn.manifold import trustworthiness
+
+        results["trustworthiness"] = float(
+            trustworthiness(scaled[::fraction], code[::fraction], n_neighbors=neighbours)
+        )
+    if labels is None:
+        return results
+    train_x, train_labels = sample(splits, "train", limit, seed)
+    if 2 <= len(np.unique(train_labels)) <= min(_CLASSES, len(train_x) // 2) and len(x):
+        train = _encode(ae, train_x)
+        results |= classifiers((train, train_labels), (code, labels))
+        results["reference"] = _references(
+            (flat(scale(ae, train_x)), train_labels), (scaled, labels), ae.latent_dim, seed
+        )
+    if 2 <= len(np.unique(labels)) <= min(_CLASSES, len(x) // 2):
+        results |= clustering(code, labels, seed)
+    return results
+
+
+def classifiers(train: tuple[Any, Any], test: tuple[Any, Any]) -> dict[str, float]:
+    """Return the accuracy of a linear probe and of nearest neighbours.
+
+    The probe is a logistic regression (L2, C = 1) on features standardized by the training
+    rows; the neighbours are 5 by Euclidean distance of the features as they are.
+
+    Args:
+        train: Features `(samples, n)` and labels `(samples,)` to fit on.
+        test: The same to measure on.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+
+    (x, y), (x_test, y_test) = train, test
+    mean, spread = x.mean(axis=0), x.std(axis=0)
+    spread = np.where(spread > 1e-6 * spread.max(initial=0.0), spread, np.inf)
+    probe = LogisticRegression(max_iter=200, tol=1e-3)
+    with warnings.catch_warnings():
+        # The accuracy is settled long before the last coefficient.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        probe.fit((x - mean) / spread, y)
+    nearest = KNeighborsClassifier(min(_NEIGHBOURS, len(x)), algorithm="brute").fit(x, y)
+    return {
+        "probe_accuracy": float(probe.score((x_test - mean) / spread, y_test)),
+        "knn_accuracy": float(nearest.score(x_test, y_test)),
+    }
+
+
+def clustering(codes: Any, labels: Any, seed: int = 0) -> dict[str, float]:
+    """Cluster codes by k-means, with as many clusters as classes, and compare with the classes.
+
+    Args:
+        codes: `(samples, n)`.
+        labels: `(samples,)`.
+        seed: Seed of the ten starts.
+
+    Returns:
+        `"nmi"`, the normalized mutual information (arithmetic mean of the entropies), 0 to 1;
+        `"ari"`, the adjusted Rand index, 0 as by chance, 1 if equal; `"clustering_accuracy"`.
+    """
+    from sklearn import cluster, metrics
+
+    k_means = cluster.KMeans(len(np.unique(labels)), n_init=10, random_state=seed)
+    with warnings.catch_warnings():
+        # Fewer distinct codes than clusters: a collapsed code, which the numbers will tell.
+        warnings.simplefilter("ignore")
+        found = k_means.fit_predict(np.asarray(codes, "float64"))
+    return {
+        "nmi": float(metrics.normalized_mutual_info_score(labels, found)),
+        "ari": float(metrics.adjusted_rand_score(labels, found)),
+        "clustering_accuracy": assignment_accuracy(labels, found),
+    }
+
+
+def assignment_accuracy(labels: Any, clusters: Any) -> float:
+    """Return the share of samples in the right place if each cluster stands for one class.
+
+    Clusters are given classes one to one, so that most samples are right (Hungarian method).
+
+    Args:
+        labels: `(samples,)`, of any values.
+        clusters: `(samples,)`, of any values.
+
+    References:
+        Kuhn, "The Hungarian method for the assignment problem", 1955.
+
+    Example:
+    >>> from kerasae.evaluation import assignment_accuracy
+    >>> assignment_accuracy([0, 0, 1, 1], [7, 7, 3, 7])
+    0.75
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    _, rows = np.unique(labels, return_inverse=True)
+    _, columns = np.unique(clusters, return_inverse=True)
+    table = np.zeros((rows.max() + 1, columns.max() + 1), "int64")
+    np.add.at(table, (rows, columns), 1)
+    return float(table[linear_sum_assignment(-table)].sum() / len(rows))
+
+
+def _encode(ae: Any, x: np.ndarray) -> np.ndarray:
+    """Return codes as float64; nothing is compiled for them."""
+    parts = [
+        keras.ops.convert_to_numpy(ae.encoder(x[start : start + ROWS], training=False))
+        for start in range(0, len(x), ROWS)
+    ]
+    return np.concatenate(parts).astype("float64")
+
+
+def _units(ae: Any, dataset: Any) -> dict[str, Any]:
+    """Return what is said of units, from one pass."""
+    units = ae.latent_dim
+    moments = Moments(units) if units <= EXACT else None
+    low, high = np.full(units, np.inf), np.full(units, -np.inf)
+    count, total, sparsity = 0, np.zeros(units), 0.0
+    for batch in dataset.rebatch(ROWS):
+        code = np.asarray(keras.ops.convert_to_numpy(ae.encoder(batch, training=False)), "float64")
+        if moments is not None:
+            moments.add(code)
+        low, high = np.minimum(low, code.min(axis=0)), np.maximum(high, code.max(axis=0))
+        count, total = count + len(code), total + code.sum(axis=0)
+        sparsity += float(keras.ops.convert_to_numpy(metrics.hoyer_sparsity(code)).sum())
+    active = int(keras.ops.convert_to_numpy(metrics.varies(low, high)).sum())
+    results: dict[str, Any] = {
+        "active_units": active,
+        "dead_units": units - active,
+        "mean_activation": (total / count).tolist(),
+    }
+    target = _target_activation(ae)
+    if target is not None:
+        results["target_activation"] = target
+    results["hoyer_sparsity"] = sparsity / count
+    if moments is not None:
+        values = np.linalg.eigvalsh(moments.covariance)[::-1]
+        results["covariance_spectrum"] = np.maximum(values, 0.0).tolist()
+    return results
+
+
+def _target_activation(ae: Any) -> float | None:
+    for layer in ae._flatten_layers(include_self=False):
+        if isinstance(layer, ActivityPenalty) and isinstance(layer.regularizer, KLSparsity):
+            return layer.regularizer.target_activation
+    return None
+
+
+def _references(
+    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], units: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Return what classifiers tell from PCA codes of the same size, and from the input."""
+    from sklearn.decomposition import PCA
+
+    (x, y), (x_test, y_test) = train, test
+    results = {}
+    if units < min(x.shape):
+        pca = PCA(units, random_state=seed).fit(x)
+        results["pca"] = classifiers((pca.transform(x), y), (pca.transform(x_test), y_test))
+    if x.shape[1] <= _WIDE and x.size <= _CHEAP:
+        results["input"] = classifiers(train, test)
+    return results

@@ -1,0 +1,87 @@
+"""How far a code moves when its input does: singular values of the encoder's Jacobian."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae.evaluation._passes import scale
+from kerasae.layers._backend import call_with_vjps
+from kerasae.models._checks import check_adapted
+
+# Numbers in the Jacobians held at a time: 128 MiB of float32.
+_HELD = 2**25
+
+
+def jacobian(ae: Any, x: Any, *, beside: Any = None) -> dict[str, Any]:
+    """Return the singular values of the encoder's Jacobian on data, averaged by rank.
+
+    The Jacobian is that of the code (of a variational model, `z_mean`) with respect to the
+    input in scaled units, at each sample, without corruption and noise. A contractive encoder
+    has few large singular values: the code follows the directions in which data vary and
+    nothing else. It is exact, and costs `latent_dim` vector-Jacobian products per batch.
+
+    Args:
+        ae: A trained `Autoencoder`.
+        x: Array `(samples, *input_shape)` in raw units; some dozens say enough.
+        beside: Another `Autoencoder` of the same input, such as the same network trained
+            without penalty.
+
+    Returns:
+        `"singular_values"`: list of `min(latent_dim, features)` means over samples, the largest
+        first. `"frobenius"`: mean over samples of the root of the sum of their squares. With
+        `beside`, the same of the other model under `"beside"`.
+
+    References:
+        Rifai et al., "Contractive Auto-Encoders", ICML 2011, section 5.3 and figure 3.
+    """
+    x = np.asarray(x)
+    if x.shape[1:] != tuple(ae.sample_shape) or not len(x):
+        raise ValueError(
+            f"x must be at least one sample of shape {tuple(ae.sample_shape)}. "
+            f"Received: x of shape {x.shape}"
+        )
+    values = np.concatenate([singular_values(j) for j in _jacobians(ae, x)])
+    result: dict[str, Any] = {
+        "singular_values": values.mean(axis=0).tolist(),
+        "frobenius": float(np.sqrt(np.square(values).sum(axis=1)).mean()),
+    }
+    if beside is not None:
+        result["beside"] = jacobian(beside, x)
+    return result
+
+
+def singular_values(jacobians: np.ndarray) -> np.ndarray:
+    """Return the singular values of each matrix, falling; `(batch, min(rows, columns))`.
+
+    From the smaller Gram matrix in float64: below 1e-8 of the largest they are round-off, as
+    are those of a Jacobian in float32.
+
+    Args:
+        jacobians: `(batch, rows, columns)`.
+    """
+    j = np.asarray(jacobians, "float64")
+    gram = j @ j.transpose(0, 2, 1) if j.shape[1] <= j.shape[2] else j.transpose(0, 2, 1) @ j
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[:, ::-1], 0.0))
+
+
+def _jacobians(ae: Any, x: np.ndarray) -> Any:
+    """Yield Jacobians `(batch, latent_dim, features)` of batches of x."""
+    check_adapted(ae)
+    inputs = keras.Input(ae.sample_shape, name="scaled")
+    code = ae.encoder_network(inputs)
+    encoder = keras.Model(inputs, code if ae.bottleneck is None else ae.bottleneck(code))
+    size = math.prod(ae.sample_shape)
+    rows = max(1, _HELD // (size * ae.latent_dim))
+
+    def unit_codes(code: Any) -> list[Any]:
+        units = range(code.shape[-1])
+        return [ops.zeros_like(code) + ops.one_hot(j, len(units), dtype=code.dtype) for j in units]
+
+    for start in range(0, len(x), rows):
+        scaled = ops.convert_to_tensor(scale(ae, x[start : start + rows]))
+        _, products = call_with_vjps(encoder, scaled, unit_codes, False, aside=True)
+        arrays = [ops.convert_to_numpy(row).reshape(len(scaled), size) for row in products]
+        yield np.stack(arrays, axis=1)

@@ -1,0 +1,130 @@
+"""Whether a linear autoencoder found the subspace of principal component analysis."""
+
+import contextlib
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasae.data import Splits
+from kerasae.evaluation import _statistics
+from kerasae.evaluation._passes import (
+    flat,
+    reconstruct,
+    reconstruction_model,
+    same_order,
+    scaled_batches,
+)
+from kerasae.models._checks import check_adapted
+
+# Directions with less than this share of the largest variance are round-off.
+_RANK = 1e-10
+
+
+def linear_check(ae: Any, data: Any, *, split: str = "test") -> dict[str, float]:
+    """Compare a linear autoencoder with principal component analysis, in scaled units.
+
+    Args:
+        ae: A trained `Autoencoder` whose decoder is affine, such as `linear`.
+        data: A `kerasae.data.Splits`: PCA is fitted on `"train"`. Or raw data, an array
+            `(samples, *input_shape)` or a `tf.data.Dataset` of batches, read twice: PCA is
+            fitted on what is measured.
+        split: Split of `data` to measure explained variance on.
+
+    Returns:
+        `"explained_variance"`: `1 - |x - reconstruction|^2 / |x - mean|^2`, summed over samples
+        and features, with the mean that PCA was fitted with. `"pca_explained_variance"`: the
+        same of as many principal components as the code has units. `"largest_principal_angle"`:
+        in degrees, between the columns of the decoder's matrix and the principal components
+        that carry variance; 0 if the decoder spans them, 90 if it misses one.
+
+    Raises:
+        ValueError: The decoder is not affine, or a sample has more than 4,096 numbers.
+
+    References:
+        Baldi and Hornik, "Neural networks and principal component analysis", 1989; Bjorck and
+        Golub, "Numerical methods for computing angles between linear subspaces", 1973.
+    """
+    check_adapted(ae)
+    size = math.prod(ae.sample_shape)
+    if size > _statistics.EXACT:
+        raise ValueError(
+            f"linear_check takes samples of at most {_statistics.EXACT} numbers. "
+            f"Received: input_shape={ae.sample_shape}"
+        )
+    matrix = decoder_matrix(ae)
+    order: Any = contextlib.nullcontext()
+    train, measured = data, data
+    if isinstance(data, Splits):
+        train, measured, order = data.train, getattr(data, split), same_order(data)
+    moments = _statistics.Moments(size)
+    with order:
+        for clean, _ in scaled_batches(ae, train, corrupted=False):
+            moments.add(flat(clean))
+    basis, values = _statistics.principal(moments.covariance, min(ae.latent_dim, size))
+    mean, model = moments.mean, reconstruction_model(ae)
+    total = own = pca = 0.0
+    for clean, _ in scaled_batches(ae, measured, corrupted=False):
+        rows = flat(clean)
+        centred = rows - mean
+        total += float(np.square(centred).sum())
+        own += float(np.square(rows - flat(reconstruct(model, clean))).sum())
+        pca += float(np.square(centred - centred @ basis @ basis.T).sum())
+    carried = basis[:, values[: basis.shape[1]] > _RANK * values[0]]
+    return {
+        "explained_variance": 1 - own / total if total else 0.0,
+        "pca_explained_variance": 1 - pca / total if total else 0.0,
+        "largest_principal_angle": largest_principal_angle(matrix, carried),
+    }
+
+
+def decoder_matrix(ae: Any) -> np.ndarray:
+    """Return the matrix of an affine decoder, `(features, latent_dim)`, in scaled units.
+
+    Taken from what it makes of unit codes, whatever layers it is built of.
+
+    Raises:
+        ValueError: The decoder is not affine.
+    """
+
+    def decode(code: np.ndarray) -> np.ndarray:
+        x = ae.decoder_network(code.astype("float32"), training=False)
+        return flat(keras.ops.convert_to_numpy(ae.output_activation(x)))
+
+    units = ae.latent_dim
+    offset = decode(np.zeros((1, units)))
+    matrix = (decode(np.eye(units)) - offset).T
+    probe = np.random.default_rng(0).normal(size=(8, units)) * 10
+    found, expected = decode(probe), probe @ matrix.T + offset
+    if np.abs(found - expected).max() > 1e-3 * (1e-6 + np.abs(expected - offset).max()):
+        raise ValueError(
+            "linear_check needs a decoder without activations, such as that of 'linear'. "
+            f"Received: variant={ae.variant!r}"
+        )
+    return matrix
+
+
+def largest_principal_angle(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the largest angle, in degrees, of a direction in span(b) from span(a).
+
+    0 if span(a) holds span(b). From sine and cosine both, so that it is exact near 0 and near 90.
+
+    Args:
+        a: `(features, m)`, its columns span a subspace.
+        b: `(features, n)`, likewise.
+    """
+    a, b = _orthonormal(a), _orthonormal(b)
+    if not b.shape[1]:
+        return 0.0
+    if a.shape[1] < b.shape[1]:
+        return 90.0
+    product = a.T @ b
+    cosine = np.linalg.svd(product, compute_uv=False).min()
+    sine = np.linalg.svd(b - a @ product, compute_uv=False).max()
+    return math.degrees(math.atan2(sine, cosine))
+
+
+def _orthonormal(a: np.ndarray) -> np.ndarray:
+    u, s, _ = np.linalg.svd(a, full_matrices=False)
+    return u[:, s > 1e-7 * s.max(initial=0.0)]

@@ -1,0 +1,129 @@
+"""A classifier on the encoder of a trained autoencoder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from kerasae.layers import ActivityPenalty, GaussianSampling, JacobianPenalty
+from kerasae.models import _checks
+from kerasae.models.assembly import check_whole
+from kerasae.models.autoencoder import Autoencoder
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class Frozen(keras.layers.Wrapper):
+    """Runs a layer as at inference, in training too, and keeps its weights as they are.
+
+    Batch normalization keeps its statistics and dropout is off, which `trainable = False`
+    alone and a `training=False` in a functional graph do not bring about.
+
+    Args:
+        layer: The layer.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, **kwargs: Any):
+        super().__init__(layer, **kwargs)
+        self.trainable = False
+
+    def call(self, inputs: Any) -> Any:
+        return self.layer(inputs, training=False)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return self.layer.compute_output_shape(input_shape)
+
+
+def classifier(
+    autoencoder: Autoencoder,
+    num_classes: int,
+    *,
+    trainable_encoder: bool = True,
+    hidden: Sequence[int] | int = (),
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Put a classification head on a copy of an autoencoder's scaler and encoder.
+
+    A functional `keras.Model` from raw input to probabilities, compiled with sparse categorical
+    cross-entropy, accuracy and Adam; compile it again for anything else. The encoder's weights
+    are copied: fine-tuning leaves the autoencoder as it was. Corruption, sampling (a
+    variational code is its `z_mean`) and the penalties of the autoencoder are left out.
+
+    Args:
+        autoencoder: A trained `Autoencoder`, or an untrained one to compare with.
+        num_classes: Number of classes, at least 2; labels are whole numbers below it.
+        trainable_encoder: Whether training changes the encoder too. If not, it also runs as
+            at inference: batch normalization keeps its statistics, dropout is off.
+        hidden: Units of ReLU layers between code and output.
+        dropout: Rate of dropout before each layer of the head, in [0, 1).
+
+    Returns:
+        The model, `(batch, *input_shape) -> (batch, num_classes)`, float32, rows adding up to
+        1. It saves and loads like any Keras model where `kerasae.models` is imported.
+
+    Raises:
+        ValueError: An argument is out of range, or the scaler has not seen training data.
+
+    References:
+        Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",
+        Science 2006; Erhan et al., "Why Does Unsupervised Pre-training Help Deep Learning?",
+        JMLR 2010.
+
+    Example:
+    >>> import kerasae
+    >>> ae = kerasae.build("undercomplete", (8, 8, 1), 10)
+    >>> kerasae.models.classifier(ae, num_classes=10).output_shape
+    (None, 10)
+    """
+    if not isinstance(autoencoder, Autoencoder):
+        raise ValueError(
+            "autoencoder must be an Autoencoder, such as kerasae.build and kerasae.load return. "
+            f"Received: autoencoder of type {type(autoencoder).__name__}"
+        )
+    if check_whole("num_classes", num_classes) < 2:
+        raise ValueError(f"num_classes must be at least 2. Received: num_classes={num_classes}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1). Received: dropout={dropout}")
+    widths = [hidden] if isinstance(hidden, int) else list(hidden)
+    _checks.check_adapted(autoencoder)
+
+    twin = type(autoencoder).from_config(autoencoder.get_config())
+    twin.set_weights(autoencoder.get_weights())
+    inputs = keras.Input(twin.sample_shape, dtype=twin.input_dtype_name, name="x")
+    x = inputs if twin.scaler is None else twin.scaler(inputs)
+    for part in _code_of(twin):
+        x = part(x) if trainable_encoder else Frozen(part, name=part.name)(x)
+    for i, width in enumerate(widths, start=1):
+        x = _dropped(x, dropout, f"dropout_{i}")
+        units = check_whole("hidden", width)
+        x = keras.layers.Dense(units, activation="relu", name=f"hidden_{i}")(x)
+    x = _dropped(x, dropout, "dropout_output")
+    x = keras.layers.Dense(int(num_classes), dtype="float32", name="logits")(x)
+    outputs = keras.layers.Activation("softmax", dtype="float32", name="probabilities")(x)
+    model = keras.Model(inputs, outputs, name="classifier")
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    # Built now, so that a model saved before its first step loads like any other.
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _code_of(ae: Autoencoder) -> list[keras.layers.Layer]:
+    """Return the parts from scaled input to code, without penalties and sampling."""
+    encoder, bottleneck = ae.encoder_network, ae.bottleneck
+    if isinstance(encoder, JacobianPenalty):
+        encoder = encoder.layer
+    if bottleneck is None or isinstance(bottleneck, ActivityPenalty):
+        return [encoder]
+    if isinstance(bottleneck, GaussianSampling):
+        scaled = keras.Input(ae.sample_shape, name="scaled")
+        return [keras.Model(scaled, encoder(scaled)[0], name="encoder_network")]
+    sampling = [
+        layer for layer in getattr(bottleneck, "layers", ()) if isinstance(layer, GaussianSampling)
+    ]
+    if sampling:
+        z_mean = sampling[0].input[0]
+        bottleneck = keras.Model(bottleneck.input, z_mean, name="bottleneck")
+    return [encoder, bottleneck]
+
+
+def _dropped(x: Any, rate: float, name: str) -> Any:
+    return keras.layers.Dropout(rate, name=name)(x) if rate else x
