@@ -1,7 +1,6 @@
 """The signatures of an exported model: functions of TensorFlow over an autoencoder's parts."""
 
 import json
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -103,8 +102,10 @@ def _judged(calibration: Any, scores: Any, rate: Any, portable: bool) -> dict[st
     count = calibration.n
     known = tf.constant(calibration.scores)
     lowered = scores - ROUND_OFF * tf.abs(scores)
-    # What has no finite score, or none at all, is as abnormal as can be.
-    lowered = tf.where(scores < math.inf, lowered, tf.fill(tf.shape(scores), math.inf))
+    # What has no finite score, or none at all, is as abnormal as can be. (An infinite constant
+    # is lost on the way to ONNX.)
+    most = tf.float32.max
+    lowered = tf.where(scores < most, lowered, tf.fill(tf.shape(scores), most))
     if portable:  # no runtime but TensorFlow searches
         as_bad = tf.reduce_sum(tf.cast(known[None] >= lowered[:, None], "int32"), axis=1)
     else:

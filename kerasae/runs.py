@@ -4,6 +4,7 @@ Each leaves the run complete: model, metrics, figures, report, and a new version
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,12 @@ def evaluate(
         raise ValueError(f"There are no samples to measure on. Received: split={measured_on!r}")
     metrics = finishing.measure(ae, splits, measured_on, seed)
     if sample_quality and ae.can_generate:
-        metrics["generation"] = evaluation.sample_quality(ae, splits)
+        try:
+            quality = evaluation.sample_quality(ae, splits, split=measured_on)
+        except ValueError as error:
+            warnings.warn(f"The samples were not measured. {error}", stacklevel=2)
+        else:
+            metrics["generation"] = quality
     if own and measured_on == config["measured_on"]:
         kept = reporting.Run.read(path)
         metrics = {**kept.metrics, **metrics}

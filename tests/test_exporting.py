@@ -521,6 +521,8 @@ def test_detect_equals_the_model(tmp_path, rate, n):
     # Among them those calibrated on, which tie with themselves.
     x = np.concatenate([data(VECTORS, n, seed=1), data(VECTORS, 60, seed=2) * 1.5])
     for at in (None, 0.01, 0.07, 0.29, 1 / 3, 0.5, 0.999):
+        if at is not None and at * (n + 1) < 1:
+            continue  # which the model refuses
         given = {} if at is None else {"false_alarm_rate": tf.constant(at, tf.float32)}
         answer = signatures["detect" if at is None else "detect_at_rate"](x=tf.constant(x), **given)
         expected = ae.detect(x, false_alarm_rate=at)

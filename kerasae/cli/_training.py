@@ -55,6 +55,9 @@ def train(
     test: Annotated[
         float | None, typer.Option(help="Share or number of training samples to test on.")
     ] = None,
+    binarize: Annotated[
+        str | None, typer.Option(help="Make values 0 or 1: threshold, static or dynamic.")
+    ] = None,
     data_dir: DataDir = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the run in --out.")] = False,
@@ -77,7 +80,7 @@ def train(
     options = _helpers.read_settings(settings or [], inspect.signature(run_training).parameters)
     data_options = {
         "label": label, "columns": column, "limit": limit, "validation": validation,
-        "test": test, "data_dir": None if data_dir is None else str(data_dir),
+        "test": test, "binarize": binarize, "data_dir": None if data_dir is None else str(data_dir),
     }  # fmt: skip
     run = run_training(
         variant, data=data, out=out, epochs=epochs, batch_size=batch_size, latent_dim=latent_dim,

@@ -14,6 +14,7 @@ _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float1
 _STEPS = 12_000
 # Arguments of `kerasae.data.load` that the command line has, too.
 _DATA_OPTIONS = {
+    "binarize": "--binarize",
     "columns": "--column",
     "data_dir": "--data-dir",
     "label": "--label",
@@ -74,6 +75,9 @@ def build_model(asked: dict[str, Any], splits: Any) -> Any:
     low, high = splits.value_range or (0.0, 1.0)
     if splits.dtype != "uint8" and not (low >= 0 and high <= 1):
         defaults["scaler"] = "standardize"
+    if asked["data_options"].get("binarize") and "loss" not in asked["options"]:
+        # 0 and 1 are what a Bernoulli likelihood is for.
+        defaults |= {"loss": "bce", "output_activation": "sigmoid"}
     known = registry.options_of(asked["variant"])
     options = {name: value for name, value in defaults.items() if name in known}
     options |= asked["options"]

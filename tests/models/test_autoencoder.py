@@ -228,7 +228,7 @@ def test_variational_generates_from_its_prior():
     assert np.abs(a - c).max() > 0
     with pytest.raises(ValueError, match=r"n must be a whole number >= 1\. Received: n=0"):
         ae.generate(0)
-    with pytest.raises(ValueError, match="generate needs a model with a prior"):
+    with pytest.raises(ValueError, match="generate needs a prior over codes"):
         small().generate(3)
 
 
