@@ -23,6 +23,7 @@ def sample_quality(
     n: int | None = None,
     seeds: int | Sequence[int] = 3,
     split: str = "test",
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Compare generated samples with real ones, as a small classifier sees them.
 
@@ -41,8 +42,9 @@ def sample_quality(
         splits: A `kerasae.data.Splits`.
         n: Number of samples on each side, at least 8. By default as many as there are, at most
             5,000 and at most a quarter of the training rows.
-        seeds: Number of classifiers, with seeds 0, 1, ..., or the seeds themselves.
+        seeds: Number of classifiers, with seeds `seed`, `seed + 1`, ..., or the seeds themselves.
         split: Real samples to compare with.
+        seed: Seed of the rows that are drawn, and the first of the classifiers.
 
     Returns:
         A dictionary of
@@ -70,20 +72,20 @@ def sample_quality(
         quality["frechet_distance"], quality["reference_distance"]
         ```
     """
-    numbers = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    numbers = list(range(seed, seed + seeds)) if isinstance(seeds, int) else list(map(int, seeds))
     if not numbers:
         raise ValueError(f"seeds must be at least one. Received: seeds={seeds}")
     n = _count(ae_or_samples, splits, n, split)
-    real, real_labels = sample(splits, split, n, 0)
-    x, labels = sample(splits, "train", _TRAINED + n, 0)
-    rows = np.random.default_rng(0).permutation(len(x))
+    real, real_labels = sample(splits, split, n, seed)
+    x, labels = sample(splits, "train", _TRAINED + n, seed)
+    rows = np.random.default_rng(seed).permutation(len(x))
     held, rest = rows[:n], rows[n:]
     network = _Network(x[rest], None if labels is None else labels[rest])
     found: dict[str, list[float]] = {}
-    for seed in numbers:
-        network.make(seed)
+    for number in numbers:
+        network.make(number)
         if hasattr(ae_or_samples, "generate"):
-            generated = ae_or_samples.generate(n, seed=seed)
+            generated = ae_or_samples.generate(n, seed=number)
         else:
             generated = np.asarray(ae_or_samples)[:n]
         of_real, of_held, of_generated = map(network.features, (real, x[held], generated))

@@ -87,7 +87,7 @@ def variational(run: Run) -> str:
         ("KL part", _nats(part, "kl_nats"),
          "What telling its code costs; near 0 the code says nothing."),
         ("Bits per dimension", quantity(value_of(part, "bits_per_dimension"), "{:.3f}", "bits"),
-         "The bound per feature, as the length of a lossless code; lower is better."),
+         _noted(part, "The bound per feature; lower is better.")),
         ("Active units", quantity(value_of(part, "active_units"), "{:,.0f}", of),
          "Numbers of the code whose mean moves with the input (variance above 0.01)."),
         ("Collapsed units", quantity(collapsed, "{:,.0f}", of),
@@ -174,6 +174,11 @@ def contraction(run: Run) -> str:
     )
 
 
+def _noted(part: dict[str, Any], sentence: str) -> str:
+    note = part.get("note")
+    return f"{sentence} {note}" if isinstance(note, str) else sentence
+
+
 def detection(run: Run) -> str:
     """Where the line to anomalies is drawn."""
     part = run.part("detection")
@@ -186,7 +191,8 @@ def detection(run: Run) -> str:
          "A sample with an anomaly score above this is called an anomaly. The score is the "
          "reconstruction error, as in ae.score."),
         ("False-alarm rate", percent(rate),
-         "At most this share of new normal samples is expected above the threshold."),
+         "At most this share of new normal samples is expected above the threshold."
+         f"{_own_rate(part)}"),
         ("Calibrated on", quantity(count, "{:,.0f}", "samples"),
          f"Normal samples that the model was not trained on{source}."),
         ("Above the threshold", percent(flagged),
@@ -197,6 +203,14 @@ def detection(run: Run) -> str:
     if text:
         text += _p_values(rate, count)
     return text + pictures(run, "detection")
+
+
+def _own_rate(part: dict[str, Any]) -> str:
+    ends = numbers_of(part, "rate_range")
+    if len(ends) != 2:
+        return ""
+    low, high = (f"{100 * end:.2g}%" for end in ends)
+    return f" That of this threshold itself is {low} to {high}, nine times out of ten."
 
 
 def _p_values(rate: float | None, count: float | None) -> str:
@@ -230,7 +244,7 @@ def generation(run: Run) -> str:
     space = f" ({space})" if isinstance(space, str) else ""
     rows = [
         ("Fréchet distance", quantity(value_of(part, "frechet_distance"), unit=plus),
-         f"Between generated and test samples, as a small classifier sees them{space}; lower is "
+         f"Between generated and test samples, as a small network sees them{space}; lower is "
          f"better.{over}"),
         ("Floor of that distance", quantity(value_of(part, "reference_distance")),
          "The same between training and test samples: what perfect samples would reach."),

@@ -143,6 +143,9 @@ def test_a_model_is_asked_for_samples_of_each_seed(digits, short):
     assert np.random.rand() == expected
     again = sample_quality(Model(), digits, n=100, seeds=2)
     assert again["frechet_distance"] == pytest.approx(quality["frechet_distance"], rel=1e-3)
+    other = sample_quality(Model(), digits, n=100, seeds=1, seed=7)
+    assert asked[-1] == (100, 7)
+    assert other["reference_distance"] != pytest.approx(quality["reference_distance"], rel=1e-3)
 
 
 def test_without_labels_a_random_network_looks():
