@@ -61,7 +61,7 @@ def evaluate(
     metrics = finishing.measure(ae, splits, measured_on, seed)
     if sample_quality and ae.can_generate:
         try:
-            quality = evaluation.sample_quality(ae, splits, split=measured_on)
+            quality = evaluation.sample_quality(ae, splits, split=measured_on, seed=seed)
         except ValueError as error:
             warnings.warn(f"The samples were not measured. {error}", stacklevel=2)
         else:
