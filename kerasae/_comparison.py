@@ -13,6 +13,7 @@ from kerasae.models import Autoencoder
 
 _BATCH = 257  # of the largest case: no multiple of a vector's or a thread's share
 _MEMORY = 2**26  # entries of its input at most
+_ROUND_OFF = 1e-4  # share of a score that another runtime's sums may differ by
 _DRAWS = ((1, (0, 0)), (5, (20, -7)))  # count and seed of what `generate` is compared on
 _RUNTIMES = {"savedmodel": "TensorFlow", "onnx": "ONNX Runtime", "litert": "LiteRT"}
 
@@ -85,19 +86,26 @@ def _lost(key: str, value: np.ndarray) -> bool:
 
 
 def _ranks(ae: Autoencoder, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what p-values may differ by: one rank, where two scores differ by round-off only."""
-    allowed = {}
-    if _signatures.detects(ae):
-        rank = 1.5 / (ae.calibration.n + 1)  # type: ignore[union-attr]
-        for key in arrays:
-            case, signature, side, name = key.split("/")
-            if name != "p_value" or side != "out":
-                continue
-            call = f"{case}/{signature}"
-            given = arrays.get(f"{call}/in/false_alarm_rate", ae.calibration.false_alarm_rate)  # type: ignore[union-attr]
-            allowed[f"{call}/allow/p_value"] = np.full(len(arrays[key]), rank)
-            near = np.abs(arrays[key] - given) <= rank
-            allowed[f"{call}/allow/is_anomaly"] = near.astype("float64")
+    """Return what p-values and decisions may differ by where scores differ by round-off only."""
+    allowed: dict[str, np.ndarray] = {}
+    known = ae.calibration
+    if known is None or not _signatures.detects(ae):
+        return allowed
+    for key, p in arrays.items():
+        case, signature, side, name = key.split("/")
+        if name != "p_value" or side != "out":
+            continue
+        call = f"{case}/{signature}"
+        scores = arrays[f"{call}/out/anomaly_score"]
+        # As far as a sum of squares of small differences may be off.
+        apart = _ROUND_OFF * np.abs(scores)
+        with np.errstate(invalid="ignore", over="ignore"):
+            low, high = known.p_value(scores + apart), known.p_value(scores - apart)
+        # What rounds to the same rank may still be written as another float32.
+        allowed[f"{call}/allow/p_value"] = np.maximum(high - p, p - low) + _verify.TOLERANCE
+        rate = arrays.get(f"{call}/in/false_alarm_rate", known.false_alarm_rate)
+        near = (low - _verify.TOLERANCE <= rate) & (rate <= high + _verify.TOLERANCE)
+        allowed[f"{call}/allow/is_anomaly"] = near.astype("float64")
     return allowed
 
 

@@ -58,9 +58,13 @@ def test_a_runtime_alone_detects_as_the_model_does(exported, runtime, tmp_path):
     )  # fmt: skip
     line = next(s for s in result.stdout.splitlines() if s.startswith("ANSWERS"))
     answers, expected = json.loads(line.removeprefix("ANSWERS")), ae.detect(x)
-    np.testing.assert_allclose(answers["anomaly_score"], expected["anomaly_score"], rtol=1e-5)
-    np.testing.assert_allclose(answers["p_value"], expected["p_value"], rtol=1e-5)
-    assert answers["is_anomaly"] == expected["is_anomaly"].tolist()
+    scores, p = np.float32(answers["anomaly_score"]), np.asarray(answers["p_value"])
+    np.testing.assert_allclose(scores, expected["anomaly_score"], rtol=1e-5)
+    # The ranks of the runtime's own scores: another sum may pass a calibration score by a hair.
+    high, low = (ae.calibration.p_value(scores * np.float32(1 + r)) for r in (-1e-6, 1e-6))
+    assert (low - 1e-6 <= p).all() and (p <= high + 1e-6).all()
+    clear = (p < 0.05 - 1e-6) | (p > 0.05 + 1e-6)
+    assert (np.asarray(answers["is_anomaly"]) == (p <= 0.05))[clear].all()
 
 
 def test_every_deterministic_signature_was_compared_in_every_runtime(exported):
