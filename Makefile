@@ -6,10 +6,10 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint types clean
+.PHONY: help demo saved-models test lint types clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # An environment made by hand is used as it is, once the packages are in it.
 $(STAMP): pyproject.toml
@@ -27,6 +27,9 @@ $(DEV): $(STAMP)
 	@echo "Installing the tools of the tests into $(VENV) ..."
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@
+
+saved-models: $(STAMP) ## Train the models of saved_models/ anew, on MNIST (some 15 minutes)
+	@$(VENV)/bin/python saved_models/make.py
 
 demo: $(STAMP) ## Train a denoising autoencoder on digits and write its report (runs/demo)
 	@$(VENV)/bin/kerasae train denoising --data digits --set corruption_level=0.3 \

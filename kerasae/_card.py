@@ -19,6 +19,7 @@ def card(
     endpoints: dict[str, Any],
     verification: dict[str, Any] | None,
     metrics: Mapping[str, Any] | None,
+    training: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     import tensorflow as tf
 
@@ -36,6 +37,7 @@ def card(
         {
             **description,
             "recipe": ae.recipe,
+            "training": training or {},
             "parameters": ae.count_params(),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "versions": {
@@ -71,7 +73,8 @@ def _rows(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     for key, value in values.items():
         if isinstance(value, dict):
             rows += _rows(value, f"{prefix}{key} ")
-        else:
+        # A vector is for programs, and stands in card.json.
+        elif not isinstance(value, list) or len(value) <= 4:
             text = f"{value:.6g}" if isinstance(value, float) else str(value)
             text = text.replace("|", "\\|").replace("\n", " ")
             rows.append(f"| {prefix}{key} | {text} |")
@@ -98,7 +101,8 @@ def model_card(card: dict[str, Any]) -> str:
         **{**card, "input_shape": shape, "signatures": signatures},
         tag=json.dumps(card["variant"]),
         zeros=f"np.zeros({(1, *shape)}, {card['input_dtype']!r})",
-        training=_table("option", card["recipe"]) or "The model was put together by hand.",
+        trained=_table("option", {**card["recipe"], **card["training"]})
+        or "The model was put together by hand.",
         evaluation=_table("metric", card["metrics"]) or "No metrics were given to the export.",
         verified=_verification(card["verification"]),
         made_with=", ".join(f"{name} {version}" for name, version in card["versions"].items()),
@@ -162,7 +166,7 @@ Only `generate`, where it exists, draws random numbers.
 
 ## Training
 
-{training}
+{trained}
 
 ## Evaluation
 

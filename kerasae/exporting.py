@@ -35,6 +35,7 @@ def export(
     samples: Any = None,
     verify: bool = True,
     metrics: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a SavedModel with named signatures as the next version below `path`.
 
@@ -75,6 +76,8 @@ def export(
             alone. An output may differ by 1e-5 times its largest magnitude,
             or by 1e-5 where that is below 1.
         metrics: Numbers for the card, such as a run's `metrics.json`; may be nested.
+        training: What the card says of the training beside the options of `kerasae.build`:
+            data, epochs, the command.
 
     Returns:
         The version folder, `path/1` for the first.
@@ -105,7 +108,7 @@ def export(
         verification = verified(ae, endpoints, folder, samples, also) if verify else None
         if samples is not None:
             np.savez_compressed(folder / "golden.npz", **golden(ae, endpoints, samples))
-        card = _card.card(ae, _signatures.describe(ae), endpoints, verification, metrics)
+        card = _card.card(ae, _signatures.describe(ae), endpoints, verification, metrics, training)
         text = json.dumps(card, indent=2, allow_nan=False) + "\n"
         (folder / "card.json").write_text(text, encoding="utf-8")
         (folder / "README.md").write_text(_card.model_card(card), encoding="utf-8")

@@ -187,22 +187,27 @@ def fit_sampler(run: Any, kind: str = "gaussian", *, seed: int = 0) -> None:
     _keep(path, ae, own, config, {})
 
 
-def export(run: Any, path: Any = None, *, also: Any = (), verify: bool = True) -> Path:
+def export(
+    run: Any, path: Any = None, *, also: Any = (), samples: Any = None, verify: bool = True
+) -> Path:
     """Export a trained model, on the TensorFlow backend.
 
     Args:
         run: A run directory or a `.keras` file.
         path: Folder of the versions; by default `saved_model` in the run directory.
         also: Other formats to write beside the SavedModel, see `kerasae.export`.
-        verify: Whether to compare the result with the model, on the run's own data where they
-            can be had.
+        samples: A file of samples in raw units to verify on, such as may be published: eight of
+            them go into `golden.npz`. By default the run's own data, where they can be had.
+        verify: Whether to compare the result with the model.
 
     Returns:
         The version folder.
     """
+    from kerasae import data
     from kerasae.exporting import export as write
 
     source = Path(run)
+    rows = None if samples is None else next(data.batches(samples, 257))
     ae = load(source)
     _check_is_model(ae, source)
     config = _config(source)
@@ -212,10 +217,14 @@ def export(run: Any, path: Any = None, *, also: Any = (), verify: bool = True) -
                 f"A .keras file needs a folder to export to. Received: run={str(source)!r}"
             )
         path = source / files.EXPORT
-    own = _own_data(config, source, must=False) if config and verify else None
-    samples = None if own is None else own.array(config["measured_on"], 257)
-    metrics = reporting.Run.read(source).metrics if config else None
-    return write(ae, path, also=also, samples=samples, verify=verify, metrics=metrics)
+    own = _own_data(config, source, must=False) if config and verify and rows is None else None
+    if own is not None:
+        rows = own.array(config["measured_on"], 257)
+    return write(
+        ae, path, also=also, samples=rows, verify=verify,
+        metrics=reporting.Run.read(source).metrics if config else None,
+        training=finishing.provenance(config),
+    )  # fmt: skip
 
 
 # Of a file, all rows.

@@ -424,6 +424,24 @@ def test_card_holds_schema_recipe_versions_and_metrics(verified):
     assert card["signatures"]["generate"]["inputs"]["seed"] == {"shape": [2], "dtype": "int32"}
 
 
+def test_the_card_tells_of_the_training_and_of_no_folder(tmp_path):
+    import kerasae
+
+    x = np.random.default_rng(0).normal(size=(200, 4)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
+    data = str(tmp_path / "x.npy")
+    kerasae.train("linear", data=data, epochs=1, latent_dim=2, out=tmp_path / "run", verbose=0)
+    folder = tmp_path / "run/saved_model/1"
+    card, text = json.loads((folder / "card.json").read_text()), (folder / "README.md").read_text()
+    assert card["training"]["data"] == "x.npy"
+    assert sum(card["training"]["samples"].values()) == 200
+    assert "kerasae train linear --data x.npy" in card["training"]["command"]
+    assert "| data | x.npy |" in text
+    # Vectors are for programs.
+    assert len(card["metrics"]["codes"]["covariance_spectrum"]) == 2
+    assert str(tmp_path) not in text + json.dumps(card["training"])
+
+
 def test_model_card_has_a_yaml_head_and_the_numbers(verified):
     ae, folder = verified
     text = (folder / "README.md").read_text()

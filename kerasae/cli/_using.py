@@ -79,6 +79,13 @@ def export(
             show_default="savedmodel",
         ),
     ] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of samples to verify on; eight of them go into golden.npz.",
+            show_default="the run's own data",
+        ),
+    ] = None,
 ) -> None:
     """Write a verified SavedModel as the next version, and other formats beside it.
 
@@ -90,7 +97,7 @@ def export(
     from kerasae import runs
 
     also = [target for target in to or () if target != "savedmodel"]
-    print(runs.export(run, output, also=also))
+    print(runs.export(run, output, also=also, samples=samples))
 
 
 def generate(

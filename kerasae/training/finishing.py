@@ -1,5 +1,7 @@
 """What follows a training: measured, drawn, exported, reported."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,22 @@ def publish(
     if config["export"]:
         from kerasae.exporting import export
 
-        export(ae, path / files.EXPORT, samples=samples, metrics=metrics)
+        export(
+            ae, path / files.EXPORT, samples=samples, metrics=metrics, training=provenance(config)
+        )
     files.write_json(path / files.METRICS, metrics)
     reporting.write_report(path)
+
+
+_TOLD = ("data", "data_options", "samples", "batch_size", "learning_rate", "precision")
+
+
+def provenance(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what the card of an export says of the training, without the folders it was in."""
+    told = {name: config[name] for name in _TOLD if config.get(name) not in (None, {})}
+    command = [Path(word).name if os.sep in word else word for word in config.get("command") or ()]
+    if "--out" in command:
+        del command[(at := command.index("--out")) : at + 2]
+    if "data" in told:
+        told["data"] = Path(told["data"]).name
+    return {**told, **({"command": shlex.join(command)} if command else {})}
