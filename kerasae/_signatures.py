@@ -106,8 +106,8 @@ def _judged(calibration: Any, scores: Any, rate: Any, portable: bool) -> dict[st
     # is lost on the way to ONNX.)
     most = tf.float32.max
     lowered = tf.where(scores < most, lowered, tf.fill(tf.shape(scores), most))
-    if portable:  # no runtime but TensorFlow searches
-        as_bad = tf.reduce_sum(tf.cast(known[None] >= lowered[:, None], "int32"), axis=1)
+    if portable:  # no runtime but TensorFlow has the operation
+        as_bad = count - _search(known, lowered)
     else:
         as_bad = count - tf.searchsorted(known, lowered, side="left")
     kind = "float32" if portable else "float64"
@@ -117,6 +117,19 @@ def _judged(calibration: Any, scores: Any, rate: Any, portable: bool) -> dict[st
         # Counted, not compared with the rate, which no two roundings would agree on.
         "is_anomaly": 1 + as_bad <= allowed,
     }
+
+
+def _search(known: Any, values: Any) -> Any:
+    """Return how many of `known`, sorted, are below each value: bit by bit, from the highest."""
+    import tensorflow as tf
+
+    count = int(known.shape[0])
+    below = tf.zeros_like(values, "int32")
+    for bit in reversed(range(count.bit_length())):
+        more = below + 2**bit
+        last = tf.gather(known, tf.minimum(more, count) - 1)
+        below = tf.where(tf.logical_and(more <= count, last < values), more, below)
+    return below
 
 
 def describe(ae: Autoencoder) -> dict[str, Any]:

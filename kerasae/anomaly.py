@@ -4,7 +4,7 @@ NumPy only. `Autoencoder.calibrate` and `Autoencoder.detect` are what most users
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -282,23 +282,39 @@ class TrainingRows:
     Args:
         hashes: As `hashes` of another object; none by default.
         held_out: Pair of counts, as `held_out` of another object.
+        repeated: Pair of counts, as `repeated` of another object.
 
     Attributes:
         hashes: Sorted uint64, at most 65,536.
         held_out: How many rows of a validation split were compared, and how many of them are
             training rows too: what duplicates in the data bring about.
+        repeated: The same of the training rows among themselves: how many of the rows that were
+            added last are kept, and how many of them equal another.
     """
 
-    def __init__(self, hashes: Any = (), held_out: tuple[int, int] = (0, 0)):
+    def __init__(
+        self,
+        hashes: Any = (),
+        held_out: tuple[int, int] = (0, 0),
+        repeated: tuple[int, int] = (0, 0),
+    ):
         self.hashes = np.asarray(hashes, "uint64")
-        self.held_out = held_out
+        self.held_out, self.repeated = held_out, repeated
 
-    def add(self, rows: Any) -> None:
-        """Remember rows, `(n, ...)`."""
-        for new in _hashes(rows):
-            if len(self.hashes) == _KEPT:
-                new = new[new < self.hashes[-1]]
-            self.hashes = np.union1d(self.hashes, new)[:_KEPT]
+    def add(self, batches: Iterable[Any]) -> None:
+        """Remember rows, in batches `(n, ...)`."""
+        found, counts = np.empty(0, "uint64"), np.empty(0, "int64")
+        for rows in batches:
+            for new in _hashes(rows):
+                if len(found) == _KEPT:
+                    new = new[new <= found[-1]]
+                together = np.concatenate([found, new])
+                weights = np.concatenate([counts, np.ones(len(new), "int64")])
+                found, where = np.unique(together, return_inverse=True)
+                counts = np.bincount(where, weights, len(found)).astype("int64")
+                found, counts = found[:_KEPT], counts[:_KEPT]
+        self.repeated = int(counts.sum()), int(counts[counts > 1].sum())
+        self.hashes = np.union1d(self.hashes, found)[:_KEPT]
 
     def compare(self, rows: Any) -> tuple[int, int]:
         """Return how many of the rows can be compared, and how many are training rows."""
@@ -313,7 +329,9 @@ class TrainingRows:
 
     def too_many(self, compared: int, known: int) -> bool:
         """Whether more rows are known than duplicates in the data explain."""
-        of, found = self.held_out
+        # Rows known to be held out tell best what to expect; without, training rows among
+        # themselves.
+        of, found = self.held_out if self.held_out[0] else self.repeated
         expected = compared * (found / of if of else 0.0)
         # Poisson, and as much again for a rate that is itself an estimate.
         doubt = math.sqrt(expected * (1 + (compared / of if of else 0.0)))

@@ -237,20 +237,19 @@ def rows(n, seed, shape=(6,)):
 def test_a_row_is_known_whatever_its_dtype_place_and_batch():
     known = TrainingRows()
     whole = np.random.default_rng(0).integers(0, 256, (300, 4, 3, 1)).astype("uint8")
-    known.add(whole[:120])
-    known.add(whole[120:])
+    known.add([whole[:120], whole[120:]])
     for same in (whole, whole.astype("float64"), whole[::-1].astype("int64")):
         assert known.compare(same) == (300, 300)
     assert known.compare(np.asfortranarray(whole)) == (300, 300)
     assert known.compare(whole[..., ::-1, :]) == (300, 0)
     known = TrainingRows()
-    known.add([[0.0, 1.0]])
+    known.add([[[0.0, 1.0]]])
     assert known.compare([[-0.0, 1.0], [1.0, 0.0]]) == (2, 1)
 
 
 def test_equal_rows_count_as_one_that_is_known():
     known = TrainingRows()
-    known.add(np.repeat(rows(5, 0), 4, axis=0))
+    known.add([np.repeat(rows(5, 0), 4, axis=0)])
     assert len(known.hashes) == 5
     assert known.compare(np.repeat(rows(5, 0), 2, axis=0)) == (10, 10)
 
@@ -259,20 +258,19 @@ def test_different_rows_have_different_hashes():
     """Rows of small whole numbers, whose float32 have few bits that differ."""
     grid = np.stack(np.meshgrid(*[np.arange(6.0)] * 5), axis=-1).reshape(-1, 5)
     known = TrainingRows()
-    known.add(grid)
+    known.add([grid])
     assert len(known.hashes) == 6**5
     assert known.compare(grid + 6) == (6**5, 0)
     binary = np.random.default_rng(0).integers(0, 2, (9000, 784)).astype("uint8")
     known = TrainingRows()
-    known.add(binary)
+    known.add([binary])
     assert len(known.hashes) == 9000
 
 
 def test_of_many_rows_a_sample_is_kept_that_any_subset_meets():
     x = rows(100_000, 0)
     known = TrainingRows()
-    for start in range(0, len(x), 30_000):
-        known.add(x[start : start + 30_000])
+    known.add(x[start : start + 30_000] for start in range(0, len(x), 30_000))
     assert len(known.hashes) == 2**16
     assert (np.diff(known.hashes.astype(object)) > 0).all()
     compared, found = known.compare(np.random.default_rng(1).permutation(x)[:20_000])
@@ -281,8 +279,35 @@ def test_of_many_rows_a_sample_is_kept_that_any_subset_meets():
     assert found == 0
     assert compared == pytest.approx(20_000 * 2**16 / 1e5, abs=6 * 53)
     other = TrainingRows()
-    other.add(x[::-1])
+    other.add([x[::-1]])
     np.testing.assert_array_equal(other.hashes, known.hashes)
+
+
+def test_rows_of_a_table_with_few_values_are_equal_by_chance():
+    """Held-out rows of six binary columns are in the training set, as everything is."""
+    rng = np.random.default_rng(0)
+    known = TrainingRows()
+    known.add([rng.integers(0, 2, (300, 6)), rng.integers(0, 2, (200, 6))])
+    assert known.repeated[0] == 500
+    held = rng.integers(0, 2, (500, 6))
+    assert known.compare(held)[1] > 450
+    assert not known.too_many(*known.compare(held))
+    # Where training rows differ among themselves, known rows are the training rows.
+    known = TrainingRows()
+    known.add([rows(500, 0)])
+    assert known.repeated == (500, 0)
+    assert known.too_many(*known.compare(rows(500, 0)[:50]))
+
+
+def test_repeats_are_counted_among_the_rows_that_are_kept():
+    known = TrainingRows()
+    x = rows(100_000, 0)
+    known.add([x, x[:50_000], rows(1, 3)])
+    kept, repeated = known.repeated
+    assert repeated / kept == pytest.approx(2 / 3, abs=0.01)
+    # Of a second training, on the same rows, they are counted anew.
+    known.add([x])
+    assert known.repeated == (2**16, 0)
 
 
 def test_nothing_is_compared_where_nothing_is_known():
@@ -292,8 +317,8 @@ def test_nothing_is_compared_where_nothing_is_known():
 
 def test_no_rows_change_nothing():
     known = TrainingRows()
-    known.add(rows(5, 0))
-    known.add(np.zeros((0, 6), "float32"))
+    known.add([rows(5, 0)])
+    known.add([np.zeros((0, 6), "float32")])
     assert known.compare(np.zeros((0, 6))) == (0, 0)
     assert known.compare(rows(5, 0)) == (5, 5)
 

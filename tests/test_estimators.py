@@ -261,3 +261,39 @@ def test_a_transformer_names_its_columns_and_survives_a_pickle():
 def test_a_code_of_the_inputs_size_is_refused_in_the_transformers_words():
     with pytest.raises(ValueError, match=r"n_components must be below .* n_components=10, n_feat"):
         CodeTransformer(10, **TINY).fit(correlated(60))
+
+
+# Columns far from 0 -----------------------------------------------------------------------
+
+
+def test_times_in_seconds_are_told_apart():
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 100, (400, 4))
+    moved = x + np.array([1.7e9, 0, -3e8, 0])
+    kept = AnomalyDetector(steps=50, random_state=0).fit(x)
+    far = AnomalyDetector(steps=50, random_state=0).fit(moved)
+    # Up to what float64 keeps of the moved numbers, and float32 of the mean.
+    np.testing.assert_allclose(far.score_samples(moved), kept.score_samples(x), rtol=1e-2)
+    codes = CodeTransformer(2, steps=50, random_state=0).fit(moved)
+    back = codes.inverse_transform(codes.transform(moved))
+    assert np.abs(back - moved).max() < 1000
+    again = pickle.loads(pickle.dumps(far))
+    np.testing.assert_array_equal(again.score_samples(moved), far.score_samples(moved))
+
+
+def test_numbers_beyond_float32_are_named():
+    x = np.random.default_rng(0).normal(size=(300, 3))
+    detector = AnomalyDetector(steps=5).fit(x)
+    with pytest.raises(ValueError, match=r"float32 can hold\. Received: X with 1e\+200"):
+        detector.score_samples([[1e200, 0, 0]])
+
+
+def test_p_values_need_a_fit_and_options_no_arguments():
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError):
+        AnomalyDetector().p_values(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="'latent_dim' is no option"):
+        AnomalyDetector(options={"latent_dim": 3}).fit(
+            np.random.default_rng(0).normal(size=(300, 3))
+        )

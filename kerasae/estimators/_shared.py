@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from kerasae.layers.scaling import FAR
 from kerasae.models import Autoencoder, build
 from kerasae.models.assembly import check_whole
 
@@ -35,6 +36,7 @@ class AutoencoderEstimator(BaseEstimator):
     learning_rate: float
     verbose: int
     autoencoder_: Autoencoder
+    _moved: np.ndarray
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -54,10 +56,26 @@ class AutoencoderEstimator(BaseEstimator):
         super().__setstate__(state)
 
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
-        """Return `X` as a finite float array `(samples, features)`, float32 or float64."""
-        return validate_data(
+        """Return `X` as a finite float array `(samples, features)`, float32 or float64.
+
+        Columns whose values are too far from 0 for float32 to tell them apart, such as times
+        in seconds since 1970, are moved to their mean over the training rows.
+        """
+        x = validate_data(
             self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=2 - (not reset)
         )
+        if reset:
+            mean, deviation = x.mean(axis=0, dtype="float64"), x.std(axis=0, dtype="float64")
+            far = np.abs(mean) * np.finfo("float32").eps > FAR * deviation
+            self._moved = np.where(far & (deviation > 0), mean, 0.0)
+        if self._moved.any():
+            x = x - self._moved
+        if np.abs(x).max(initial=0) > np.finfo("float32").max:
+            raise ValueError(
+                "X must hold numbers that float32 can hold. "
+                f"Received: X with {np.abs(x).max():.3g} in it"
+            )
+        return x
 
     def _trained(self, x: np.ndarray, latent_dim: int | None, seed: int, **own: Any) -> Autoencoder:
         """Build the model and train it; `own` holds for options that the user left at None."""
@@ -70,6 +88,12 @@ class AutoencoderEstimator(BaseEstimator):
         options |= {"network": self.network, "scaler": self.scaler, **(self.options or {})}
         if options.get("corruption", ...) is None:
             options.pop("corruption_level", None)
+        for name in ("variant", "input_shape", "latent_dim"):
+            if name in options:
+                raise ValueError(
+                    f"{name!r} is no option of the networks; the estimator says it by itself or "
+                    f"has an argument for it. Received: options={self.options!r}"
+                )
         with _seeded(seed):
             ae = build(self.variant, (x.shape[1],), latent_dim, **{"seed": seed, **options})
         steps = check_whole("steps", self.steps)

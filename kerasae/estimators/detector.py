@@ -212,4 +212,5 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         Args:
             X: `(samples, features)`.
         """
-        return self.calibration_.p_value(-self.score_samples(X))
+        scores = -self.score_samples(X)
+        return self.calibration_.p_value(scores)

@@ -127,7 +127,9 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Autoenc
         """
         check_is_fitted(self)
         codes = check_array(X, dtype=[np.float64, np.float32])
-        return by_batches(self.autoencoder_.decode, codes).astype(codes.dtype)
+        return by_batches(self.autoencoder_.decode, codes).astype(codes.dtype) + self._moved.astype(
+            codes.dtype
+        )
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the mean reconstruction error, in scaled units: higher is better.

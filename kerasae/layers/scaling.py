@@ -1,11 +1,15 @@
 """Scalers: raw units in, scaled units out, and back."""
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+# Share of the scale that float32's spacing at the offset may be.
+FAR = 0.01
 
 
 class Scaler(keras.layers.Layer):
@@ -55,6 +59,9 @@ class Scaler(keras.layers.Layer):
 
         Raises:
             ValueError: There is no data, or it holds NaN or infinite values.
+
+        Warns:
+            UserWarning: A feature's values differ by little more than float32's spacing there.
         """
         rows = 0
         for batch in batches:
@@ -73,6 +80,17 @@ class Scaler(keras.layers.Layer):
         if not rows:
             raise ValueError("The scaler needs at least one training sample. Received: none")
         offset, scale = self._statistics()
+        far = np.abs(offset) * np.finfo("float32").eps > FAR * scale
+        if (far & (scale > 0)).any():
+            worst = int(
+                np.argmax(np.where(scale > 0, np.abs(offset) / np.maximum(scale, 1e-300), 0))
+            )
+            warnings.warn(
+                "Values so far from 0 that float32 tells few of them apart; subtract a constant "
+                f"from the data first. Received: feature {worst} around {offset[worst]:.6g}, on a "
+                f"scale of {scale[worst]:.3g}",
+                stacklevel=2,
+            )
         self.offset.assign(offset.astype("float32"))
         # A constant feature has no scale of its own: it maps to 0 and back.
         self.scale.assign(np.where(scale > 0, scale, 1.0).astype("float32"))

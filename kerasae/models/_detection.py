@@ -195,8 +195,7 @@ class Detection:
                 rows there are by chance.
         """
         known = self.training_rows or TrainingRows()
-        for batch in rows:
-            known.add(np.asarray(batch))
+        known.add(map(np.asarray, rows))
         for batch in held_out:
             pair = zip(known.held_out, known.compare(np.asarray(batch)), strict=True)
             known.held_out = tuple(map(sum, pair))  # type: ignore[assignment]

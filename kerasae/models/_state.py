@@ -55,6 +55,7 @@ class State:
         if self.training_rows is not None:
             store["training_rows"] = self.training_rows.hashes
             store["training_rows_held_out"] = np.array(self.training_rows.held_out)
+            store["training_rows_repeated"] = np.array(self.training_rows.repeated)
 
     def load_own_variables(self, store: Any) -> None:
         for i, state in enumerate(self._seed_states()):
@@ -72,8 +73,11 @@ class State:
             if arrays:
                 self.sampler = sampler(arrays)
         if "training_rows" in found:
-            compared, known = found["training_rows_held_out"].tolist()
-            self.training_rows = TrainingRows(found["training_rows"], (compared, known))
+            counts = (
+                tuple(found.get(f"training_rows_{name}", np.zeros(2, "int64")).tolist())
+                for name in ("held_out", "repeated")
+            )
+            self.training_rows = TrainingRows(found["training_rows"], *counts)
         others = {key: store[key] for key in store.keys() if not _is_own(key)}  # noqa: SIM118
         super().load_own_variables(others)  # type: ignore[misc]
 

@@ -1,6 +1,7 @@
 """The autoencoder: a functional Keras model of named parts, its loss and its verbs."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -219,7 +220,9 @@ class Autoencoder(Verbs, keras.Model):
             known = kwargs.get("validation_data")
             known = known[0] if isinstance(known, (tuple, list)) else known
             apart = _checks.inputs_of(known) if hasattr(known, "shape") else ()
-            self.remember_training_rows(self._training_inputs(x, kwargs), apart)
+            targets = () if y is None or y is x else self._training_inputs(y, kwargs)
+            rows = itertools.chain(self._training_inputs(x, kwargs), targets)
+            self.remember_training_rows(rows, apart)
         if not hasattr(x, "shape") and not args:
             # A pipeline shuffles by itself; Keras warns unless told so.
             kwargs.setdefault("shuffle", False)

@@ -69,6 +69,7 @@ def test_adapting_again_forgets_the_old_statistics(name):
     np.testing.assert_array_equal(numpy(scaler(TABLE)), numpy(adapted(make(), TABLE)(TABLE)))
 
 
+@pytest.mark.filterwarnings("ignore:Values so far from 0")
 def test_a_large_offset_does_not_drown_the_deviation():
     # Sums of squares in float32, or E[x^2] - E[x]^2 even in float64, would lose it.
     x = np.random.default_rng(1).normal(1e6, 1.0, (100_000, 2))
@@ -90,6 +91,7 @@ def test_a_constant_feature_maps_to_zero_and_back(name, constant):
     np.testing.assert_allclose(numpy(scaler.inverse(scaled))[:, 0], constant, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Values so far from 0")
 def test_a_small_deviation_is_not_taken_for_a_constant():
     x = (1.0 + 1e-6 * np.random.default_rng(2).normal(size=(1000, 1))).astype("float64")
     np.testing.assert_allclose(numpy(adapted(Standardize(), x).scale), x.std(axis=0), rtol=1e-5)
@@ -200,3 +202,9 @@ def test_no_data_is_refused(name, batches):
 def test_bad_ranges(low, high):
     with pytest.raises(ValueError, match=rf"^minimum and maximum .*minimum={low}, maximum={high}"):
         UnitScale(low, high)
+
+
+def test_warns_where_float32_tells_few_values_apart():
+    times = 1.7e9 + np.random.default_rng(0).normal(0, 100, (500, 1))
+    with pytest.warns(UserWarning, match="feature 1 around 1.7e\\+09"):
+        Standardize().adapt([np.concatenate([times - 1.7e9, times], axis=1)])

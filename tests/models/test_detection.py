@@ -277,11 +277,14 @@ def test_duplicates_in_the_data_do_not_stop_a_calibration(run):
     for trained in (splits.train, splits.array("train")[:300]):
         with pytest.raises(ValueError, match=TRAINED):
             ae.calibrate(trained, 0.05)
-    # Without a comparison, as after fit on an array, it takes a word.
+    # Without a comparison, as after fit on an array, equal training rows tell how many to expect.
     bare = fitted(twins(0))
+    of, repeated = bare.training_rows.repeated
+    assert repeated / of == pytest.approx(0.3, abs=0.13)
+    bare.calibrate(twins(9), 0.05)
     with pytest.raises(ValueError, match=r"many equal rows: allow_training_rows=True"):
-        bare.calibrate(twins(9), 0.05)
-    bare.calibrate(twins(9), 0.05, allow_training_rows=True)
+        bare.calibrate(twins(0), 0.05)
+    bare.calibrate(twins(0), 0.05, allow_training_rows=True)
 
 
 # Weights and what belongs to them ---------------------------------------------------------
@@ -361,7 +364,7 @@ def test_a_file_of_an_earlier_version_loads(tmp_path):
         file.visit(removed.append)
         removed = [key for key in removed if key.split("/")[-1].startswith(
             ("calibration", "sampler", "training_rows"))]  # fmt: skip
-        assert len(removed) == 6
+        assert len(removed) == 7
         for key in removed:
             del file[key]
     shutil.make_archive(str(tmp_path / "old"), "zip", tmp_path / "open")
@@ -542,3 +545,25 @@ def test_another_series_is_not_refused():
     ae.compile()
     ae.fit(windows(series[:200], 8), epochs=1, verbose=0)
     assert ae.calibrate(series[200:], 0.05, stride=1).n == 200
+
+
+def test_targets_that_were_trained_on_are_refused():
+    """A denoising model fitted on pairs: the clean rows are what one would calibrate on."""
+    clean = rows(200, 0)
+    ae = kerasae.build("undercomplete", (6,), 2, hidden=(4,))
+    ae.compile()
+    ae.fit(clean + rows(200, 1), clean, epochs=1, verbose=0)
+    with pytest.raises(ValueError, match="the model was not trained on"):
+        ae.calibrate(clean, 0.05)
+    ae.calibrate(rows(200, 2), 0.05)
+
+
+def test_held_out_rows_of_few_values_are_taken(tmp_path):
+    rng = np.random.default_rng(0)
+    binary = rng.integers(0, 2, (1000, 6)).astype("float32")
+    ae = kerasae.build("undercomplete", (6,), 2, hidden=(4,))
+    ae.compile()
+    ae.fit(binary[:500], epochs=1, verbose=0)
+    ae.save(tmp_path / "model.keras")
+    for model in (ae, kerasae.load(tmp_path / "model.keras")):
+        assert model.calibrate(binary[500:], 0.05).n == 500
