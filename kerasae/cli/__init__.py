@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kerasae.cli import _judging, _training, _using
+from kerasae.cli import _judging, _serving, _training, _using
 
 app = typer.Typer(
     name="kerasae",
@@ -86,6 +86,6 @@ for command in (
     _training.train, _training.variants, _training.data,
     _judging.evaluate, _judging.compare, _judging.report, _judging.calibrate,
     _using.encode, _using.reconstruct, _using.score, _using.detect, _using.generate,
-    _using.export,
+    _using.export, _serving.serve,
 ):  # fmt: skip
     app.command()(command)

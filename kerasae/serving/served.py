@@ -1,10 +1,19 @@
-"""Answers from an exported model; TensorFlow alone is imported, and only when one is loaded."""
+"""Answers from an exported model; only its runtime is imported, and only when one is loaded."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from kerasae.serving._runtimes import RUNTIMES, Runtime
+
+# The inputs of the signatures that have others than `x`; the first has a batch, but for `n`.
+_INPUTS = {
+    "decode": ("code",),
+    "detect_at_rate": ("x", "false_alarm_rate"),
+    "generate": ("n", "seed"),
+}
 
 
 def versions(path: Path) -> dict[int, Path]:
@@ -20,9 +29,14 @@ class Served:
     Args:
         path: A version folder that `kerasae.export` wrote, or the folder above, of which the
             highest number is taken.
+        runtime: `"tensorflow"` reads the SavedModel, `"onnx"` the files in `onnx/` beside it,
+            for which TensorFlow need not be installed; it starts faster, takes less memory and
+            has no `generate`. None takes TensorFlow, which every export is for and which has
+            all signatures.
 
     Attributes:
         path: The version folder that is loaded.
+        runtime: Name of the runtime.
         info: What the model says of itself: `variant`, `input_shape` (of one sample),
             `input_dtype`, `latent_dim`, `kerasae_version`, ...
         signatures: Names of the signatures that the model has.
@@ -32,7 +46,9 @@ class Served:
 
     Raises:
         FileNotFoundError: There is nothing at `path`.
-        ValueError: What is there is not an exported model of kerasae.
+        ModuleNotFoundError: ONNX Runtime is asked for and not installed.
+        ValueError: What is there is not an exported model of kerasae, or has no ONNX files, or
+            `runtime` is not one of the two.
 
     Example:
     >>> import kerasae, numpy as np, tempfile
@@ -43,18 +59,16 @@ class Served:
     (3, 2)
     """
 
-    def __init__(self, path: Any):
-        self.path = _version_folder(Path(path))
-        self._model = _load(self.path)
-        functions = dict(self._model.signatures)
-        if "info" not in functions:
+    def __init__(self, path: Any, runtime: str | None = None):
+        self.runtime = "tensorflow" if runtime is None else runtime
+        if self.runtime not in RUNTIMES:
             raise ValueError(
-                "path must hold a model that kerasae.export wrote, with a signature 'info'. "
-                f"Received: path={str(path)!r} with {', '.join(sorted(functions)) or 'none'}"
+                f"runtime must be {' or '.join(map(repr, RUNTIMES))}. Received: runtime={runtime!r}"
             )
-        self._functions = functions
-        self.info: dict[str, Any] = json.loads(functions["info"]()["info"].numpy())
-        self.signatures: list[str] = sorted(functions)
+        self.path = _version_folder(Path(path))
+        self._model: Runtime = RUNTIMES[self.runtime](self.path)
+        self.info: dict[str, Any] = self._model.info
+        self.signatures: list[str] = sorted(self._model.outputs)
         self.sample_shape: tuple[int, ...] = tuple(self.info["input_shape"])
         self.input_dtype_name: str = self.info["input_dtype"]
         self.latent_dim: int = self.info["latent_dim"]
@@ -73,7 +87,7 @@ class Served:
         Raises:
             ValueError: Shape, dtype or values of `x` do not fit the model.
         """
-        return self._batched("encode", "code", self._samples(x), batch_size)
+        return self.call("encode", {"x": x}, batch_size)["code"]
 
     def decode(self, code: Any, batch_size: int = 1024) -> np.ndarray:
         """Return the raw reconstruction of each code, float32, `(samples, *input_shape)`.
@@ -85,7 +99,7 @@ class Served:
         Raises:
             ValueError: Shape, dtype or values of `code` do not fit the model.
         """
-        return self._batched("decode", "reconstruction", self._code(code), batch_size)
+        return self.call("decode", {"code": code}, batch_size)["reconstruction"]
 
     def reconstruct(self, x: Any, batch_size: int = 1024) -> np.ndarray:
         """Return the raw reconstruction of each sample, float32, shaped like `x`.
@@ -97,7 +111,7 @@ class Served:
         Raises:
             ValueError: Shape, dtype or values of `x` do not fit the model.
         """
-        return self._batched("reconstruct", "reconstruction", self._samples(x), batch_size)
+        return self.call("reconstruct", {"x": x}, batch_size)["reconstruction"]
 
     def score(self, x: Any, batch_size: int = 1024) -> np.ndarray:
         """Return the reconstruction error of each sample, `(samples,)`; higher is worse.
@@ -111,7 +125,7 @@ class Served:
         Raises:
             ValueError: Shape, dtype or values of `x` do not fit the model.
         """
-        return self._batched("score", "score", self._samples(x), batch_size)
+        return self.call("score", {"x": x}, batch_size)["score"]
 
     def feature_scores(self, x: Any, batch_size: int = 1024) -> np.ndarray:
         """Return the reconstruction error of each feature, shaped like `x`.
@@ -125,12 +139,12 @@ class Served:
         Raises:
             ValueError: `x` does not fit the model, or its loss has no value per feature.
         """
-        if "feature_scores" not in self._function("score").structured_outputs:
+        if "feature_scores" not in self._outputs("score"):
             raise ValueError(
                 "feature_scores needs a model whose loss has a value per feature. "
                 f"Received: loss={self.info['loss']!r}"
             )
-        return self._batched("score", "feature_scores", self._samples(x), batch_size)
+        return self.call("score", {"x": x}, batch_size)["feature_scores"]
 
     def detect(
         self, x: Any, *, false_alarm_rate: float | None = None, batch_size: int = 1024
@@ -149,12 +163,10 @@ class Served:
         Raises:
             ValueError: The model is not calibrated, or an argument does not fit.
         """
-        signature, more = "detect", {}
-        if false_alarm_rate is not None:
-            self._check_rate(false_alarm_rate)
-            signature = "detect_at_rate"
-            more = {"false_alarm_rate": np.float32(false_alarm_rate)}
-        return self._answers(signature, self._samples(x), batch_size, **more)
+        if false_alarm_rate is None:
+            return self.call("detect", {"x": x}, batch_size)
+        inputs = {"x": x, "false_alarm_rate": false_alarm_rate}
+        return self.call("detect_at_rate", inputs, batch_size)
 
     def generate(self, n: int, seed: int = 0) -> np.ndarray:
         """Return `n` new samples, float32, in raw units.
@@ -169,18 +181,56 @@ class Served:
         Raises:
             ValueError: The model has no prior to draw from, or an argument is out of range.
         """
-        import tensorflow as tf
+        return self.call("generate", {"n": n, "seed": seed})["samples"]
 
-        function = self._function("generate")
-        for name, value, low, bits in (("n", n, 1, 31), ("seed", seed, 0, 63)):
-            if not _is_whole(value) or not low <= int(value) < 2**bits:
-                raise ValueError(
-                    f"{name} must be a whole number in [{low}, 2^{bits}). "
-                    f"Received: {name}={value!r}"
-                )
-        # keras.random folds its 64-bit seeds into 32 bits in this way.
-        pair = tf.constant([int(seed) % (2**31 - 2), 0], tf.int32)
-        return function(n=tf.constant(int(n), tf.int32), seed=pair)["samples"].numpy()
+    def check(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the inputs of a signature with its dtypes, or say what is wrong with them.
+
+        Args:
+            signature: One of `signatures`, but not `info`.
+            inputs: Its inputs by name, as the methods take them.
+
+        Raises:
+            ValueError: The model has no such signature, or the inputs do not fit it.
+        """
+        self._outputs(signature)
+        wanted = _INPUTS.get(signature, ("x",))
+        if set(inputs) != set(wanted):
+            raise ValueError(
+                f"{signature} takes {' and '.join(map(repr, wanted))}. "
+                f"Received: {', '.join(map(repr, inputs)) or 'no inputs'}"
+            )
+        checked = dict(inputs)
+        if "x" in inputs:
+            checked["x"] = self._samples(inputs["x"])
+        if "code" in inputs:
+            checked["code"] = self._code(inputs["code"])
+        if "false_alarm_rate" in inputs:
+            self._check_rate(inputs["false_alarm_rate"])
+            checked["false_alarm_rate"] = np.float32(inputs["false_alarm_rate"])
+        if "seed" in inputs:
+            _check_draw(**inputs)
+            # keras.random folds its 64-bit seeds into 32 bits in this way.
+            pair = np.array([int(inputs["seed"]) % (2**31 - 2), 0], "int32")
+            checked = {"n": np.int32(inputs["n"]), "seed": pair}
+        return checked
+
+    def call(
+        self, signature: str, inputs: Mapping[str, Any], batch_size: int = 1024
+    ) -> dict[str, np.ndarray]:
+        """Return all outputs of a signature by name, as the SavedModel names them.
+
+        `score` and `feature_scores` come from one pass in this way.
+
+        Args:
+            signature: One of `signatures`, but not `info`.
+            inputs: Its inputs by name, as the methods take them.
+            batch_size: Samples at a time.
+
+        Raises:
+            ValueError: The model has no such signature, or the inputs do not fit it.
+        """
+        return self._answers(signature, self.check(signature, inputs), batch_size)
 
     def _check_rate(self, rate: Any) -> None:
         number = isinstance(rate, (int, float, np.integer, np.floating))
@@ -196,35 +246,40 @@ class Served:
                 f"is {1 / (known['n'] + 1):.3g}. Received: false_alarm_rate={rate:g}"
             )
 
-    def _function(self, name: str) -> Any:
-        if name not in self._functions:
+    def _outputs(self, signature: str) -> list[str]:
+        if signature not in self._model.outputs:
+            if signature == "generate" and self.runtime != "tensorflow" and self._can_generate:
+                raise ValueError(
+                    "Only TensorFlow generates; load the model with runtime='tensorflow'. "
+                    f"Received: runtime={self.runtime!r}"
+                )
             raise ValueError(
-                f"This model has no signature {name!r}; it has {', '.join(self.signatures)}. "
+                f"This model has no signature {signature!r}; it has {', '.join(self.signatures)}. "
                 f"Received: variant={self.info['variant']!r}"
             )
-        return self._functions[name]
+        return self._model.outputs[signature]
 
-    def _batched(self, signature: str, output: str, x: np.ndarray, batch_size: int) -> np.ndarray:
-        return self._answers(signature, x, batch_size)[output]
+    @property
+    def _can_generate(self) -> bool:
+        return bool(self.info.get("can_generate"))
 
     def _answers(
-        self, signature: str, x: np.ndarray, batch_size: int, **more: Any
+        self, signature: str, inputs: Mapping[str, Any], batch_size: int
     ) -> dict[str, np.ndarray]:
-        import tensorflow as tf
-
-        function = self._function(signature)
-        argument = "code" if signature == "decode" else "x"
-        others = {name: tf.constant(value) for name, value in more.items()}
+        """Put checked inputs through a signature, those with a batch in pieces."""
         if not _is_whole(batch_size) or batch_size < 1:
             raise ValueError(
                 f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
             )
-
+        batched = _INPUTS.get(signature, ("x",))[0]
+        x = inputs[batched]
+        if np.ndim(x) == 0 or len(x) <= batch_size:
+            return self._model.call(signature, inputs)
         pieces: dict[str, list[np.ndarray]] = {}
         for start in range(0, len(x), batch_size):
-            batch = tf.constant(x[start : start + batch_size])
-            for name, value in function(**{argument: batch}, **others).items():
-                pieces.setdefault(name, []).append(value.numpy())
+            piece = {**inputs, batched: x[start : start + batch_size]}
+            for name, value in self._model.call(signature, piece).items():
+                pieces.setdefault(name, []).append(value)
         return {name: np.concatenate(parts) for name, parts in pieces.items()}
 
     def _samples(self, x: Any) -> np.ndarray:
@@ -252,9 +307,9 @@ class Served:
 def _version_folder(path: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder to load. Received: path={str(path)!r}")
-    if (path / "saved_model.pb").is_file():
+    if is_version(path):
         return path
-    written = {n: p for n, p in versions(path).items() if (p / "saved_model.pb").is_file()}
+    written = {n: p for n, p in versions(path).items() if is_version(p)}
     if written:
         return written[max(written)]
     raise ValueError(
@@ -263,17 +318,18 @@ def _version_folder(path: Path) -> Path:
     )
 
 
-def _load(folder: Path) -> Any:
-    import tensorflow as tf
+def is_version(path: Path) -> bool:
+    """Say whether `path` is a version folder that `kerasae.export` wrote."""
+    # A SavedModel may be taken away to serve the ONNX files alone.
+    return (path / "saved_model.pb").is_file() or (path / "onnx").is_dir()
 
-    try:
-        return tf.saved_model.load(str(folder))
-    # Whatever is wrong with the files, TensorFlow has a dozen exceptions for it.
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"The SavedModel cannot be read: {reason}. Received: path={str(folder)!r}"
-        ) from error
+
+def _check_draw(n: Any, seed: Any) -> None:
+    for name, value, low, bits in (("n", n, 1, 31), ("seed", seed, 0, 63)):
+        if not _is_whole(value) or not low <= int(value) < 2**bits:
+            raise ValueError(
+                f"{name} must be a whole number in [{low}, 2^{bits}). Received: {name}={value!r}"
+            )
 
 
 def _is_whole(value: Any) -> bool:

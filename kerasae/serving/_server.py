@@ -1,0 +1,218 @@
+"""MLServer with our guards, which says when it is ready and looks for new versions."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+from pathlib import Path
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from mlserver import MLServer, ModelSettings, Settings
+from mlserver.errors import ModelNotFound
+from mlserver.logging import logger
+from mlserver.metrics import server as metrics_server
+from mlserver.rest import server as rest_server
+from starlette.middleware import Middleware
+
+from kerasae.serving import _guards
+from kerasae.serving._sources import Source
+
+# Seconds between two looks for new versions.
+INTERVAL = 1.0
+# Seconds that requests in flight have when the server stops.
+GRACE = 30.0
+
+
+class Server(MLServer):
+    """MLServer over models of ours.
+
+    Args:
+        settings: Of MLServer; `model_repository_implementation` is our `Repository`.
+        sources: The models.
+        reload: Look for new versions.
+    """
+
+    def __init__(self, settings: Settings, sources: list[Source], reload: bool):
+        _leave_signals_to_mlserver()
+        super().__init__(settings)
+        self._sources = sources
+        self._reload = reload
+        self._listening = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._ready = False
+
+    def _create_servers(self) -> None:
+        super()._create_servers()
+        app = self._rest_server._app
+        guard = Middleware(
+            _guards.RequestGuard, limit=self._settings.grpc_max_message_length, known=self._known
+        )
+        app.user_middleware.append(guard)  # the innermost, so that metrics count what it refuses
+        app.add_exception_handler(RequestValidationError, _guards.invalid)
+        self._grpc_server = _guards.GuardedGRPCServer(
+            self._settings, self._data_plane, self._model_repository_handlers
+        )
+        self._grpc_server.known = self._known
+        logging.getLogger("mlserver.grpc").addFilter(_guards.without_traceback)
+
+    async def _known(self, name: str, version: str | None) -> bool:
+        try:
+            await self._model_registry.get_model(name, version)
+        except ModelNotFound:
+            return False
+        return True
+
+    async def stop(self, sig: int | None = None) -> None:
+        # What has not started yet cannot be stopped.
+        await self._listening.wait()
+        await super().stop(sig)
+        self._stopped.set()
+
+    async def run(self, models: list[ModelSettings], loaded: dict[str, Any]) -> None:
+        """Serve until a signal.
+
+        Args:
+            models: What to serve.
+            loaded: Keeps it in memory; emptied once it is served.
+
+        Raises:
+            ValueError: A model cannot be loaded.
+        """
+        serving = asyncio.create_task(self.start(models))
+        tasks = [asyncio.create_task(self._announce(models, loaded))]
+        if self._reload:
+            tasks.append(asyncio.create_task(self._watch(models)))
+        stopped = asyncio.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            # Requests in flight are answered; workers that were loading are not waited for.
+            await asyncio.wait_for(serving, GRACE)
+        except TimeoutError:
+            logger.warning(f"Some requests were not answered within {GRACE:g} seconds.")
+        finally:
+            for task in (*tasks, stopped):
+                task.cancel()
+            await asyncio.gather(*tasks, stopped, return_exceptions=True)
+        if not self._ready:
+            raise ValueError("The server stopped before it was ready; its log says why.")
+
+    async def _announce(self, models: list[ModelSettings], loaded: dict[str, Any]) -> None:
+        settings = self._settings
+        for port in (settings.http_port, settings.grpc_port):
+            while not await _listens(settings.host, port):
+                await asyncio.sleep(0.05)
+        self._listening.set()
+        while not all([await self._is_ready(model.name) for model in models]):
+            await asyncio.sleep(0.05)
+        self._ready = True
+        loaded.clear()
+        _settle()
+        print(announcement(settings, models), flush=True)
+
+    async def _is_ready(self, name: str) -> bool:
+        return await self._known(name, None) and await self._data_plane.model_ready(name)
+
+    async def _watch(self, models: list[ModelSettings]) -> None:
+        """Load new versions, and those that are left when the newest was taken away."""
+        folders = {model.parameters.uri for model in models}
+        names = {model.name for model in models}
+        refused: dict[Source, tuple[Path, int]] = {}
+        while True:
+            await asyncio.sleep(INTERVAL)
+            for source in self._sources:
+                # No version at all: what is in memory goes on.
+                with contextlib.suppress(ValueError, OSError):
+                    folder = await asyncio.to_thread(source.newest)
+                    seen = folder, folder.stat().st_mtime_ns
+                    if str(folder) in folders or refused.get(source) == seen:
+                        continue
+                    try:
+                        found = await self._load(source)
+                    # A watch that ends at one bad version would not see the next good one.
+                    except Exception as error:
+                        refused[source] = seen
+                        logger.error(
+                            f"Version {folder.name} of {source.name} cannot be loaded, and the "
+                            f"one before goes on: {error}"
+                        )
+                        continue
+                    logger.info(f"Version {folder.name} of {source.name} is served.")
+                    old = source.path
+                    folders = {f for f in folders if Path(f).parent != old} | {str(folder)}
+                    kept = {model.name for model in found}
+                    for name in [n for n in names if n not in kept and source.owns(n)]:
+                        await self._model_repository_handlers.unload(name)
+                        names.discard(name)
+                    names |= kept
+                    _settle()
+
+    async def _load(self, source: Source) -> list[ModelSettings]:
+        found = await asyncio.to_thread(self._model_repository.newest, source)
+        for model in found:
+            await self._model_repository_handlers.load(model.name)
+        return found
+
+
+def _settle() -> None:
+    """Free what is gone, and spare the garbage collector what stays: it would stop all for it."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def _leave_signals_to_mlserver() -> None:
+    # MLServer overrides a method for this that uvicorn has had until 0.28. Since then every
+    # signal would be taken up twice, and the requests in flight be dropped.
+    for module in (metrics_server, rest_server):
+        module._NoSignalServer.capture_signals = lambda self: contextlib.nullcontext()
+
+
+def announcement(settings: Settings, models: list[ModelSettings]) -> str:
+    """Return what is printed when all models are ready."""
+    address = f"http://{_shown(settings.host)}:{settings.http_port}"
+    lines = ["", "Ready. Models, each at /v2/models/NAME/infer:"]
+    width = max(len(model.name) for model in models)
+    for model in models:
+        inputs = ", ".join(f"{t.name} {t.datatype} {t.shape}" for t in model.inputs)
+        outputs = ", ".join(output.name for output in model.outputs)
+        lines.append(f"  {model.name:<{width}}  {inputs} -> {outputs}")
+    lines += [
+        "",
+        f"  REST     {address}",
+        f"  gRPC     {_shown(settings.host)}:{settings.grpc_port}",
+        f"  metrics  http://{_shown(settings.host)}:{settings.metrics_port}/metrics",
+        "",
+    ]
+    for model in models:
+        if model.parameters.extra["endpoint"]["signature"] == "reconstruct":
+            lines += [example(address, model), ""]
+    return "\n".join([*lines, "Ctrl-C stops the server."])
+
+
+def example(address: str, model: ModelSettings) -> str:
+    """Return a command that asks a model for the reconstruction of zeros."""
+    x = model.inputs[0]
+    shape = [1, *x.shape[1:]]
+    count = 1
+    for size in shape:
+        count *= size
+    zeros = ", ".join(["0"] * count) if count <= 16 else f"$(printf '0,%.0s' $(seq {count - 1}))0"
+    body = f'{{"inputs": [{{"name": "{x.name}", "shape": {shape}, "datatype": "{x.datatype}", '
+    body = (body + f'"data": [{zeros}]}}]}}').replace('"', '\\"')
+    return f'curl {address}/v2/models/{model.name}/infer -d "{body}"'
+
+
+def _shown(host: str) -> str:
+    if host in ("0.0.0.0", "::", ""):  # where one listens, but does not call
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+async def _listens(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(_shown(host).strip("[]"), port)
+    except OSError:
+        return False
+    writer.close()
+    return True

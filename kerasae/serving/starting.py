@@ -1,0 +1,163 @@
+"""How a server is started: what is asked for, checked before anything is loaded."""
+
+import asyncio
+import importlib.util
+import math
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kerasae.serving import _sources
+
+
+def serve(
+    paths: Any,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    grpc_port: int = 8081,
+    metrics_port: int = 8082,
+    runtime: str = "auto",
+    workers: int = 0,
+    max_batch_size: int = 32,
+    max_batch_time: float = 0.001,
+    max_request_bytes: int = 32 * 2**20,
+    name: str | None = None,
+    reload: bool = True,
+) -> None:
+    """Serve exported models by MLServer, until the process is told to stop.
+
+    The protocol is the Open Inference Protocol (KServe V2), over REST and gRPC. Every signature
+    is a model of its own: `NAME` reconstructs, and `NAME-encode`, `NAME-decode`, `NAME-score`,
+    `NAME-detect`, `NAME-detect-at-rate` and `NAME-generate` are there where the model has them.
+    They share one model in memory. Needs `pip install "kerasae[serve]"`.
+
+    Args:
+        paths: A path or several: a folder of versions, a version folder, a run directory, or a
+            folder that holds some of these. A model is named after the folder of its versions,
+            or after its run.
+        host: Address to listen at; `"0.0.0.0"` means all of the machine's.
+        port: Port of REST.
+        grpc_port: Port of gRPC.
+        metrics_port: Port of the metrics for Prometheus, at `/metrics`.
+        runtime: `"tensorflow"`, `"onnx"`, or `"auto"`: ONNX Runtime where it is installed and
+            the version has its files, and else TensorFlow. ONNX has no `generate`; `"auto"`
+            loads TensorFlow for it at the first such request.
+        workers: Processes that run the models, each with all of them; 0 runs them in this one.
+        max_batch_size: Largest number of requests that are answered together; 0 or 1 for none.
+        max_batch_time: Seconds that a request waits for others, if there are some at that time.
+        max_request_bytes: Largest body of a request.
+        name: Another name for the model, where there is one only.
+        reload: Serve new versions as they appear. With workers, nothing is loaded again.
+
+    Raises:
+        FileNotFoundError: There is nothing at a path.
+        ModuleNotFoundError: MLServer or the runtime is not installed.
+        OSError: A port is taken.
+        ValueError: There is no model at a path, it cannot be loaded, or an argument does not
+            fit.
+    """
+    _check(runtime, workers, max_batch_size, max_batch_time, max_request_bytes)
+    several = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+    sources = _sources.find(several, name)
+    ports = {"port": port, "grpc_port": grpc_port, "metrics_port": metrics_port}
+    _check_ports(host, ports)
+
+    from mlserver import Settings
+
+    from kerasae.serving._mlserver import Repository
+
+    batched = max_batch_size > 1 and max_batch_time > 0
+    # MLServer makes folders for environments and metrics, by default in the working directory.
+    scratch = tempfile.mkdtemp(prefix="kerasae-serve-")
+    try:
+        arguments: dict[str, Any] = {
+            "sources": sources,
+            "runtime": runtime,
+            "extra": {
+                "max_batch_size": max_batch_size if batched else 0,
+                "max_batch_time": max_batch_time if batched else 0.0,
+                "max_request_bytes": max_request_bytes,
+            },
+        }
+        repository = Repository(scratch, **arguments)
+        # Before the server is there, so that what cannot be loaded is said in a sentence. Worker
+        # processes load for themselves.
+        load = repository.describe if workers else repository.newest
+        models = [settings for source in sources for settings in load(source)]
+        settings = Settings(
+            host=host, http_port=port, grpc_port=grpc_port, metrics_port=metrics_port,
+            debug=False, server_name="kerasae", grpc_max_message_length=max_request_bytes,
+            parallel_workers=workers, environments_dir=scratch, metrics_dir=scratch,
+            model_repository_implementation=Repository, model_repository_root=scratch,
+            model_repository_implementation_args=arguments,
+        )  # fmt: skip
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            server = _run(settings, sources, models, repository.held, reload and workers == 0)
+            runner.run(server)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+async def _run(
+    settings: Any, sources: list[_sources.Source], models: Any, loaded: Any, reload: bool
+) -> None:
+    from kerasae.serving._server import Server
+
+    await Server(settings, sources, reload).run(models, loaded)
+
+
+def _loop_factory() -> Any:
+    if importlib.util.find_spec("uvloop") is None:
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+def _check(
+    runtime: str, workers: int, batch_size: int, batch_time: float, request_bytes: int
+) -> None:
+    if importlib.util.find_spec("mlserver") is None:
+        raise ModuleNotFoundError(
+            'Serving needs mlserver; try: pip install "kerasae[serve]". Received: no mlserver'
+        )
+    if runtime not in _sources.RUNTIME_NAMES:
+        raise ValueError(
+            f"runtime must be {' or '.join(map(repr, _sources.RUNTIME_NAMES))}. "
+            f"Received: runtime={runtime!r}"
+        )
+    for name, value, least in (
+        ("workers", workers, 0),
+        ("max_batch_size", batch_size, 0),
+        ("max_batch_time", batch_time, 0),
+        ("max_request_bytes", request_bytes, 1),
+    ):
+        if not math.isfinite(value) or value < least:
+            raise ValueError(f"{name} must be {least} or more. Received: {name}={value!r}")
+
+
+def _check_ports(host: str, ports: dict[str, int]) -> None:
+    """Raise if a port is taken; MLServer would end without a sentence."""
+    if len(set(ports.values())) < len(ports):
+        raise ValueError(f"The ports must differ. Received: {_listed(ports.items())}")
+    for name, port in ports.items():
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except (OSError, OverflowError) as error:
+            raise OSError(
+                f"The server cannot listen there: {error}. "
+                f"Received: {_listed([('host', host), (name, port)])}"
+            ) from error
+
+
+def _listed(arguments: Iterable[tuple[str, Any]]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in arguments)

@@ -1,0 +1,78 @@
+"""Which models a server finds at a path, and which of their signatures it serves how."""
+
+import json
+import shutil
+
+import pytest
+
+from kerasae.serving import _sources
+
+
+@pytest.fixture
+def folder(digits, tmp_path):
+    """A folder that holds a model, a run with an export, and other things."""
+    shutil.copytree(digits[1], tmp_path / "models" / "digits")
+    shutil.copytree(digits[1], tmp_path / "models" / "a-run" / "saved_model")
+    (tmp_path / "models" / "notes").mkdir()
+    (tmp_path / "models" / "README.md").write_text("")
+    return tmp_path / "models"
+
+
+def names(*paths, **more):
+    return {source.name: source.path for source in _sources.find(paths, **more)}
+
+
+def test_finds_versions_runs_and_folders_of_them(folder):
+    versions = folder / "digits"
+    assert names(versions) == {"digits": versions}
+    assert names(versions / "1") == {"digits": versions / "1"}
+    assert names(folder / "a-run") == {"a-run": folder / "a-run" / "saved_model"}
+    assert names(folder / "a-run" / "saved_model") == {"a-run": folder / "a-run" / "saved_model"}
+    assert list(names(folder)) == ["a-run", "digits"]
+    assert names(versions, name="mine") == {"mine": versions}
+    assert _sources.find([versions / "1"])[0].pinned
+    assert not _sources.find([versions])[0].pinned
+
+
+def test_takes_the_highest_number(folder):
+    for number in ("2", "10", "x"):
+        shutil.copytree(folder / "digits" / "1", folder / "digits" / number)
+    (folder / "digits" / "11").mkdir()
+    assert _sources.find([folder / "digits"])[0].newest().name == "10"
+
+
+def test_refuses_names_and_paths(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file or folder to serve"):
+        names(tmp_path / "nothing")
+    for path in (folder / "notes", folder / "README.md"):
+        with pytest.raises(ValueError, match="path must be a folder of versions"):
+            names(path)
+    with pytest.raises(ValueError, match=r"name is for one model.* with a-run, digits"):
+        names(folder, name="x")
+    shutil.copytree(folder / "digits", folder / "digits-encode")
+    with pytest.raises(ValueError, match=r"Two models would have one name.*'digits-encode'"):
+        names(folder)
+    (folder / "digits").rename(tmp_path / "ö ö")
+    with pytest.raises(ValueError, match=r"give another one with --name. Received: name='ö ö'"):
+        names(tmp_path / "ö ö")
+
+
+def test_auto_takes_onnx_where_it_is_and_tensorflow_for_what_it_lacks(folder):
+    source = _sources.find([folder / "digits"])[0]
+    found = {e.signature: e for e in _sources.endpoints(source, "auto")}
+    assert {name for name, e in found.items() if e.runtime == "tensorflow"} == {"generate"}
+    assert [name for name, e in found.items() if e.lazy] == ["generate"]
+    assert [name for name, e in found.items() if not e.batched] == ["detect_at_rate", "generate"]
+    assert "generate" not in {e.signature for e in _sources.endpoints(source, "onnx")}
+    found = _sources.endpoints(source, "tensorflow")
+    assert {(e.runtime, e.lazy) for e in found} == {("tensorflow", False)}
+    shutil.rmtree(folder / "digits" / "1" / "onnx")
+    assert {e.runtime for e in _sources.endpoints(source, "auto")} == {"tensorflow"}
+
+
+def test_an_endpoint_survives_json(folder):
+    import dataclasses
+
+    for endpoint in _sources.endpoints(_sources.find([folder / "digits"])[0], "auto"):
+        plain = json.loads(json.dumps(dataclasses.asdict(endpoint)))
+        assert _sources.Endpoint.of(plain) == endpoint
