@@ -17,6 +17,8 @@ from kerasae import _quiet
 if TYPE_CHECKING:
     from kerasae import (
         anomaly,
+        batch,
+        beam,
         callbacks,
         data,
         estimators,
@@ -53,6 +55,8 @@ _FUNCTIONS = {
 }
 _SUBMODULES = (
     "anomaly",
+    "batch",
+    "beam",
     "callbacks",
     "data",
     "estimators",
@@ -76,6 +80,8 @@ _SUBMODULES = (
 __all__ = [
     "__version__",
     "anomaly",
+    "batch",
+    "beam",
     "build",
     "callbacks",
     "data",

@@ -22,6 +22,7 @@ ORDER = [
     {"callbacks", "evaluation", "exporting"},
     {"training", "estimators"},
     {"loading"},
+    {"batch", "beam"},
     {"runs"},
     {"cli"},
     {"__main__"},

@@ -1,7 +1,6 @@
 """What the commands do once their options are read. Imports are inside, as in `cli`."""
 
 import json
-import math
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,108 +8,21 @@ from typing import Any
 _CONSTANTS = {"None": None, "True": True, "False": False}
 
 
-def apply(
-    run: Path,
-    source: Path,
-    output: Path,
-    columns: list[str] | None,
-    batch_size: int,
-    verb: str,
-    names: list[str] | str | None,
-) -> None:
-    """Stream a file through a verb of a model; a string names columns by prefix."""
-    import kerasae
+def apply(verb: str, model: Path, inputs: list[str], output: Path, **options: Any) -> None:
+    """Put files through a verb of a model and say how many rows that made."""
+    from kerasae import batch
 
-    ae = _load(run, source, columns)
-    if isinstance(names, str):
-        names = [f"{names}_{i}" for i in range(ae.latent_dim)]
-    function = getattr(ae, verb)
-    results = (function(x, batch_size) for x in _read(ae, source, columns, batch_size))
-    rows = kerasae.data.write(output, results, names)
-    print(f"{rows:,} rows written to {output}")
-
-
-def detect(
-    run: Path,
-    source: Path,
-    output: Path,
-    columns: list[str] | None,
-    batch_size: int,
-    false_alarm_rate: float | None,
-) -> None:
-    """Stream a file through `detect`; say how many anomalies there are."""
-    import numpy as np
-
-    import kerasae
-
-    kinds = [("anomaly_score", "f4"), ("p_value", "f8"), ("is_anomaly", "?")]
-    ae = _load(run, source, columns)
-    pieces = _read(ae, source, columns, batch_size)
-    if getattr(getattr(ae, "calibration", None), "stride", None) is not None:
-        from kerasae.runs import read_series
-
-        pieces = iter([read_series(ae, source, columns)])
-    flagged = 0
-
-    def results() -> Iterator[Any]:
-        nonlocal flagged
-        for x in pieces:
-            found = ae.detect(x, false_alarm_rate=false_alarm_rate, batch_size=batch_size)
-            rows = np.empty(len(x), kinds)
-            for name, _ in kinds:
-                rows[name] = found[name]
-            flagged += int(rows["is_anomaly"].sum())
-            yield rows
-
-    rows = kerasae.data.write(output, results())
-    print(
-        f"{rows:,} rows written to {output}, {flagged:,} of them anomalies ({flagged / rows:.2%})"
-    )
-
-
-def _load(model: Path, source: Path, columns: list[str] | None) -> Any:
-    """Load a model, once the input is known to be there; a mistyped name should cost no time."""
-    import kerasae
-
-    kerasae.data.batches(source, 1, columns)
-    return kerasae.load(model)
-
-
-def _read(ae: Any, source: Path, columns: list[str] | None, batch_size: int) -> Iterator[Any]:
-    """Yield many batches of a file at a time, in bounded memory, as the model takes them."""
-    import kerasae
-
-    # A call of Keras's predict costs as much as many rows; 32 MiB are enough for it.
-    size = 4 * math.prod(ae.sample_shape)
-    rows = max(batch_size, min(64 * batch_size, 2**25 // size))
-    for x in kerasae.data.batches(source, rows, columns):
-        yield fit_to(ae, x)
-
-
-def fit_to(ae: Any, x: Any) -> Any:
-    """Give rows of a table the shape of the model's samples, and whole numbers its dtype."""
-    if x.shape[1:] != ae.sample_shape and math.prod(x.shape[1:]) == math.prod(ae.sample_shape):
-        x = x.reshape(-1, *ae.sample_shape)
-    if ae.input_dtype_name != "uint8":
-        return x.astype("float32")
-    whole = x.dtype != "uint8" and x.min() >= 0 and x.max() <= 255 and (x == x.round()).all()
-    return x.astype("uint8") if whole else x
-
-
-def column_names(source: Path, columns: list[str] | None) -> list[str] | None:
-    """Return the names of a table's columns, to write them back; None for anything else."""
-    if columns or not source.is_file():
-        return columns
-    if source.suffix.lower() == ".parquet":
-        import pyarrow.parquet as pq
-
-        return list(pq.read_schema(source).names)
-    if source.suffix.lower() == ".csv":
-        import csv
-
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            return next(csv.reader(file), None)
-    return None
+    options["keep"] = options["keep"] or ()
+    done = batch.apply(model, verb, inputs, output, progress=True, **options)
+    several = output.is_dir() and (done.files > 1 or (output / batch.RECORD).exists())
+    what = f"{done.rows:,} rows"
+    what += f" of {done.files:,} files" if several else ""
+    line = f"{what} written to {output}"
+    if done.anomalies is not None:
+        line += f", {done.anomalies:,} of them anomalies ({done.anomalies / done.rows:.2%})"
+    if done.skipped:
+        line += f"; {done.skipped:,} of the files were there already"
+    print(line)
 
 
 def read_settings(words: list[str], taken: Container[str] = ()) -> dict[str, Any]:

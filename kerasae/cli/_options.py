@@ -14,25 +14,71 @@ ModelPath = Annotated[
         metavar="MODEL", help="Run directory, .keras file or SavedModel.", show_default=False
     ),
 ]
-Input = Annotated[
-    Path,
+Inputs = Annotated[
+    list[str],
     typer.Option(
-        "--input", "-i", help="A .npy, .npz, .csv or .parquet file, an image, or a folder of them."
+        "--input",
+        "-i",
+        metavar="FILE",
+        help="A .npy, .npz, .csv or .parquet file, an image, a folder of them, or a pattern such "
+        "as 'data/*.parquet'; repeat for more.",
     ),
 ]
 Output = Annotated[
     Path,
     typer.Option(
-        "--output", "-o", help="A .npy, .npz, .csv or .parquet file; no suffix: a folder of PNGs."
+        "--output",
+        "-o",
+        help="A .npy, .npz, .csv or .parquet file; no suffix: a folder of PNGs.",
     ),
 ]
+Outputs = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="A .npy, .npz, .csv or .parquet file; no suffix: a folder of PNGs. For several "
+        "inputs a folder, that gets a file for each.",
+    ),
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--keep", metavar="COLUMN", help="Column of a table to pass through; repeat for more."
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="Of files in a folder: parquet, csv or npy.", show_default="that of the input"
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Skip inputs whose output in the folder is complete.")
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Make all outputs in the folder anew.")]
 Columns = Annotated[
     list[str] | None,
     typer.Option(
-        "--column", help="Column of a table to read; repeat for more.", show_default="all"
+        "--column",
+        help="Column of a table to read; repeat for more.",
+        show_default="all",
     ),
 ]
-Rows = Annotated[int, typer.Option("--batch-size", min=1, help="Samples at a time.")]
+ColumnsOfRun = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        help="Column of a table to read; repeat for more.",
+        show_default="the run's own, or all",
+    ),
+]
+Rows = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", min=1, help="Samples in a call of the model.", show_default="by their size"
+    ),
+]
 Label = Annotated[str | None, typer.Option(help="Column (or .npz key) that holds labels.")]
 Limit = Annotated[int | None, typer.Option(help="Use at most this many samples.")]
 DataDir = Annotated[

@@ -6,61 +6,103 @@ from typing import Annotated
 import typer
 
 from kerasae.cli import _helpers
-from kerasae.cli._options import Columns, Input, ModelPath, Output, Rows, RunPath
+from kerasae.cli._options import (
+    ColumnsOfRun,
+    Format,
+    Inputs,
+    Keep,
+    ModelPath,
+    Output,
+    Outputs,
+    Replace,
+    Resume,
+    Rows,
+    RunPath,
+)
 
 
 def reconstruct(
-    model: ModelPath, input: Input, output: Output, column: Columns = None, batch_size: Rows = 1024
+    model: ModelPath,
+    input: Inputs,
+    output: Outputs,
+    column: ColumnsOfRun = None,
+    keep: Keep = None,
+    format: Format = None,
+    batch_size: Rows = None,
+    resume: Resume = False,
+    replace: Replace = False,
 ) -> None:
     """Write the reconstruction of every sample, in the units of the input."""
-    names = _helpers.column_names(input, column)
-    _helpers.apply(model, input, output, column, batch_size, "reconstruct", names)
+    _helpers.apply(
+        "reconstruct", model, input, output, columns=column, keep=keep, format=format,
+        batch_size=batch_size, resume=resume, replace=replace,
+    )  # fmt: skip
 
 
 def encode(
-    model: ModelPath, input: Input, output: Output, column: Columns = None, batch_size: Rows = 1024
+    model: ModelPath,
+    input: Inputs,
+    output: Outputs,
+    column: ColumnsOfRun = None,
+    keep: Keep = None,
+    format: Format = None,
+    batch_size: Rows = None,
+    resume: Resume = False,
+    replace: Replace = False,
 ) -> None:
     """Write the code of every sample, in columns code_0, code_1, ..."""
-    _helpers.apply(model, input, output, column, batch_size, "encode", "code")
+    _helpers.apply(
+        "encode", model, input, output, columns=column, keep=keep, format=format,
+        batch_size=batch_size, resume=resume, replace=replace,
+    )  # fmt: skip
 
 
 def score(
     model: ModelPath,
-    input: Input,
-    output: Output,
+    input: Inputs,
+    output: Outputs,
     per_feature: Annotated[
         bool, typer.Option("--per-feature", help="The error of every column, pixel or time step.")
     ] = False,
-    column: Columns = None,
-    batch_size: Rows = 1024,
+    column: ColumnsOfRun = None,
+    keep: Keep = None,
+    format: Format = None,
+    batch_size: Rows = None,
+    resume: Resume = False,
+    replace: Replace = False,
 ) -> None:
     """Write the reconstruction error of every sample; higher is worse."""
-    if per_feature:
-        names = _helpers.column_names(input, column)
-        _helpers.apply(model, input, output, column, batch_size, "feature_scores", names)
-        return
-    names = ["reconstruction_error"]
-    _helpers.apply(model, input, output, column, batch_size, "score", names)
+    _helpers.apply(
+        "feature_scores" if per_feature else "score", model, input, output, columns=column,
+        keep=keep, format=format, batch_size=batch_size, resume=resume, replace=replace,
+    )  # fmt: skip
 
 
 def detect(
     model: ModelPath,
-    input: Input,
-    output: Output,
+    input: Inputs,
+    output: Outputs,
     false_alarm_rate: Annotated[
         float | None,
         typer.Option(
             help="Share of normal samples that may be flagged.", show_default="as calibrated"
         ),
     ] = None,
-    column: Columns = None,
-    batch_size: Rows = 1024,
+    column: ColumnsOfRun = None,
+    keep: Keep = None,
+    format: Format = None,
+    batch_size: Rows = None,
+    resume: Resume = False,
+    replace: Replace = False,
 ) -> None:
     """Write score, p-value and decision for every sample, after kerasae calibrate.
 
     Columns anomaly_score, p_value and is_anomaly (0 or 1).
     """
-    _helpers.detect(model, input, output, column, batch_size, false_alarm_rate)
+    _helpers.apply(
+        "detect", model, input, output, columns=column, keep=keep, format=format,
+        false_alarm_rate=false_alarm_rate, batch_size=batch_size, resume=resume, replace=replace,
+    )  # fmt: skip
 
 
 def export(
@@ -121,6 +163,8 @@ def generate(
         from kerasae import runs
 
         runs.fit_sampler(model, sampler)
+    from kerasae import batch
+
     samples = kerasae.load(model).generate(count, seed=seed)
-    kerasae.data.write(output, [samples])
+    kerasae.data.write(output, [samples], batch.trained_names(model, samples.shape[1:]))
     print(f"{count:,} samples written to {output}")

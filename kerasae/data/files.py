@@ -3,7 +3,8 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,80 @@ def batches(
     opened = open_path(path, columns=columns, stream_arrays=True)
     pieces = opened.x.pieces() if isinstance(opened.x, Reader) else [opened.x]
     return rebatch(pieces, batch_size)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A file to be read once in pieces as large as pays, for `kerasae.batch`.
+
+    Args:
+        name: What messages call it.
+        shape: Shape of one row.
+        names: Names of the values of a row of a table, None for anything else.
+        rows: Number of rows, None where only reading tells.
+        pieces: Yields `(x, kept)`: `(rows, *shape)` uint8 or float32, and a record batch of
+            the columns to keep, or None.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    names: list[str] | None
+    rows: int | None
+    pieces: Callable[[], Iterator[tuple[np.ndarray, Any]]]
+
+
+def stream(
+    path: str | os.PathLike,
+    columns: Sequence[str] | None = None,
+    keep: Sequence[str] = (),
+    *,
+    preferred: Sequence[str] | None = None,
+    unwanted: str | None = None,
+) -> Stream:
+    """Open what `batches` opens, with columns of a table passed through beside the rows.
+
+    Args:
+        path: As in `batches`.
+        columns: Columns of a table to read, in this order; or one column of lists.
+        keep: Columns of a table to pass through.
+        preferred: Columns to read where `columns` is None and the table has all of them.
+        unwanted: Column not to read where `columns` is None.
+
+    Raises:
+        ValueError: The file cannot be opened, or lacks a column.
+        FileNotFoundError: If there is no such file.
+    """
+    files = table_files(path)
+    if files:
+        reader, names, rows = tables.open_stream(
+            Path(path), files, columns, keep, preferred, unwanted
+        )
+        return Stream(Path(path).name, reader.shape, names, rows, _read_all(reader))
+    if keep:
+        raise bad("`keep` selects from CSV and Parquet files only.", keep=list(keep))
+    x = open_path(path, columns=columns, stream_arrays=True).x
+    if isinstance(x, Reader):
+        return Stream(Path(path).name, x.shape, None, None, _read_all(x))
+    return Stream(Path(path).name, x.shape[1:], None, len(x), lambda: iter([(x, None)]))
+
+
+def _read_all(reader: Reader) -> Callable[[], Iterator[tuple[np.ndarray, Any]]]:
+    def pieces() -> Iterator[tuple[np.ndarray, Any]]:
+        for block in range(reader.blocks):
+            yield from reader.read(block)
+
+    return pieces
+
+
+def table_files(path: str | os.PathLike) -> list[Path]:
+    """Return a table, or the tables of a folder of tables; nothing for any other file or folder.
+
+    Raises:
+        ValueError: It is no data file, or a folder without any.
+    """
+    path = Path(path)
+    kind, files = _kind(path) if path.exists() else ("", [])
+    return files if kind in tables.SUFFIXES else []
 
 
 def open_path(

@@ -1,7 +1,6 @@
 """CSV and Parquet, read by pyarrow in pieces."""
 
 import csv
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasae._text import nearest
+from kerasae.data.arrays import (
+    is_list,
+    is_number,
+    is_numeric,
+    numbers,
+    stacked,
+    text_problem,
+    unlisted,
+)
 from kerasae.data.rows import BLOCK_BYTES, Reader, bad, first_not_finite, shorten
 
 if TYPE_CHECKING:
@@ -18,7 +26,13 @@ SUFFIXES = (".parquet", ".csv")
 # What pandas calls a row index in the file; it numbers rows and describes nothing.
 _INDEX_NAMES = ("", "__index_level_0__")
 
+# Every column of every piece of a Parquet file has its price: wide tables are read in pieces of
+# so many rows, if these are not too many bytes.
+_LEAST_ROWS, _MOST_BYTES = 4096, 1 << 24
+
 Pieces = Callable[[list[str]], "Iterator[pa.RecordBatch]"]
+# The name of a label, which must have a value in every row, or names of columns to pass through.
+Beside = str | list[str] | None
 
 
 def open_table(
@@ -36,11 +50,58 @@ def open_table(
     """
     if isinstance(columns, str):
         raise bad("`columns` must be a list of names.", columns=columns)
+    tables = _open(files)
+    return _reader(path, tables, _choose(path, tables[0], columns, label), label)
+
+
+def open_stream(
+    path: Path,
+    files: list[Path],
+    columns: Sequence[str] | None,
+    keep: Sequence[str],
+    preferred: Sequence[str] | None,
+    unwanted: str | None,
+) -> tuple[Reader, list[str], int | None]:
+    """Open tables as a reader whose pieces come with the columns to keep.
+
+    Args:
+        path: What messages name.
+        files: The files, in the order of their rows.
+        columns: Columns to read; None reads the preferred ones, or all but those to keep.
+        keep: Columns to pass through, a record batch for each piece.
+        preferred: Columns to read where nothing is said, if the table has all of them.
+        unwanted: Column to leave out where nothing is said.
+
+    Returns:
+        The reader, a name for each value of a row, and the number of rows if it is known.
+    """
+    tables = _open(files)
+    known = tables[0].names
+    for name in keep:
+        _check_known(path, known, name, keep=list(keep))
+    if len(set(keep)) < len(keep):
+        raise bad("`keep` must name each column once.", keep=list(keep))
+    if columns is None and preferred and set(preferred) <= set(known):
+        columns = list(preferred)
+    if columns is None:
+        columns = [n for n in known if n not in (*_INDEX_NAMES, *keep, unwanted)]
+    names = _choose(path, tables[0], columns, None)
+    reader = _reader(path, tables, names, list(keep))
+    width = reader.shape[0]
+    if len(names) < width:
+        names = [f"{names[0]}_{i}" for i in range(width)]
+    counts = [table.rows for table in tables]
+    return reader, names, None if None in counts else sum(counts)  # type: ignore[arg-type]
+
+
+def _open(files: list[Path]) -> list["_Table"]:
     opener = _open_csv if files[0].suffix.lower() == ".csv" else _open_parquet
-    tables = [opener(file) for file in files]
-    names = _choose(path, tables[0], columns, label)
+    return [opener(file) for file in files]
+
+
+def _reader(path: Path, tables: list["_Table"], names: list[str], beside: Beside) -> Reader:
     for table in tables:
-        missing = [name for name in [*names, *_one(label)] if name not in table.names]
+        missing = [name for name in [*names, *_listed(beside)] if name not in table.names]
         if missing:
             raise bad(
                 f"All files of a folder must have the same columns, but {table.path.name!r} has "
@@ -50,12 +111,29 @@ def open_table(
         table.check(names)
     blocks = [(table, block) for table in tables for block in range(len(table.blocks))]
     dtype = "uint8" if all(table.uint8(names) for table in tables) else "float32"
+    width = tables[0].width(names)
 
     def read(number: int) -> Iterator[tuple[np.ndarray, Any]]:
         table, block = blocks[number]
-        return table.read(block, names, label, dtype)
+        return table.read(block, names, beside, dtype, width)
 
-    return Reader(path.name, (len(names),), dtype, len(blocks), read)
+    return Reader(path.name, (width,), dtype, len(blocks), read)
+
+
+def _listed(beside: Beside) -> list[str]:
+    return [beside] if isinstance(beside, str) else beside or []
+
+
+def _needed(beside: Beside) -> list[str]:
+    return [beside] if isinstance(beside, str) else []
+
+
+def _check_known(path: Path, known: list[str], name: str, **received: Any) -> None:
+    if name not in known:
+        raise bad(
+            f"{path.name!r} has no column {name!r}; it has {_some(known)}.{nearest(name, known)}",
+            **received,
+        )
 
 
 def _one(label: str | None) -> list[str]:
@@ -68,12 +146,8 @@ def _choose(
     """Return the columns to read, after checking that the asked ones exist."""
     for argument, asked in (("columns", list(columns or ())), ("label", _one(label))):
         for name in asked:
-            if name not in table.names:
-                raise bad(
-                    f"{path.name!r} has no column {name!r}; it has {_some(table.names)}."
-                    f"{nearest(name, table.names)}",
-                    **{argument: columns if argument == "columns" else label},
-                )
+            received = columns if argument == "columns" else label
+            _check_known(path, table.names, name, **{argument: received})
     if columns is None:
         names = [n for n in table.names if n != label and n not in _INDEX_NAMES]
     else:
@@ -101,6 +175,7 @@ class _Table:
 
     def __init__(self, path: Path, names: list[str], blocks: list[int]) -> None:
         self.path, self.names, self.blocks = path, names, blocks
+        self.rows: int | None = None
 
     def check(self, names: list[str]) -> None:
         """Refuse columns that cannot be numbers, as far as the file says so without reading."""
@@ -109,67 +184,80 @@ class _Table:
         """Say whether all columns are uint8."""
         return False
 
-    def batches(self, block: int, names: list[str], label: str | None) -> "Iterator[Any]":
-        """Yield record batches of the named columns and the label."""
+    def width(self, names: list[str]) -> int:
+        """Return how many values the columns have in a row: of one column of lists, its length."""
+        return len(names)
+
+    def batches(self, block: int, names: list[str], beside: Beside) -> "Iterator[Any]":
+        """Yield record batches of the named columns and those beside them."""
         raise NotImplementedError
 
-    def locate(self, names: list[str], label: str | None) -> str | None:
+    def locate(self, names: list[str], beside: Beside) -> str | None:
         """Return where the file's first bad value is, if reading alone did not tell."""
         return None
 
     def read(
-        self, block: int, names: list[str], label: str | None, dtype: str
+        self, block: int, names: list[str], beside: Beside, dtype: str, width: int
     ) -> Iterator[tuple[np.ndarray, Any]]:
-        """Yield `(x, labels)` of a block in pieces, checked."""
+        """Yield `(x, labels)`, or x and a record batch of other columns, in pieces, checked."""
         import pyarrow as pa
 
         row = self.blocks[block]
+        needed = [*names, *_needed(beside)]
         try:
-            for batch in self.batches(block, names, label):
-                labels = batch.column(label) if label is not None else None
-                for name in [*names, *_one(label)]:
+            for batch in self.batches(block, names, beside):
+                for name in needed:
                     if batch.column(name).null_count:
-                        self._missing(batch.column(name), name, row, names, label)
-                x = np.empty((batch.num_rows, len(names)), dtype)
-                with np.errstate(over="ignore"):
-                    for position, name in enumerate(names):
-                        x[:, position] = _numbers(batch.column(name))
-                self._finite(x, batch, row, names, label)
-                yield x, labels
+                        raise self._missing(batch.column(name), name, row, names, beside)
+                columns = [batch.column(name) for name in names]
+                if is_list(columns[0].type):
+                    rows = unlisted(columns[0], width, dtype)
+                    if isinstance(rows, int):
+                        raise self._bad(f"has no list of {width} values{_place(row + rows, names)}")
+                    x = rows
+                else:
+                    x = stacked(columns, dtype)
+                self._finite(x, columns, row, names, beside)
+                yield x, _chosen(batch, beside)
                 row += batch.num_rows
         except (pa.ArrowException, OSError) as error:
-            where = self.locate(names, label)
-            found = where or f"cannot be read: {shorten(error)}"
-            raise bad(f"{self.path.name!r} {found}.", source=str(self.path)) from error
+            where = self.locate(names, beside)
+            raise self._bad(where or f"cannot be read: {shorten(error)}") from error
+
+    def _bad(self, what: str) -> ValueError:
+        return bad(f"{self.path.name!r} {what}.", source=str(self.path))
 
     def _missing(
-        self, column: Any, name: str, row: int, names: list[str], label: str | None
-    ) -> None:
+        self, column: Any, name: str, row: int, names: list[str], beside: Beside
+    ) -> ValueError:
         first = row + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
-        where = self.locate(names, label)
-        found = where or f"has no value in row {first} (counted from 0), column {name!r}"
-        raise bad(f"{self.path.name!r} {found}.", source=str(self.path))
+        where = self.locate(names, beside)
+        return self._bad(where or f"has no value{_place(first, [name])}")
 
     def _finite(
-        self, x: np.ndarray, batch: Any, row: int, names: list[str], label: str | None
+        self, x: np.ndarray, columns: list[Any], row: int, names: list[str], beside: Beside
     ) -> None:
-        where = first_not_finite(x)
-        if where is not None:
-            at, column = where
-            value = float(_numbers(batch.column(names[column]))[at])
-            found = self.locate(names, label) or (
-                f"holds {value}, not a finite float32, in row {row + at} (counted from 0), "
-                f"column {names[column]!r}"
-            )
-            raise bad(f"{self.path.name!r} {found}.", source=str(self.path))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(x.sum()):  # three times as fast as in float64, which may tell more
+                return
+        at = first_not_finite(x)
+        if at is not None:
+            is_one = len(columns) == len(x[0])
+            value = float(numbers(columns[at[1]])[at[0]]) if is_one else float(x[at])
+            place = _place(row + at[0], [names[at[1] if is_one else 0]])
+            where = self.locate(names, beside)
+            raise self._bad(where or f"holds {value}, not a finite float32,{place}")
 
 
-def _numbers(column: Any) -> np.ndarray:
-    import pyarrow as pa
+def _place(row: int, names: list[str]) -> str:
+    return f" in row {row} (counted from 0), column {names[0]!r}"
 
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    return column.to_numpy(zero_copy_only=False)
+
+def _chosen(batch: Any, beside: Beside) -> Any:
+    """Return the labels, the columns to pass through, or None."""
+    if isinstance(beside, str):
+        return batch.column(beside)
+    return batch.select(beside) if beside else None
 
 
 class _Parquet(_Table):
@@ -178,36 +266,54 @@ class _Parquet(_Table):
         starts = [int(start) for start in np.cumsum([0, *counts])[:-1]]
         super().__init__(path, list(file.schema_arrow.names), starts)
         self.schema, self.metadata = file.schema_arrow, file.metadata
+        self.rows = file.metadata.num_rows
 
     def check(self, names: list[str]) -> None:
-        from pyarrow import types
-
         for name in names:
             kind = self.schema.field(name).type
-            numeric = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
-            if not any(is_kind(kind) for is_kind in numeric):
-                raise bad(
-                    f"Columns must be numeric, but column {name!r} of {self.path.name!r} holds "
-                    f"{kind} values; choose others with columns=[...] or make it the label.",
-                    source=str(self.path),
-                )
+            if (is_list(kind) and len(names) == 1) or is_numeric(kind):
+                continue
+            alone = "; read a column of lists alone" if is_list(kind) else ""
+            raise bad(
+                f"Columns must be numeric, but column {name!r} of {self.path.name!r} holds "
+                f"{kind} values{alone}; choose others with columns=[...] (--column), pass it "
+                "through with keep=[...] (--keep) or make it the label.",
+                source=str(self.path),
+            )
+
+    def width(self, names: list[str]) -> int:
+        import pyarrow.parquet as pq
+
+        kind = self.schema.field(names[0]).type
+        if not is_list(kind):
+            return len(names)
+        if hasattr(kind, "list_size"):
+            return kind.list_size
+        with pq.ParquetFile(self.path, metadata=self.metadata) as file:
+            for batch in file.iter_batches(batch_size=1, columns=names):
+                first = batch.column(names[0])
+                return 1 if first.null_count else len(first[0])
+        return 1
 
     def uint8(self, names: list[str]) -> bool:
         import pyarrow as pa
 
-        return all(self.schema.field(name).type == pa.uint8() for name in names)
+        kinds = [self.schema.field(name).type for name in names]
+        return all((k.value_type if is_list(k) else k) == pa.uint8() for k in kinds)
 
-    def batches(self, block: int, names: list[str], label: str | None) -> Iterator[Any]:
+    def batches(self, block: int, names: list[str], beside: Beside) -> Iterator[Any]:
         import pyarrow.parquet as pq
 
         # Buffered, or a whole row group is held at once.
         with pq.ParquetFile(
             self.path, metadata=self.metadata, pre_buffer=False, buffer_size=1 << 16
         ) as file:
+            columns = list(dict.fromkeys([*names, *_listed(beside)]))
+            row = 4 * max(len(columns), self.width(names))
             yield from file.iter_batches(
-                batch_size=max(1, BLOCK_BYTES // (4 * len(names))),
+                batch_size=max(1, BLOCK_BYTES // row, min(_LEAST_ROWS, _MOST_BYTES // row)),
                 row_groups=[block],
-                columns=[*names, *_one(label)],
+                columns=columns,
             )
 
 
@@ -229,28 +335,31 @@ class _Csv(_Table):
         super().__init__(path, names, [0])
         self.delimiter, self.header = delimiter, header
 
-    def batches(self, block: int, names: list[str], label: str | None) -> Iterator[Any]:
+    def batches(self, block: int, names: list[str], beside: Beside) -> Iterator[Any]:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
-        types = {name: pa.float32() for name in names}
-        if label is not None:
-            types[label] = pa.string()
+        # What is passed through stays the text that it is.
+        types = {n: pa.float32() for n in names} | {n: pa.string() for n in _listed(beside)}
         with arrow_csv.open_csv(
             self.path,
             read_options=arrow_csv.ReadOptions(
-                block_size=BLOCK_BYTES, column_names=None if self.header else self.names
+                # Small blocks stay in the cache, unless all columns have their price in each.
+                block_size=BLOCK_BYTES if len(self.names) > 100 else BLOCK_BYTES // 4,
+                column_names=None if self.header else self.names,
             ),
             parse_options=arrow_csv.ParseOptions(delimiter=self.delimiter),
             convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(types), column_types=types, strings_can_be_null=True
+                include_columns=list(types),
+                column_types=types,
+                strings_can_be_null=isinstance(beside, str),
             ),
         ) as reader:
             yield from reader
 
-    def locate(self, names: list[str], label: str | None) -> str | None:
+    def locate(self, names: list[str], beside: Beside) -> str | None:
         # pyarrow's messages name no row, so Python's slower reader looks for it, once.
-        wanted = [(name, self.names.index(name)) for name in [*names, *_one(label)]]
+        wanted = [(name, self.names.index(name)) for name in [*names, *_needed(beside)]]
         with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             reader = csv.reader(file, delimiter=self.delimiter)
             for number, fields in enumerate(line for line in reader if line):
@@ -261,23 +370,9 @@ class _Csv(_Table):
                     continue
                 for name, position in wanted:
                     text = fields[position].strip()
-                    if problem := _problem(text, is_label=name == label):
+                    if problem := text_problem(text, is_label=name == beside):
                         return f"{problem} {place}, column {name!r}"
         return None
-
-
-def _problem(text: str, *, is_label: bool) -> str | None:
-    if not text:
-        return "has no value"
-    if is_label:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        return f"holds {text!r}, which is not a number,"
-    if math.isnan(value) or abs(value) > float(np.finfo(np.float32).max):
-        return f"holds {text!r}, which is not a finite float32,"
-    return None
 
 
 def _open_csv(path: Path) -> _Table:
@@ -293,17 +388,9 @@ def _open_csv(path: Path) -> _Table:
         raise bad(f"{path.name!r} {what}.", source=str(path))
     delimiter = max(",;\t", key=first.count)
     names = next(csv.reader([first], delimiter=delimiter))
-    header = not all(_is_number(name) for name in names)
+    header = not all(is_number(name) for name in names)
     # Column labels 0, 1, 2, ... are what pandas writes for a frame without names.
     header = header or names == [str(index) for index in range(len(names))]
     if not header:
         names = [f"x{index}" for index in range(len(names))]
     return _Csv(path, names, delimiter, header)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

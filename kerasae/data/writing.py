@@ -1,5 +1,6 @@
 """`write`: batches to a file, complete or not at all."""
 
+import glob
 import os
 import re
 import shutil
@@ -13,10 +14,15 @@ import numpy as np
 from kerasae.data.rows import bad
 
 _NUMBERED = re.compile(r"\d{6,}\.png")
+_LEFT = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.part(\.\w+)?")
+
+
+# A row group of a Parquet file, in bytes; small batches are gathered into it.
+_GROUP_BYTES = 1 << 24
 
 
 def write(
-    path: str | os.PathLike, batches: Iterable[np.ndarray], names: Sequence[str] | None = None
+    path: str | os.PathLike, batches: Iterable[Any], names: Sequence[str] | None = None
 ) -> int:
     """Write batches to a file, or images to a folder.
 
@@ -30,7 +36,8 @@ def write(
         batches: Arrays of one type with equal shapes after the first axis, at least one row in
             all. Tables get one column per value, images get `(n, height, width)` or
             `(n, height, width, 1 or 3)` with values 0..255, rounded and clipped. A structured
-            array `(n,)` gives a table one column per field, each of its own type.
+            array `(n,)` gives a table one column per field, each of its own type. A pair of a
+            pyarrow record batch and an array gives a table the columns of both.
         names: Column names of a table; default "x0", "x1", ..., or the names of the fields.
 
     Returns:
@@ -54,7 +61,10 @@ def write(
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder to write in. Received: path={str(path)!r}")
     _check_replaceable(path, is_folder=not suffix)
+    sweep(path)
     rows = _Rows(batches)
+    if rows.kept is not None and suffix not in (".csv", ".parquet"):
+        raise bad("Columns can be kept in a .csv or .parquet file only.", path=str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         _WRITERS[suffix](temporary, rows, names)
@@ -62,6 +72,26 @@ def write(
     finally:
         _remove(temporary)
     return rows.count
+
+
+def sweep(path: Path) -> None:
+    """Remove what processes that were killed while they wrote `path` left beside it."""
+    for left in path.parent.glob(f".{glob.escape(path.stem)}*.part*"):
+        found = _LEFT.fullmatch(left.name)
+        if found and found["name"] in (path.name, path.stem) and not _runs(int(found["process"])):
+            _remove(left)
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":  # elsewhere a signal of 0 ends the process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _check_replaceable(path: Path, *, is_folder: bool) -> None:
@@ -104,14 +134,20 @@ def _remove(path: Path) -> None:
 class _Rows:
     """Batches, checked against the first one and counted as they pass."""
 
-    def __init__(self, batches: Iterable[np.ndarray]) -> None:
+    def __init__(self, batches: Iterable[Any]) -> None:
         self.count = 0
-        iterator = (self._array(batch) for batch in batches)
-        first = next((batch for batch in iterator if len(batch)), None)
+        iterator = (self._pair(batch) for batch in batches)
+        first = next((pair for pair in iterator if len(pair[1])), None)
         if first is None:
             raise bad("There must be at least one row to write.", batches="no rows")
-        self.first, self._rest = first, iterator
-        self.shape, self.dtype = first.shape[1:], first.dtype
+        self._first, self._rest = first, iterator
+        self.kept, self.first = first
+        self.shape, self.dtype = self.first.shape[1:], self.first.dtype
+
+    @classmethod
+    def _pair(cls, batch: Any) -> tuple[Any, np.ndarray]:
+        kept, x = batch if isinstance(batch, tuple) else (None, batch)
+        return kept, cls._array(x)
 
     @staticmethod
     def _array(batch: Any) -> np.ndarray:
@@ -127,9 +163,13 @@ class _Rows:
         return x
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        return (batch for _, batch in self.pairs())
+
+    def pairs(self) -> Iterator[tuple[Any, np.ndarray]]:
+        """Yield the columns that come first in a table, or None, and the values."""
         self.count = len(self.first)
-        yield self.first
-        for batch in self._rest:
+        yield self._first
+        for kept, batch in self._rest:
             if batch.shape[1:] != self.shape or batch.dtype != self.dtype:
                 raise bad(
                     f"All batches must have rows of shape {self.shape} and type {self.dtype}.",
@@ -137,7 +177,7 @@ class _Rows:
                     dtype=str(batch.dtype),
                 )
             self.count += len(batch)
-            yield batch
+            yield kept, batch
 
 
 def _write_npy(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
@@ -190,15 +230,27 @@ def _write_table(path: Path, rows: _Rows, names: Sequence[str] | None, make: Cal
     dtypes = [rows.dtype[name] for name in fields] if fields else [rows.dtype] * len(titles)
     # CSV readers take 0 and 1 for numbers, and true and false for text.
     dtypes = [np.dtype(np.uint8) if dtype == np.bool_ else dtype for dtype in dtypes]
-    pairs = zip(titles, dtypes, strict=True)
-    schema = pa.schema([(title, pa.from_numpy_dtype(dtype)) for title, dtype in pairs])
+    own = [
+        pa.field(title, pa.from_numpy_dtype(dtype))
+        for title, dtype in zip(titles, dtypes, strict=True)
+    ]
+    before = [] if rows.kept is None else list(rows.kept.schema)
+    repeated = {field.name for field in before} & set(titles)
+    if repeated:
+        name = min(repeated)
+        raise bad(
+            f"Column {name!r} cannot be kept, since the results have a column of that name.",
+            keep=[field.name for field in before],
+        )
+    schema = pa.schema([*before, *own])
     with make(path, schema) as writer:
-        for batch in rows:
+        for kept, batch in rows.pairs():
             values = [batch[name] for name in fields] if fields else batch.reshape(len(batch), -1).T
             columns = [
                 pa.array(np.ascontiguousarray(column, dtype))
                 for column, dtype in zip(values, dtypes, strict=True)
             ]
+            columns = [*([] if kept is None else kept.columns), *columns]
             writer.write(pa.Table.from_arrays(columns, schema=schema))
 
 
@@ -209,9 +261,45 @@ def _write_csv(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
 
 
 def _write_parquet(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
-    import pyarrow.parquet as pq
+    _write_table(path, rows, names, _Groups)
 
-    _write_table(path, rows, names, pq.ParquetWriter)
+
+class _Groups:
+    """A Parquet file in row groups of a good size, whatever the size of the tables written."""
+
+    def __init__(self, path: Path, schema: Any) -> None:
+        import pyarrow.parquet as pq
+        from pyarrow import types
+
+        # Numbers that hardly repeat are only slowed down by a dictionary of them.
+        repeating = [f.name for f in schema if not types.is_floating(f.type)]
+        self._writer = pq.ParquetWriter(path, schema, use_dictionary=repeating or False)
+        self._held: list[Any] = []
+        self._bytes = 0
+
+    def __enter__(self) -> "_Groups":
+        return self
+
+    def write(self, table: Any) -> None:
+        self._held.append(table)
+        self._bytes += table.nbytes
+        if self._bytes >= _GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._held:
+            table = pa.concat_tables(self._held)
+            self._writer.write_table(table, row_group_size=max(1, len(table)))
+        self._held, self._bytes = [], 0
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._writer.close()
 
 
 def _write_folder(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:

@@ -1,0 +1,306 @@
+"""`apply`: files in, files out."""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasae._text import nearest
+from kerasae.batch import _jobs
+from kerasae.batch._streaming import Progress, ahead, gathered, joined, quick
+
+RECORD = _jobs.RECORD
+VERBS = ("encode", "reconstruct", "score", "feature_scores", "detect")
+_DETECTED = [("anomaly_score", "f4"), ("p_value", "f8"), ("is_anomaly", "?")]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What `apply` did.
+
+    Attributes:
+        rows: Rows written, those of skipped files included.
+        files: Number of outputs, those skipped included.
+        skipped: Outputs that an earlier call had made.
+        anomalies: Rows flagged by `detect`, None for other verbs.
+    """
+
+    rows: int
+    files: int
+    skipped: int
+    anomalies: int | None
+
+
+def apply(
+    model: Any,
+    verb: str,
+    inputs: Any,
+    output: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    keep: Sequence[str] = (),
+    false_alarm_rate: float | None = None,
+    format: str | None = None,
+    batch_size: int | None = None,
+    resume: bool = False,
+    replace: bool = False,
+    progress: bool = False,
+) -> Applied:
+    """Put files through a model and write the answers.
+
+    Files are read and computed at the same time, piece by piece: memory does not grow with their
+    length. An output appears under its name when it is complete; when a file turns out bad, those
+    finished before it stay.
+
+    Args:
+        model: A run directory, a `.keras` file, a SavedModel, or what `kerasae.load` gives.
+        verb: `"encode"` (columns `code_0`, ...), `"reconstruct"`, `"score"` (column
+            `reconstruction_error`), `"feature_scores"`, or `"detect"` (columns
+            `anomaly_score`, `p_value`, and `is_anomaly`, 0 or 1).
+        inputs: A file for `kerasae.data.batches`, a shell pattern such as `"data/*.parquet"`, a
+            folder, or a list of these. A folder of images is one input; a folder of tables is
+            one if `output` is a file, and as many as it holds if it is a folder.
+        output: For one input a file for `kerasae.data.write`, which is replaced; for several
+            inputs, a pattern, or with `format`, a folder, made if it is not there, that gets one
+            output for each input, with its name.
+        columns: Columns of a table to read; or one column of lists, each a sample. None takes
+            those that the model's run was trained on, if the table has them, or else all but
+            those to keep and the run's label.
+        keep: Columns of a table that the output gets first, unchanged: numbers, times, any
+            text. Those of a CSV file are text.
+        false_alarm_rate: For `detect`, another rate than the one calibrated for.
+        format: `"parquet"`, `"csv"` or `"npy"`; by default that of each input.
+        batch_size: Samples in one call of the model; by default 1024, or up to 8192 short ones.
+        resume: Skip inputs whose output this command made before on the same model, as recorded
+            in the output folder.
+        replace: Make all outputs in the folder anew.
+        progress: Show a progress bar on standard error, if that is a terminal.
+
+    Returns:
+        Numbers of rows, files and anomalies.
+
+    Raises:
+        ValueError: An argument, or a value in a file, does not fit; the sentence names file and
+            row.
+        FileNotFoundError: There is no such model or input.
+
+    Example:
+        ```python
+        kerasae.batch.apply("runs/x", "detect", "in.csv", "out.csv", keep=["id"])
+        ```
+    """
+    _check(verb, false_alarm_rate, batch_size, resume, replace)
+    for name, value in (("columns", columns), ("keep", keep)):
+        if isinstance(value, str):
+            raise ValueError(f"{name} must be a list of names. Received: {name}={value!r}")
+    plan = _jobs.plan(inputs, Path(output), format)
+    if plan.folder is None and resume:
+        raise ValueError(
+            "resume is for several inputs and a folder of outputs. "
+            f"Received: output={str(output)!r} for one input"
+        )
+    is_path = isinstance(model, (str, Path))
+    recorded = recorded_columns(Path(model)) if is_path else {}
+    reading: dict[str, Any] = {"columns": columns, "keep": list(keep), **recorded}
+
+    record = None
+    if plan.folder is not None:
+        command = {
+            "verb": verb, "columns": None if columns is None else list(columns),
+            "keep": list(keep), "false_alarm_rate": false_alarm_rate, "format": format,
+        }  # fmt: skip
+        record = _jobs.Record(plan.folder, _identity(model, resume), command)
+        record.open(plan.jobs, resume, replace)
+    from kerasae.data import files
+
+    # A mistyped name should cost no time, so one input is opened before the model.
+    files.stream(plan.jobs[0].source, **reading)
+    loaded = model
+    if is_path:
+        import kerasae
+
+        loaded = kerasae.load(model)
+    rows = skipped = anomalies = 0
+    with _made(plan.folder), quick(loaded), Progress(len(plan.jobs), progress) as shown:
+        for job in plan.jobs:
+            found = record.done(job) if record is not None and resume else None
+            if found is None:
+                source = _jobs.describe(job.source)
+                stream = files.stream(job.source, **reading)
+                found = _one(
+                    loaded, verb, stream, job.target, false_alarm_rate, batch_size, columns, shown
+                )
+                if record is not None:
+                    record.add(job, source, found)
+            else:
+                skipped += 1
+            shown.finished()
+            rows += found["rows"]
+            anomalies += found["anomalies"] or 0
+    return Applied(rows, len(plan.jobs), skipped, anomalies if verb == "detect" else None)
+
+
+def _check(verb: Any, rate: Any, batch_size: Any, resume: bool, replace: bool) -> None:
+    if verb not in VERBS:
+        raise ValueError(
+            f"verb must be one of {', '.join(VERBS)}.{nearest(verb, VERBS)} Received: verb={verb!r}"
+        )
+    if rate is not None and verb != "detect":
+        raise ValueError(f"false_alarm_rate is for detect. Received: verb={verb!r}")
+    if batch_size is not None and (
+        isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1
+    ):
+        raise ValueError(
+            f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
+        )
+    if resume and replace:
+        raise ValueError("resume and replace exclude each other. Received: both")
+
+
+def recorded_columns(model: Path) -> dict[str, Any]:
+    """Return which columns of a table a run was trained on, as arguments of `stream`.
+
+    Args:
+        model: A run directory; anything else has no such record.
+    """
+    file = model / "config.json"
+    if not file.is_file():
+        return {}
+    options = json.loads(file.read_text("utf-8")).get("data_options") or {}
+    return {"preferred": options.get("columns"), "unwanted": options.get("label")}
+
+
+def trained_names(model: Path, shape: tuple[int, ...]) -> list[str] | None:
+    """Return the names of the columns that a run was trained on, if its record tells.
+
+    Args:
+        model: A run directory; anything else has no such record.
+        shape: Shape of one sample.
+    """
+    names = recorded_columns(model).get("preferred")
+    return names if names and shape == (len(names),) else None
+
+
+def _identity(model: Any, resume: bool) -> dict[str, Any]:
+    path = model if isinstance(model, (str, Path)) else getattr(model, "path", None)
+    if not isinstance(model, (str, Path)) and not isinstance(path, Path):
+        path = None  # what Keras calls the path of a layer
+    if path is None and resume:
+        raise ValueError(
+            "resume needs a model by its path, to know it again. "
+            f"Received: model of type {type(model).__name__}"
+        )
+    if path is None:
+        return {"path": None, "sha256": None}
+    return {"path": str(path), "sha256": _jobs.fingerprint(Path(path))}
+
+
+@contextlib.contextmanager
+def _made(folder: Path | None) -> Iterator[None]:
+    """Make a folder, and remove it if nothing came of it."""
+    fresh = [] if folder is None else [p for p in (folder, *folder.parents) if not p.exists()]
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for path in fresh:
+                path.rmdir()
+
+
+def _one(
+    model: Any,
+    verb: str,
+    stream: Any,
+    target: Path,
+    rate: float | None,
+    batch_size: int | None,
+    columns: Sequence[str] | None,
+    shown: Progress,
+) -> dict[str, Any]:
+    """Make one output; return how many rows it has, and how many of them are anomalies."""
+    from kerasae.data import write
+
+    as_series = verb == "detect" and _stride(model) is not None
+    if not as_series:
+        _check_width(model, stream, columns)
+    size = batch_size or _rows_at_once(model)
+    flagged = 0
+
+    def results() -> Iterator[Any]:
+        nonlocal flagged
+        with ahead(stream.pieces()) as pieces:
+            for x, kept in _whole(pieces, model) if as_series else gathered(pieces):
+                x = x if as_series else fit_to(model, x)
+                if verb == "detect":
+                    found = model.detect(x, false_alarm_rate=rate, batch_size=size)
+                    answer = np.empty(len(x), _DETECTED)
+                    for name, _ in _DETECTED:
+                        answer[name] = found[name]
+                    flagged += int(answer["is_anomaly"].sum())
+                else:
+                    answer = getattr(model, verb)(x, size)
+                shown.advance(len(x), stream.rows)
+                yield answer if kept is None else (kept, answer)
+
+    names = {
+        "score": ["reconstruction_error"],
+        "encode": [f"code_{i}" for i in range(model.latent_dim)],
+        "detect": None,
+    }.get(verb, stream.names)
+    rows = write(target, results(), names)
+    return {"rows": rows, "anomalies": flagged if verb == "detect" else None}
+
+
+def _stride(model: Any) -> int | None:
+    return getattr(getattr(model, "calibration", None), "stride", None)
+
+
+def _check_width(model: Any, stream: Any, columns: Sequence[str] | None) -> None:
+    shape = model.sample_shape
+    if stream.names is None or math.prod(stream.shape) == math.prod(shape):
+        return
+    wanted = ", ".join(["samples", *map(str, shape)])
+    some = ", ".join(stream.names[:5]) + (", ..." if len(stream.names) > 5 else "")
+    raise ValueError(
+        f"What is read of {stream.name!r} must have shape ({wanted}) for this model; name the "
+        "columns to read (--column), or those to pass through (--keep). "
+        f"Received: {len(stream.names)} columns, {some}, for columns={columns!r}"
+    )
+
+
+def _rows_at_once(model: Any) -> int:
+    """Return how many samples to give to a call, so that its price does not count.
+
+    Networks of images and series hold many times their input.
+    """
+    if len(model.sample_shape) > 1:
+        return 1024
+    return max(1024, min(8192, 2**23 // (4 * model.sample_shape[0])))
+
+
+def _whole(pieces: Iterator[Any], model: Any) -> Iterator[Any]:
+    """Yield a file as one long series, a time step per row."""
+    xs, kepts = zip(*pieces, strict=True)
+    x = np.concatenate(xs)
+    if len(model.sample_shape) == 1 and x.ndim == 2 and x.shape[1] == 1:
+        x = x[:, 0]
+    yield x.astype(model.input_dtype_name, copy=False), joined(kepts)
+
+
+def fit_to(model: Any, x: np.ndarray) -> np.ndarray:
+    """Give rows of a table the shape of the model's samples, and whole numbers its dtype."""
+    if x.shape[1:] != model.sample_shape and math.prod(x.shape[1:]) == math.prod(
+        model.sample_shape
+    ):
+        x = x.reshape(-1, *model.sample_shape)
+    if model.input_dtype_name != "uint8":
+        return x.astype("float32", copy=False)
+    whole = x.dtype != "uint8" and x.min() >= 0 and x.max() <= 255 and (x == x.round()).all()
+    return x.astype("uint8") if whole else x

@@ -1,0 +1,509 @@
+"""Files through a model: many at a time, resumed, with columns passed through."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv
+from pyarrow import parquet as pq
+
+import kerasae
+from kerasae import batch, cli
+from kerasae.batch import _jobs
+
+COLUMNS = ["a", "b", "c", "d"]
+
+
+def rows(n, seed):
+    return np.random.default_rng(seed).normal(3, 2, (n, 4)).astype("float32")
+
+
+def table(x, **more):
+    return pa.table({**more, **dict(zip(COLUMNS, x.T, strict=True))})
+
+
+@pytest.fixture(scope="module")
+def judge():
+    ae = kerasae.build("undercomplete", (4,), 2, hidden=(5,), seed=0)
+    ae.calibrate(rows(300, 5), 0.05)
+    return ae
+
+
+@pytest.fixture(scope="module")
+def model(judge, tmp_path_factory):
+    """The path of a calibrated model, not to be changed."""
+    path = tmp_path_factory.mktemp("model") / "judge.keras"
+    judge.save(path)
+    return path
+
+
+@pytest.fixture
+def many(tmp_path):
+    """A folder of three Parquet files of 50, 60 and 70 rows."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(3):
+        n = 50 + 10 * i
+        ids = pa.array([f"{i}-{j}" for j in range(n)])
+        pq.write_table(table(rows(n, i), id=ids), folder / f"part{i}.parquet")
+    return folder
+
+
+@pytest.fixture
+def kerasae_(capsys, monkeypatch):
+    """Run the command line in this process; return exit status, standard output and error."""
+    monkeypatch.delenv("KERASAE_DEBUG", raising=False)
+
+    def run(*words):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return exit_.value.code, out, err
+
+    return run
+
+
+def names_of(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != _jobs.RECORD)
+
+
+# Many files -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", ["folder", "pattern", "list"])
+def test_every_input_gets_an_output_of_its_name(judge, many, tmp_path, given, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    inputs = {
+        "folder": many,
+        "pattern": "in/*.parquet",
+        "list": [many / "part0.parquet", many / "part1.parquet", "in/part[2-9].parquet"],
+    }[given]
+    done = batch.apply(judge, "score", inputs, tmp_path / "new" / "out", keep=["id"])
+    assert done == batch.Applied(rows=180, files=3, skipped=0, anomalies=None)
+    assert names_of(tmp_path / "new" / "out") == [f"part{i}.parquet" for i in range(3)]
+    for i in range(3):
+        found = pq.read_table(tmp_path / "new" / "out" / f"part{i}.parquet")
+        assert found.column_names == ["id", "reconstruction_error"]
+        assert found["id"].to_pylist() == [f"{i}-{j}" for j in range(50 + 10 * i)]
+        expected = judge.score(rows(50 + 10 * i, i))
+        np.testing.assert_allclose(found[1].to_numpy(), expected, rtol=1e-5)
+
+
+def test_a_folder_of_tables_is_one_table_where_the_output_is_a_file(judge, many, tmp_path):
+    done = batch.apply(judge, "encode", many, tmp_path / "out.csv", keep=["id"])
+    assert (done.rows, done.files) == (180, 1)
+    found = csv.read_csv(tmp_path / "out.csv")
+    assert found.column_names == ["id", "code_0", "code_1"]
+    assert found["id"][50].as_py() == "1-0"
+    expected = judge.encode(rows(60, 1))
+    np.testing.assert_allclose(found["code_1"].to_numpy()[50:110], expected[:, 1], rtol=1e-4)
+
+
+def test_the_format_of_outputs_can_be_chosen(model, many, tmp_path, kerasae_):
+    words = ("detect", model, "-i", many / "*.parquet", "-o", tmp_path / "out", "--format", "csv",
+             "--keep", "id")  # fmt: skip
+    status, out, err = kerasae_(*words)
+    assert (status, err) == (0, "")
+    flagged = sum(int(kerasae.load(model).detect(rows(50 + 10 * i, i))["is_anomaly"].sum())
+                  for i in range(3))  # fmt: skip
+    assert out == (
+        f"180 rows of 3 files written to {tmp_path / 'out'}, {flagged} of them anomalies "
+        f"({flagged / 180:.2%})\n"
+    )
+    assert names_of(tmp_path / "out") == ["part0.csv", "part1.csv", "part2.csv"]
+
+
+def test_a_folder_of_images_stays_one_input(tmp_path):
+    ae = kerasae.build("undercomplete", (4, 4, 1), 2, hidden=(5,), input_dtype="uint8", seed=0)
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1)).astype("uint8")
+    kerasae.data.write(tmp_path / "images", [images])
+    assert batch.apply(ae, "score", tmp_path / "images", tmp_path / "out.csv").rows == 6
+    found = csv.read_csv(tmp_path / "out.csv")["reconstruction_error"].to_numpy()
+    np.testing.assert_allclose(found, ae.score(images), rtol=1e-5)
+
+
+# Resume -----------------------------------------------------------------------------------
+
+
+def test_resume_makes_only_what_is_missing_or_has_changed(model, many, tmp_path, kerasae_):
+    out = tmp_path / "out"
+    words = ("score", model, "-i", many, "-o", out)
+    assert kerasae_(*words, "--keep", "id")[0] == 0
+    status, _, err = kerasae_(*words, "--keep", "id")
+    assert status == 2
+    assert "3 of 3 outputs exist, such as 'part0.parquet'" in err
+    assert "--resume" in err
+    assert "--replace" in err
+    (out / "part1.parquet").unlink()
+    pq.write_table(table(rows(9, 7), id=pa.array(["x"] * 9)), many / "part2.parquet")
+    states = {path.name: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
+    status, said, err = kerasae_(*words, "--keep", "id", "--resume")
+    assert (status, err) == (0, "")
+    assert said == f"119 rows of 3 files written to {out}; 1 of the files were there already\n"
+    assert (out / "part0.parquet").stat().st_mtime_ns == states["part0.parquet"]
+    assert (out / "part2.parquet").stat().st_mtime_ns != states["part2.parquet"]
+    assert pq.read_metadata(out / "part2.parquet").num_rows == 9
+    assert pq.read_metadata(out / "part1.parquet").num_rows == 60
+
+
+def test_resume_refuses_another_model_and_other_options(model, many, tmp_path, kerasae_):
+    out = tmp_path / "out"
+    own = tmp_path / "own.keras"
+    own.write_bytes(model.read_bytes())
+    assert kerasae_("score", own, "-i", many, "-o", out, "--keep", "id")[0] == 0
+    (out / "part1.parquet").unlink()
+    state = {path: path.read_bytes() for path in out.iterdir()}
+    for words, sentence in (
+        (["score", own, "--resume"], "made with keep=['id']"),
+        (["encode", own, "--keep", "id", "--resume"], "made with verb='score'"),
+        (["score", own, "--keep", "id", "--resume", "--replace"], "exclude each other"),
+        (["score", "changed", "--keep", "id", "--resume"], "by another model"),
+    ):
+        if words[1] == "changed":
+            kerasae.build("undercomplete", (4,), 2, hidden=(5,), seed=1).save(own)
+            words[1] = own
+        status, _, err = kerasae_(*words, "-i", many, "-o", out)
+        assert status == 2
+        assert sentence in err
+        assert {path: path.read_bytes() for path in out.iterdir()} == state
+    assert kerasae_("encode", own, "-i", many, "-o", out, "--replace", "--keep", "id")[0] == 0
+    assert pq.read_schema(out / "part0.parquet").names == ["id", "code_0", "code_1"]
+
+
+def test_outputs_without_a_record_are_not_taken_for_ours(model, many, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "part1.parquet").write_bytes(b"precious")
+    for more in ({}, {"resume": True}):
+        with pytest.raises(ValueError, match=r"'part1\.parquet'"):
+            batch.apply(model, "score", many, tmp_path / "out", keep=["id"], **more)
+    assert (tmp_path / "out" / "part1.parquet").read_bytes() == b"precious"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process")
+def test_kill_loses_the_current_file_only(model, many, tmp_path):
+    script = textwrap.dedent("""
+        import os, signal, sys
+        import kerasae
+        from kerasae import batch, data
+        write = data.write
+        def killed(path, batches, names=None):
+            def pieces():
+                yield from batches
+                if path.name == "part1.parquet":
+                    assert list(path.parent.glob(".part1.parquet.*.part"))
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return write(path, pieces(), names)
+        data.write = killed
+        batch.apply(*sys.argv[1:2], "score", *sys.argv[2:], keep=["id"])
+    """)
+    out = tmp_path / "out"
+    words = [sys.executable, "-c", script, str(model), str(many), str(out)]
+    process = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    left = names_of(out)
+    assert left[1:] == ["part0.parquet"]
+    assert left[0].startswith(".part1.parquet.")
+    done = batch.apply(model, "score", many, out, keep=["id"], resume=True)
+    assert done == batch.Applied(rows=180, files=3, skipped=1, anomalies=None)
+    assert names_of(out) == [f"part{i}.parquet" for i in range(3)]
+    record = json.loads((out / _jobs.RECORD).read_text())
+    assert [file["found"]["rows"] for file in record["files"].values()] == [50, 60, 70]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["-i", "in/*.csv", "-o", "out"], "No file matches the pattern"),
+        (["-i", "in/part0.parquet", "-i", "in/none.parquet", "-o", "out"], "no such file"),
+        (["-i", "in/*.parquet", "-o", "out.csv"], "Several inputs need a folder"),
+        (["-i", "in/part0.parquet", "-o", "out.csv", "--format", "csv"], "format is for a folder"),
+        (["-i", "in", "-o", "in"], "another folder than that of the inputs"),
+        (["-i", "in", "-i", "in2/part1.parquet", "-o", "out"], "would both become 'part1.parquet'"),
+        (["-i", "in", "-o", "out", "--format", "cvs"], "Did you mean 'csv'?"),
+        (["-i", "in/part0.parquet", "-o", "out.csv", "--resume"], "resume is for several inputs"),
+        (["-i", "in", "-o", "out", "--keep", "ID"], "Did you mean 'id'?"),
+        (["-i", "in", "-o", "out"], "'id' of 'part0.parquet' holds string values"),
+        (["-i", "in/part0.parquet", "-o", "out.npy", "--keep", "id"], ".csv or .parquet"),
+        (["-i", "x.npy", "-o", "out.csv", "--keep", "id"], "from CSV and Parquet files only"),
+        (["-i", "in", "-o", "out", "--keep", "id", "--keep", "a"], "--keep"),
+        (["-i", "in", "-o", "file"], "output must be a folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_get_one_sentence_and_change_nothing(
+    words, sentence, model, many, tmp_path, kerasae_, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in2").mkdir()
+    pq.write_table(table(rows(5, 0)), tmp_path / "in2" / "part1.parquet")
+    np.save("x.npy", rows(5, 0))
+    (tmp_path / "file").write_text("precious")
+    state = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    status, out, err = kerasae_("score", model, *words)
+    assert (status, out) == (2, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == state
+
+
+def test_a_bad_row_is_named_and_finished_files_stay(judge, many, tmp_path):
+    bad = rows(60, 1)
+    bad[41, 2] = np.nan
+    pq.write_table(table(bad, id=pa.array(["x"] * 60)), many / "part1.parquet", row_group_size=8)
+    with pytest.raises(ValueError, match=r"'part1.parquet' holds nan.* in row 41 .*column 'c'"):
+        batch.apply(judge, "score", many, tmp_path / "out", keep=["id"])
+    assert names_of(tmp_path / "out") == ["part0.parquet"]
+
+
+# Columns ----------------------------------------------------------------------------------
+
+
+def test_kept_columns_of_parquet_have_their_types(judge, tmp_path):
+    x = rows(40, 3)
+    kept = {
+        "time": pa.array(np.arange(40) * 1000, pa.timestamp("ms", "UTC")),
+        "kind": pa.array(["cat", None, "dog", "dog"] * 10).dictionary_encode(),
+        "big": pa.array([2**60 + i for i in range(40)]),
+    }
+    pq.write_table(table(x, **kept), tmp_path / "in.parquet", row_group_size=7)
+    batch.apply(
+        judge, "detect", tmp_path / "in.parquet", tmp_path / "out.parquet", keep=[*kept, "b"]
+    , columns=COLUMNS)  # fmt: skip
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found.column_names == [*kept, "b", "anomaly_score", "p_value", "is_anomaly"]
+    for name, values in kept.items():
+        assert found[name].to_pylist() == values.to_pylist()
+        assert found.schema.field(name).type == values.type
+    np.testing.assert_array_equal(found["b"].to_numpy(), x[:, 1])
+    np.testing.assert_allclose(found["anomaly_score"].to_numpy(), judge.score(x), rtol=1e-5)
+    batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.csv", keep=list(kept))
+    assert csv.read_csv(tmp_path / "out.csv")["big"].to_pylist() == kept["big"].to_pylist()
+
+
+def test_kept_columns_of_csv_are_the_same_text(judge, tmp_path):
+    x = rows(3, 3)
+    texts = ["007", "NA", 'a "b", c']
+    lines = ["id,a,b,c,d"]
+    for text, row in zip(texts, x, strict=True):
+        quoted = text.replace('"', '""')
+        lines.append(f'"{quoted}",' + ",".join(repr(float(value)) for value in row))
+    (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
+    for suffix in (".csv", ".parquet"):
+        target = tmp_path / f"out{suffix}"
+        batch.apply(judge, "score", tmp_path / "in.csv", target, keep=["id"])
+        if suffix == ".csv":
+            text = csv.ConvertOptions(column_types={"id": pa.string()})
+            found = csv.read_csv(target, convert_options=text)
+        else:
+            found = pq.read_table(target)
+        assert found["id"].to_pylist() == texts
+        np.testing.assert_allclose(found[1].to_numpy(), judge.score(x), rtol=1e-4)
+
+
+def test_a_kept_column_of_csv_can_be_read_too(judge, tmp_path):
+    (tmp_path / "in.csv").write_text("a,b,c,d\n1,2,3,4.50\n")
+    words = {"columns": COLUMNS, "keep": ["d"]}
+    batch.apply(judge, "score", tmp_path / "in.csv", tmp_path / "out.parquet", **words)
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found["d"].to_pylist() == ["4.50"]
+    expected = judge.score(np.array([[1, 2, 3, 4.5]], "float32"))
+    np.testing.assert_allclose(found[1].to_numpy(), expected, rtol=1e-5)
+    (tmp_path / "in.csv").write_text("a,b,c,d\n1,2,3,4\n1,2,3,x\n")
+    with pytest.raises(ValueError, match="holds 'x', which is not a number, in line 3"):
+        batch.apply(judge, "score", tmp_path / "in.csv", tmp_path / "out.parquet", **words)
+
+
+def test_a_kept_column_must_not_clash_with_a_result(judge, tmp_path):
+    pq.write_table(table(rows(5, 0), p_value=pa.array(range(5))), tmp_path / "in.parquet")
+    with pytest.raises(ValueError, match="'p_value' cannot be kept"):
+        batch.apply(
+            judge, "detect", tmp_path / "in.parquet", tmp_path / "o.csv", keep=["p_value"]
+        )  # fmt: skip
+    assert not (tmp_path / "o.csv").exists()
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64", "int32", "bool_"])
+def test_numbers_of_every_type_are_read(judge, tmp_path, kind):
+    x = np.round(rows(30, 2)).astype(kind)
+    pq.write_table(table(x), tmp_path / "in.parquet")
+    batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.npy")
+    found = np.load(tmp_path / "out.npy")
+    np.testing.assert_allclose(found, judge.score(x.astype("float32")), rtol=1e-5)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+@pytest.mark.parametrize("inner", ["float32", "float64", "uint8"])
+def test_a_column_of_lists_holds_samples(judge, tmp_path, fixed, inner):
+    x = np.abs(np.round(rows(50, 2))).astype(inner)
+    kind = pa.list_(pa.from_numpy_dtype(inner), 4 if fixed else -1)
+    lists = pa.array(x.tolist(), kind)
+    path = tmp_path / "in.parquet"
+    pq.write_table(
+        pa.table({"id": range(50), "pixels": lists, "n": range(50)}), path, row_group_size=20
+    )
+    target = tmp_path / "out.parquet"
+    batch.apply(judge, "reconstruct", path, target, columns=["pixels"], keep=["id"])
+    found = pq.read_table(target)
+    assert found.column_names == ["id", *(f"pixels_{i}" for i in range(4))]
+    expected = judge.reconstruct(x.astype("float32"))
+    values = np.stack([column.to_numpy() for column in found.columns[1:]], axis=1)
+    np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="read a column of lists alone"):
+        batch.apply(judge, "score", path, target)
+
+
+@pytest.mark.parametrize("odd", [[1.0, 2.0, 3.0], None, [1.0, None, 3.0, 4.0]])
+def test_an_odd_list_is_named(judge, tmp_path, odd):
+    values = [[1.0, 2.0, 3.0, 4.0]] * 9 + [odd]
+    pq.write_table(
+        pa.table({"x": pa.array(values, pa.list_(pa.float32()))}), tmp_path / "in.parquet"
+    )
+    with pytest.raises(ValueError, match=r"'in.parquet' has no .* in row 9 .*column 'x'"):
+        batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.npy")
+
+
+def test_a_null_is_named(judge, tmp_path):
+    whole = table(rows(20, 0))
+    holes = pa.array([1.0] * 13 + [None] + [2.0] * 6, pa.float32())
+    pq.write_table(whole.set_column(1, "b", holes), tmp_path / "in.parquet", row_group_size=6)
+    with pytest.raises(ValueError, match=r"'in.parquet' has no value in row 13 .*column 'b'"):
+        batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.npy")
+
+
+# Runs -------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(
+    os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow", reason="trains a run"
+)
+def test_a_run_remembers_its_columns_and_its_label(tmp_path, kerasae_, monkeypatch):
+    from kerasae.training import figures
+
+    monkeypatch.setattr(figures, "draw", lambda *_: [])
+    monkeypatch.chdir(tmp_path)
+    x = rows(200, 0)
+    kerasae.data.write("t.csv", [np.c_[x, np.arange(200) % 2]], [*COLUMNS, "y"])
+    words = ("train", "linear", "-d", "t.csv", "--epochs", 1, "--no-export", "-q")
+    assert kerasae_(*words, "--label", "y", "-o", "run")[0] == 0
+    assert kerasae_("score", "run", "-i", "t.csv", "-o", "out.npy")[0] == 0
+    np.testing.assert_allclose(np.load("out.npy"), kerasae.load("run").score(x), rtol=1e-4)
+    more = ("--column", "d", "--column", "a", "-o", "run2")
+    assert kerasae_(*words, *more)[0] == 0
+    assert kerasae_("score", "run2", "-i", "t.csv", "-o", "out.npy")[0] == 0
+    expected = kerasae.load("run2").score(x[:, [3, 0]])
+    np.testing.assert_allclose(np.load("out.npy"), expected, rtol=1e-4)
+    assert batch.trained_names(tmp_path / "run2", (2,)) == ["d", "a"]
+    assert batch.trained_names(tmp_path / "run", (4,)) is None
+    # A file of other columns is read whole.
+    kerasae.data.write("u.csv", [x[:, :2]], ["u", "v"])
+    assert kerasae_("score", "run2", "-i", "u.csv", "-o", "out.npy")[0] == 0
+    np.testing.assert_allclose(np.load("out.npy"), kerasae.load("run2").score(x[:, :2]), rtol=1e-4)
+
+
+def test_generated_tables_have_the_columns_of_the_run(tmp_path, kerasae_):
+    ae = kerasae.build("vae", (4,), 2, hidden=(5,), seed=0)
+    (tmp_path / "run").mkdir()
+    ae.save(tmp_path / "run" / "model.keras")
+    record = {"data_options": {"columns": COLUMNS}}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(record))
+    assert kerasae_("generate", tmp_path / "run", "-n", 3, "-o", tmp_path / "new.csv")[0] == 0
+    assert csv.read_csv(tmp_path / "new.csv").column_names == COLUMNS
+
+
+# The engine -------------------------------------------------------------------------------
+
+
+def test_a_loaded_model_is_left_as_it_was(judge, many, tmp_path):
+    before = judge._run
+    batch.apply(judge, "score", many, tmp_path / "out", keep=["id"])
+    assert judge._run is before
+    np.testing.assert_array_equal(judge.score(rows(5, 0)), judge.score(rows(5, 0)))
+
+
+def test_small_row_groups_and_batches_make_no_difference(judge, tmp_path):
+    x = rows(3000, 4)
+    pq.write_table(table(x), tmp_path / "in.parquet", row_group_size=10)
+    batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.parquet", batch_size=7)
+    assert pq.read_metadata(tmp_path / "out.parquet").num_row_groups == 1
+    found = pq.read_table(tmp_path / "out.parquet")[0].to_numpy()
+    np.testing.assert_allclose(found, judge.score(x), rtol=1e-5)
+
+
+def test_an_export_answers_as_the_model_does(judge, model, many, tmp_path):
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        pytest.skip("exports are made on the TensorFlow backend")
+    kerasae.export(judge, tmp_path / "saved", verify=False)
+    for path, name in ((model, "keras"), (tmp_path / "saved", "saved")):
+        batch.apply(path, "detect", many, tmp_path / name, keep=["id"])
+        done = batch.apply(path, "detect", many, tmp_path / name, keep=["id"], resume=True)
+        assert done.skipped == 3
+    for i in range(3):
+        ours, theirs = (
+            pq.read_table(tmp_path / name / f"part{i}.parquet") for name in ("keras", "saved")
+        )
+        np.testing.assert_allclose(ours[1].to_numpy(), theirs[1].to_numpy(), rtol=1e-5)
+        assert ours["is_anomaly"] == theirs["is_anomaly"]
+
+
+def test_an_error_while_reading_reaches_the_caller_and_ends_the_thread():
+    import threading
+
+    from kerasae.batch._streaming import ahead
+
+    def pieces():
+        yield 1
+        raise ValueError("broken")
+
+    with ahead(pieces()) as received:
+        assert next(received) == 1
+        with pytest.raises(ValueError, match="broken"):
+            next(received)
+
+    def endless():
+        while True:
+            yield 1
+
+    with ahead(endless()) as received:
+        assert next(received) == 1
+    assert "kerasae-batch-reader" not in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"verb": "scroe"}, "Did you mean 'score'?"),
+        ({"false_alarm_rate": 0.1}, "is for detect"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"resume": True}, "resume is for several inputs"),
+        ({"inputs": []}, "at least one input"),
+        ({"keep": "id"}, "must be a list of names"),
+        ({"inputs": ["in", "in"], "output": "o", "resume": True}, "resume needs a model by its"),
+    ],
+)
+def test_arguments_are_checked(judge, many, tmp_path, monkeypatch, options, sentence):
+    monkeypatch.chdir(tmp_path)
+    given = {"verb": "score", "inputs": "in/part0.parquet", "output": "o.npy", **options}
+    if "columns" not in given and given["verb"] == "score" and "keep" not in given:
+        given["columns"] = COLUMNS
+    with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
+        batch.apply(judge, **given)
+    assert not (tmp_path / "o").exists()
+    assert not (tmp_path / "o.npy").exists()
+
+
+def test_a_terminal_gets_a_bar(judge, many, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    batch.apply(judge, "score", many, tmp_path / "out", keep=["id"], progress=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "files, " in shown.err
+    assert "rows/s" in shown.err
