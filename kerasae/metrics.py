@@ -33,6 +33,9 @@ def psnr(mean_squared_error: Any, max_value: float = 1.0) -> Any:
     >>> round(float(psnr(0.01)), 4)
     20.0
     """
+    if isinstance(mean_squared_error, (int, float)):  # beyond float32 it is infinite
+        with np.errstate(over="ignore"):
+            mean_squared_error = np.float32(mean_squared_error)
     relative = ops.cast(mean_squared_error, "float32") / max_value**2
     decibels = -10.0 * ops.log10(ops.maximum(relative, 10 ** (-_MOST / 10)))
     return ops.minimum(decibels, _MOST)

@@ -2,14 +2,60 @@
 
 import contextlib
 import math
+import operator
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-# Rows at a time.
-ROWS = 1024
+# Rows at a time at most, and numbers in them: 16 MiB of float32.
+ROWS, NUMBERS = 1024, 2**22
+# Bytes of raw samples that are kept.
+KEPT = 2**27
+
+
+def rows_of(shape: Any) -> int:
+    """Return how many samples of a shape go through a model at a time.
+
+    Args:
+        shape: Shape of one sample.
+    """
+    return max(1, min(ROWS, NUMBERS // max(1, math.prod(shape))))
+
+
+def check_split(splits: Any, split: Any) -> None:
+    """Refuse a split that there is not, or that holds nothing."""
+    known = tuple(splits.sizes)
+    if split not in known:
+        raise ValueError(
+            f"split must be one of {', '.join(map(repr, known))}. Received: split={split!r}"
+        )
+    if not splits.sizes[split]:
+        raise ValueError(
+            f"split must hold at least one sample, this one is empty. Received: split={split!r}"
+        )
+
+
+def whole_numbers(name: str, values: Any, least: int) -> list[int]:
+    """Return one whole number, or several, as a list; NumPy's are taken too.
+
+    Args:
+        name: What to call them in the message.
+        values: A whole number or a sequence of them, at least one.
+        least: Smallest number allowed.
+    """
+    given = [values] if not np.iterable(values) else list(values)
+    try:
+        numbers = [operator.index(value) for value in given]
+    except TypeError:
+        numbers = []
+    if not numbers or min(numbers) < least or any(isinstance(v, (bool, np.bool_)) for v in given):
+        raise ValueError(
+            f"{name} must be one whole number >= {least}, or several of them. "
+            f"Received: {name}={values!r}"
+        )
+    return numbers
 
 
 def reconstruction_model(ae: Any) -> keras.Model:
@@ -62,20 +108,33 @@ def scaled_batches(
         seed: Seed of the corruption.
         corrupted: Whether to corrupt where `ae` does.
     """
-    for number, batch in enumerate(raw_batches(dataset)):
+    for number, batch in enumerate(raw_batches(dataset, rows_of(ae.sample_shape))):
         clean = scale(ae, batch)
         noisy = corrupted and ae.corruption is not None
         yield clean, corrupt(ae, clean, seed + number) if noisy else clean
 
 
-def raw_batches(dataset: Any) -> Iterator[Any]:
-    """Yield batches of at most `ROWS` rows of raw input from what `scaled_batches` takes."""
+def raw_batches(dataset: Any, rows: int) -> Iterator[Any]:
+    """Yield batches of at most `rows` rows of raw input from what `scaled_batches` takes."""
     if hasattr(dataset, "shape"):
-        for start in range(0, len(dataset), ROWS):
-            yield dataset[start : start + ROWS]
-        return
-    for batch in dataset.rebatch(ROWS) if hasattr(dataset, "rebatch") else dataset:
-        yield batch[0] if isinstance(batch, (tuple, list)) else batch
+        dataset = [dataset]
+    for batch in dataset.rebatch(rows) if hasattr(dataset, "rebatch") else dataset:
+        x = batch[0] if isinstance(batch, (tuple, list)) else batch
+        for start in range(0, len(x), rows):
+            yield x[start : start + rows]
+
+
+def head(ae: Any, dataset: Any, limit: int) -> np.ndarray:
+    """Return the first rows of a data set, scaled, flat, float32, `(at most limit, features)`."""
+    kept = np.empty((limit, math.prod(ae.sample_shape)), "float32")
+    count = 0
+    for clean, _ in scaled_batches(ae, dataset, corrupted=False):
+        taken = clean.reshape(len(clean), -1)[: limit - count]
+        kept[count : count + len(taken)] = taken
+        count += len(taken)
+        if count == limit:
+            break
+    return kept[:count]
 
 
 @contextlib.contextmanager
@@ -107,22 +166,36 @@ def peak(ae: Any, splits: Any) -> float | None:
     return 1.0 if unit else None
 
 
-def sample(splits: Any, split: str, limit: int, seed: int) -> tuple[np.ndarray, Any]:
+def sample(
+    splits: Any, split: str, limit: int, seed: int, least: int = 0
+) -> tuple[np.ndarray, Any]:
     """Return at most `limit` rows of a split, raw, and their labels or None.
 
     The rows are drawn at random by `seed` and stay in file order. Of streamed data they are
-    the first ones, since others would take a pass over the file.
+    the first ones, since others would take a pass over the file. They take 128 MiB at most,
+    or as much as `least` rows need.
 
     Args:
         splits: A `kerasae.data.Splits`.
         split: Name of the split.
         limit: Largest number of rows.
         seed: Seed of the draw.
+        least: Rows that are needed, whatever they take.
     """
     size = splits.sizes[split]
     labels = splits.labels[split]
+    limit = max(least, at_most(splits, limit))
     if splits.streamed or size <= limit:
         x = splits.array(split, limit)
         return x, None if labels is None else labels[: len(x)]
     rows = np.sort(np.random.default_rng(seed).choice(size, limit, replace=False))
-    return splits.array(split)[rows], None if labels is None else labels[rows]
+    store = getattr(splits, "_store", None)
+    # Data in memory give single rows; a copy of the whole split would be taken otherwise.
+    x = splits.array(split)[rows] if store is None else store.x[store.rows[split][rows]]
+    return x, None if labels is None else labels[rows]
+
+
+def at_most(splits: Any, limit: int) -> int:
+    """Return `limit`, or fewer rows where that many would take more than 128 MiB."""
+    row = math.prod(splits.shape) * np.dtype(splits.dtype).itemsize
+    return min(limit, max(32, KEPT // max(1, row)))

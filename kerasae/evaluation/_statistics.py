@@ -112,9 +112,22 @@ def paired(
 
 
 def truncated(rows: np.ndarray, components: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and principal components, as columns, of rows too wide for a covariance."""
+    """Return mean and principal components, as columns, of rows too wide for a covariance.
+
+    Args:
+        rows: `(n, width)`, float32; they are centred in place.
+        components: Number of components, as far as there are rows.
+        seed: Seed of the randomized decomposition.
+    """
     from sklearn.decomposition import PCA
 
-    pca: Any = PCA(min(components, *rows.shape), svd_solver="randomized", random_state=seed)
+    mean = rows.mean(axis=0, dtype="float64")
+    # A large outlier must not overflow when it is squared.
+    unit = max(float(rows.max()), -float(rows.min())) or 1.0
+    for start in range(0, len(rows), 64):
+        rows[start : start + 64] = (rows[start : start + 64] - mean) / unit
+    pca: Any = PCA(
+        min(components, *rows.shape), copy=False, svd_solver="randomized", random_state=seed
+    )
     pca.fit(rows)
-    return pca.mean_, pca.components_.T
+    return mean + unit * pca.mean_, pca.components_.T.astype("float64")

@@ -8,14 +8,24 @@ import keras
 import numpy as np
 
 from kerasae import metrics
-from kerasae.evaluation._passes import ROWS, flat, sample, scale
-from kerasae.evaluation._statistics import EXACT, Moments
+from kerasae.evaluation._passes import (
+    check_split,
+    flat,
+    head,
+    raw_batches,
+    rows_of,
+    sample,
+    scale,
+)
+from kerasae.evaluation._statistics import EXACT, Moments, truncated
 from kerasae.layers import ActivityPenalty
 from kerasae.models._checks import check_adapted
 from kerasae.regularizers import KLSparsity
 
 # Samples for trustworthiness, whose cost grows with their square.
 _NEIGHBOURHOODS = 1000
+# Numbers in rows held at a time as float64: 128 MiB.
+_HELD = 2**24
 # More classes than this are no classes to tell apart by a probe.
 _CLASSES = 100
 # Widest input, and numbers in all rows of it, for a probe of the input itself.
@@ -30,14 +40,15 @@ def codes(
 
     Codes are those of `ae.encode`: clean input, no noise. What is said of units is streamed over
     the whole split; the rest takes at most `limit` random samples of it. Classifiers are
-    fitted on codes of at most `limit` random samples of `"train"`, where there are labels.
+    fitted on codes of at most `limit` random samples of `"train"`, where there are labels; where
+    `"train"` is measured, on half of its samples, and the accuracy is that on the other half.
 
     Args:
         ae: A trained `Autoencoder`.
         splits: A `kerasae.data.Splits`.
         split: Split to measure on.
         seed: Seed of the samples and of k-means.
-        limit: Largest number of samples on each side.
+        limit: Largest number of samples on each side; of wide samples 128 MiB are taken at most.
 
     Returns:
         A dictionary of
@@ -51,14 +62,20 @@ def codes(
         - `"covariance_spectrum"`: eigenvalues of the codes' covariance, falling, up to 4,096
           units.
         - `"trustworthiness"`: 1 minus a penalty for neighbours of a code (5) that are no
-          neighbours of its input; on 1,000 samples at most.
+          neighbours of its input; on 1,000 samples, or 128 MiB of them, at most.
         - `"probe_accuracy"`, `"knn_accuracy"`: share of samples whose class a logistic
           regression on standardized codes, and the 5 nearest codes, tell; and `"reference"`,
           the same of `"pca"` codes of the same size and, where cheap, of the `"input"`.
         - `"nmi"`, `"ari"`, `"clustering_accuracy"`: k-means on the codes, with as many clusters as
           classes, beside the classes.
 
+        - `"left_out"`: how many samples of the split have no finite code, where there are such;
+          nothing above takes them in.
+
         What does not apply (no labels, too few samples) is left out.
+
+    Raises:
+        ValueError: There is no such split, it is empty, or the scaler has seen no data.
 
     References:
         Alain and Bengio, "Understanding intermediate layers using linear classifier probes",
@@ -67,27 +84,32 @@ def codes(
         Clustering Analysis", ICML 2016, equation 10 (accuracy by assignment).
     """
     check_adapted(ae)
+    check_split(splits, split)
     results = _units(ae, getattr(splits, split))
-    x, labels = sample(splits, split, limit, seed)
-    code = _encode(ae, x)
-    scaled = flat(scale(ae, x))
-    fraction = max(1, math.ceil(len(x) / _NEIGHBOURHOODS))
+    x, labels, code = _known(ae, *sample(splits, split, limit, seed))
+    most = min(_NEIGHBOURHOODS, max(2 * _NEIGHBOURS + 1, _HELD // math.prod(ae.sample_shape)))
+    fraction = max(1, math.ceil(len(x) / most))
     neighbours = min(_NEIGHBOURS, (len(x[::fraction]) - 1) // 2)
     if neighbours >= 1:
         from sklearn.manifold import trustworthiness
 
+        rows = flat(scale(ae, x[::fraction]))
         results["trustworthiness"] = float(
-            trustworthiness(scaled[::fraction], code[::fraction], n_neighbors=neighbours)
+            trustworthiness(rows, code[::fraction], n_neighbors=neighbours)
         )
-    if labels is None:
+    if labels is None or not len(x):
         return results
-    train_x, train_labels = sample(splits, "train", limit, seed)
-    if 2 <= len(np.unique(train_labels)) <= min(_CLASSES, len(train_x) // 2) and len(x):
-        train = _encode(ae, train_x)
-        results |= classifiers((train, train_labels), (code, labels))
-        results["reference"] = _references(
-            (flat(scale(ae, train_x)), train_labels), (scaled, labels), ae.latent_dim, seed
-        )
+    if split == "train":
+        # Rows that a classifier has seen say nothing: each is its own nearest neighbour.
+        order = np.random.default_rng(seed).permutation(len(x))
+        one, other = np.array_split(order, 2)
+        fitted, measured = ((x[rows], labels[rows], code[rows]) for rows in (one, other))
+    else:
+        fitted, measured = _known(ae, *sample(splits, "train", limit, seed)), (x, labels, code)
+    x_fit, y_fit, code_fit = fitted
+    if 2 <= len(np.unique(y_fit)) <= min(_CLASSES, len(x_fit) // 2) and len(measured[0]):
+        results |= classifiers((code_fit, y_fit), (measured[2], measured[1]))
+        results["reference"] = _references(ae, (x_fit, y_fit), measured[:2], seed)
     if 2 <= len(np.unique(labels)) <= min(_CLASSES, len(x) // 2):
         results |= clustering(code, labels, seed)
     return results
@@ -174,13 +196,19 @@ def assignment_accuracy(labels: Any, clusters: Any) -> float:
     return float(table[linear_sum_assignment(-table)].sum() / len(rows))
 
 
-def _encode(ae: Any, x: np.ndarray) -> np.ndarray:
-    """Return codes as float64; nothing is compiled for them."""
-    parts = [
-        keras.ops.convert_to_numpy(ae.encoder(x[start : start + ROWS], training=False))
-        for start in range(0, len(x), ROWS)
-    ]
-    return np.concatenate(parts).astype("float64")
+def _known(ae: Any, x: np.ndarray, labels: Any) -> tuple[np.ndarray, Any, np.ndarray]:
+    """Return samples, labels and codes, float64, of those whose codes are finite."""
+    parts = [_encode(ae, batch) for batch in raw_batches(x, rows_of(ae.sample_shape))]
+    code = np.concatenate(parts) if parts else np.zeros((0, ae.latent_dim))
+    finite = np.isfinite(code).all(axis=1)
+    if finite.all():
+        return x, labels, code
+    return x[finite], None if labels is None else labels[finite], code[finite]
+
+
+def _encode(ae: Any, x: Any) -> np.ndarray:
+    """Return the codes of one batch as float64; nothing is compiled for them."""
+    return np.asarray(keras.ops.convert_to_numpy(ae.encoder(x, training=False)), "float64")
 
 
 def _units(ae: Any, dataset: Any) -> dict[str, Any]:
@@ -188,20 +216,28 @@ def _units(ae: Any, dataset: Any) -> dict[str, Any]:
     units = ae.latent_dim
     moments = Moments(units) if units <= EXACT else None
     low, high = np.full(units, np.inf), np.full(units, -np.inf)
-    count, total, sparsity = 0, np.zeros(units), 0.0
-    for batch in dataset.rebatch(ROWS):
-        code = np.asarray(keras.ops.convert_to_numpy(ae.encoder(batch, training=False)), "float64")
+    count, total, sparsity, left_out = 0, np.zeros(units), 0.0, 0
+    for batch in raw_batches(dataset, rows_of(ae.sample_shape)):
+        code = _encode(ae, batch)
+        finite = np.isfinite(code).all(axis=1)
+        left_out, code = left_out + int((~finite).sum()), code[finite]
+        if not len(code):
+            continue
         if moments is not None:
             moments.add(code)
         low, high = np.minimum(low, code.min(axis=0)), np.maximum(high, code.max(axis=0))
         count, total = count + len(code), total + code.sum(axis=0)
         sparsity += float(keras.ops.convert_to_numpy(metrics.hoyer_sparsity(code)).sum())
+    if not count:
+        return {"left_out": left_out}
     active = int(keras.ops.convert_to_numpy(metrics.varies(low, high)).sum())
     results: dict[str, Any] = {
         "active_units": active,
         "dead_units": units - active,
         "mean_activation": (total / count).tolist(),
     }
+    if left_out:
+        results["left_out"] = left_out
     target = _target_activation(ae)
     if target is not None:
         results["target_activation"] = target
@@ -220,16 +256,37 @@ def _target_activation(ae: Any) -> float | None:
 
 
 def _references(
-    train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], units: int, seed: int
+    ae: Any, train: tuple[np.ndarray, Any], test: tuple[np.ndarray, Any], seed: int
 ) -> dict[str, dict[str, float]]:
-    """Return what classifiers tell from PCA codes of the same size, and from the input."""
+    """Return what classifiers tell from PCA codes of the same size, and from the input.
+
+    Args:
+        ae: An `Autoencoder`.
+        train: Raw samples and labels to fit on.
+        test: The same to measure on.
+        seed: Seed of PCA.
+    """
+    (x, y), (x_test, y_test) = train, test
+    size, units = math.prod(ae.sample_shape), ae.latent_dim
+    results = {}
+    if max(len(x), len(x_test)) * size > _HELD:
+        if units < min(len(x), size):
+            mean, basis = truncated(head(ae, x, max(4 * units, 2 * _HELD // size)), units, seed)
+            step = rows_of(ae.sample_shape)
+            codes = [
+                np.concatenate(
+                    [(flat(scale(ae, part)) - mean) @ basis for part in raw_batches(rows, step)]
+                )
+                for rows in (x, x_test)
+            ]
+            results["pca"] = classifiers((codes[0], y), (codes[1], y_test))
+        return results
     from sklearn.decomposition import PCA
 
-    (x, y), (x_test, y_test) = train, test
-    results = {}
-    if units < min(x.shape):
-        pca = PCA(units, random_state=seed).fit(x)
-        results["pca"] = classifiers((pca.transform(x), y), (pca.transform(x_test), y_test))
-    if x.shape[1] <= _WIDE and x.size <= _CHEAP:
-        results["input"] = classifiers(train, test)
+    rows, rows_test = flat(scale(ae, x)), flat(scale(ae, x_test))
+    if units < min(rows.shape):
+        pca = PCA(units, random_state=seed).fit(rows)
+        results["pca"] = classifiers((pca.transform(rows), y), (pca.transform(rows_test), y_test))
+    if size <= _WIDE and rows.size <= _CHEAP:
+        results["input"] = classifiers((rows, y), (rows_test, y_test))
     return results

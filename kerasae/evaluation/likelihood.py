@@ -10,7 +10,7 @@ from keras import ops
 
 from kerasae import losses
 from kerasae.evaluation._likelihood import PIXELS, Pixels, Units
-from kerasae.evaluation._passes import scale
+from kerasae.evaluation._passes import scale, whole_numbers
 from kerasae.layers import GaussianSampling
 from kerasae.layers._backend import _pure, normal
 from kerasae.layers.scaling import Scaler
@@ -47,7 +47,7 @@ def variational(
     ae: Any,
     data: Any,
     *,
-    samples: Sequence[int] = (1, 10, 100),
+    samples: int | Sequence[int] = (1, 10, 100),
     pixels: str | None = None,
     seed: int = 0,
     limit: int | None = None,
@@ -72,7 +72,7 @@ def variational(
         ae: A trained variational `Autoencoder`.
         data: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches of
             x, such as `splits.test`.
-        samples: Values of k, each >= 1.
+        samples: Values of k, each >= 1; a single one may stand by itself.
         pixels: Which of four quantities, where the likelihood is Bernoulli; applied to values
             in scaled units, which must lie in [0, 1]. `"grey"`: values as they are;
             `"thresholded"`: 1 from 0.5 on, else 0; `"static"`: values are 0 or 1 already;
@@ -110,7 +110,7 @@ def variational(
         networks", 2008 (dynamic and static binarization).
     """
     encode, decode = _parts(ae)
-    draws = _checked_counts(samples)
+    draws = sorted(set(whole_numbers("samples", samples, 1)))
     likelihood = _likelihood(ae, pixels)
     check_data(ae, data)
     check_adapted(ae)
@@ -166,13 +166,6 @@ def variational(
     else:
         result["note"] = _NOTES["none"]
     return {**result, **units.report(), "samples": units.count}
-
-
-def _checked_counts(samples: Sequence[int]) -> list[int]:
-    counts = sorted({int(k) for k in samples if not isinstance(k, bool)})
-    if not counts or counts[0] < 1 or {*samples} != {*counts}:
-        raise ValueError(f"samples must be whole numbers >= 1. Received: samples={samples!r}")
-    return counts
 
 
 def _parts(ae: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 from kerasae.data import Splits
 from kerasae.evaluation import _statistics
 from kerasae.evaluation._passes import (
+    check_split,
     flat,
     reconstruct,
     reconstruction_model,
@@ -40,7 +41,8 @@ def linear_check(ae: Any, data: Any, *, split: str = "test") -> dict[str, float]
         that carry variance; 0 if the decoder spans them, 90 if it misses one.
 
     Raises:
-        ValueError: The decoder is not affine, or a sample has more than 4,096 numbers.
+        ValueError: The decoder is not affine, a sample has more than 4,096 numbers, or there is no
+            such split.
 
     References:
         Baldi and Hornik, "Neural networks and principal component analysis", 1989; Bjorck and
@@ -57,6 +59,7 @@ def linear_check(ae: Any, data: Any, *, split: str = "test") -> dict[str, float]
     order: Any = contextlib.nullcontext()
     train, measured = data, data
     if isinstance(data, Splits):
+        check_split(data, split)
         train, measured, order = data.train, getattr(data, split), same_order(data)
     moments = _statistics.Moments(size)
     with order:

@@ -3,7 +3,9 @@
 import contextlib
 from typing import Any
 
-from kerasae.evaluation._passes import sample
+import numpy as np
+
+from kerasae.evaluation._passes import check_split, sample
 from kerasae.evaluation.code_quality import codes
 from kerasae.evaluation.jacobians import jacobian
 from kerasae.evaluation.likelihood import variational
@@ -29,12 +31,23 @@ def measure(ae: Any, splits: Any, *, seed: int = 0, split: str = "test") -> dict
 
     Returns:
         What `reconstruction_errors` gives (`"test"` whatever the split is called, `"baselines"`,
-        and for a corruption `"noisy"`, `"clipped"` and `"clean"`); `"codes"`, see `codes`; of
-        linear models `"linear"`, see `linear_check`; of variational ones `"variational"`, see
-        `variational`, on 500 samples, where it applies; of contractive ones `"contractive"`, see
-        `jacobian`, on 64. Floats, whole numbers and lists only, ready for JSON.
+        `"baselines_fitted_on"`, and for a corruption `"noisy"`, `"clipped"` and `"clean"`);
+        `"codes"`, see `codes`; of linear models `"linear"`, see `linear_check`; of variational
+        ones `"variational"`, see `variational`, on 500 samples, where it applies; of contractive
+        ones `"contractive"`, see `jacobian`, on 64. Floats, whole numbers, texts and lists only,
+        ready for JSON. A value far beyond the others may make an error infinite.
+
+    Raises:
+        ValueError: There is no such split, it is empty, or the scaler has seen no data.
     """
     check_adapted(ae)
+    check_split(splits, split)
+    # What overflows is infinite in the result, where it says more than a warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _measured(ae, splits, seed, split)
+
+
+def _measured(ae: Any, splits: Any, seed: int, split: str) -> dict[str, Any]:
     measured = reconstruction_errors(ae, splits, seed=seed, split=split)
     measured["codes"] = codes(ae, splits, split=split, seed=seed)
     kinds = {type(layer) for layer in ae._flatten_layers(include_self=False)}

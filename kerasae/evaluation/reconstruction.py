@@ -1,7 +1,7 @@
 """Errors of reconstruction beside those of baselines that need no training."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,8 +9,9 @@ import numpy as np
 
 from kerasae import metrics
 from kerasae.evaluation._passes import (
-    ROWS,
+    check_split,
     flat,
+    head,
     peak,
     reconstruct,
     reconstruction_model,
@@ -18,9 +19,12 @@ from kerasae.evaluation._passes import (
     scaled_batches,
 )
 from kerasae.evaluation._statistics import paired, truncated
+from kerasae.models._checks import check_adapted
 
 # Keras keeps probabilities this far from 0 and 1, where the cross-entropy is infinite.
 _EPSILON = 1e-7
+# Numbers in the rows that PCA of wide data is fitted on: 256 MiB of float32.
+_FITTED = 2**26
 Guess = Callable[[np.ndarray], np.ndarray]
 
 
@@ -112,7 +116,8 @@ def reconstruction_errors(
     Where the model has a corruption, model and baselines get the same corrupted input and are
     compared with the clean one. Data are streamed: one pass over the training split for the
     baselines, one over the split. Rows of more than 4,096 numbers (with a corruption, 2,048)
-    have no covariance matrix; PCA is then fitted on as many rows as 800 MB hold.
+    have no covariance matrix; PCA and mean are then fitted on as many rows as 256 MiB of
+    float32 hold, or on four for each component where these are more.
 
     Args:
         ae: A trained `Autoencoder`.
@@ -121,12 +126,20 @@ def reconstruction_errors(
         split: Split to measure on; the baselines are always fitted on `"train"`.
 
     Returns:
-        `{"test": ..., "baselines": {"pca": ..., "mean": ...}}`, all with the same keys; `"pca"`
-        has as many components as the code has units. Models with a corruption add `"noisy"`,
+        `{"test": ..., "baselines": {"pca": ..., "mean": ...}, "baselines_fitted_on": ...}`. The
+        first and each baseline have the same keys; `"pca"` has as many components as the code
+        has units. `"baselines_fitted_on"` is `"train split"`, or `"the measured samples"` where
+        `split` is `"train"`: baselines then know what they are measured on, and look a little
+        better than they are. Models with a corruption add `"noisy"`,
         the corrupted input as it is; `"clipped"`, the same clipped to the range if it leaves
         it; `"clean"`, the model on clean input; and the baseline `"linear_denoiser"`, the best
         affine map from corrupted to clean, of any rank, clipped to the range.
+
+    Raises:
+        ValueError: There is no such split, it is empty, or the scaler has seen no data.
     """
+    check_adapted(ae)
+    check_split(splits, split)
     corrupted = ae.corruption is not None
     range_ = peak(ae, splits)
     with same_order(splits):
@@ -134,23 +147,25 @@ def reconstruction_errors(
     model = reconstruction_model(ae)
     names = ["test", *guesses, *(["clean"] if corrupted else [])]
     errors = {name: Errors(ae.sample_shape, range_) for name in names}
-    for clean, given in scaled_batches(ae, getattr(splits, split).rebatch(ROWS), seed):
+    for clean, given in scaled_batches(ae, getattr(splits, split), seed):
         rows, rows_given = flat(clean), flat(given)
-        outputs = {name: guess(rows_given) for name, guess in guesses.items()}
-        outputs["test"] = flat(reconstruct(model, given))
-        if corrupted:
-            outputs["clean"] = flat(reconstruct(model, clean))
         bounded = range_ is not None and rows.min() >= 0 and rows.max() <= 1
         floor = float(entropy(rows).sum()) if bounded else None
-        for name, output in outputs.items():
-            errors[name].add(rows, np.broadcast_to(output, rows.shape), floor)
+        # One output at a time: of wide rows all together would be many times the batch.
+        for name, error in errors.items():
+            if name in guesses:
+                output = guesses[name](rows_given)
+            else:
+                output = flat(reconstruct(model, clean if name == "clean" else given))
+            error.add(rows, np.broadcast_to(output, rows.shape), floor)
     results = {name: error.result() for name, error in errors.items()}
     if results.get("clipped") == results.get("noisy"):
         results.pop("clipped", None)
     measured: dict[str, Any] = {"test": results.pop("test")}
     apart = ("noisy", "clipped", "clean")
     measured |= {name: results.pop(name) for name in apart if name in results}
-    return {**measured, "baselines": results}
+    fitted_on = "the measured samples" if split == "train" else "train split"
+    return {**measured, "baselines": results, "baselines_fitted_on": fitted_on}
 
 
 def _guesses(ae: Any, splits: Any, seed: int, range_: float | None) -> dict[str, Guess]:
@@ -159,12 +174,11 @@ def _guesses(ae: Any, splits: Any, seed: int, range_: float | None) -> dict[str,
     corrupted = ae.corruption is not None
     components = min(ae.latent_dim, size)
     # Noise of the training rows that no row of the measured split gets.
-    train = scaled_batches(ae, splits.train.rebatch(ROWS), seed + 1_000_003)
+    train = scaled_batches(ae, splits.train, seed + 1_000_003)
     statistics = paired(((flat(x), flat(y)) for x, y in train), size, corrupted)
     if statistics is None:
-        train = scaled_batches(ae, splits.train.rebatch(ROWS), corrupted=False)
-        rows = _head(train, max(4 * components, 100_000_000 // size))
-        mean, basis = truncated(rows, components, seed)
+        limit = min(splits.sizes["train"], max(4 * components, _FITTED // size))
+        mean, basis = truncated(head(ae, splits.train, limit), components, seed)
     else:
         mean, basis = statistics.mean, statistics.principal(components)
     guesses: dict[str, Guess] = {
@@ -180,12 +194,3 @@ def _guesses(ae: Any, splits: Any, seed: int, range_: float | None) -> dict[str,
             weights, bias = statistics.regression()
             guesses["linear_denoiser"] = lambda x: np.clip(x @ weights + bias, *limits)
     return guesses
-
-
-def _head(batches: Iterator[Any], limit: int) -> np.ndarray:
-    rows: list[np.ndarray] = []
-    for clean, _ in batches:
-        rows.append(flat(clean))
-        if sum(map(len, rows)) >= limit:
-            break
-    return np.concatenate(rows)[:limit]

@@ -6,12 +6,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasae.evaluation._passes import sample
+from kerasae.evaluation._passes import check_split, rows_of, sample, whole_numbers
 
 # Rows compared at most, rows a classifier is trained on at most, its steps and their size.
 _COMPARED, _TRAINED, _STEPS, _BATCH = 5000, 10_000, 400, 128
-# Numbers in the samples held at a time: 512 MiB of float32.
-_HELD = 2**27
+# Numbers in the generated samples: 64 MiB of float32, half of what real ones may take.
+_HELD = 2**24
+# Numbers in the rows that the scale of the data is taken from.
+_LOOKED_AT = 2**23
 _FEATURES = 64
 _CLASSES = 100
 
@@ -33,6 +35,9 @@ def sample_quality(
     which the real ones have a mean variance of 1. Without labels the network keeps its random
     weights. Each seed also draws its own samples from a model.
 
+    The classifier takes images by one scale, tables by one for each column and series by one
+    for each channel, all from training rows: columns in small units count as much as others.
+
     The distance depends on n and on the classifier: compare it with the floor beside it, and
     with other models on the same data and `n`, never with published values. A model generates
     means: one of binary values, compared with binary data, is told apart by its grey.
@@ -41,7 +46,7 @@ def sample_quality(
         ae_or_samples: An `Autoencoder` that generates, or samples `(n, *shape)` in raw units.
         splits: A `kerasae.data.Splits`.
         n: Number of samples on each side, at least 8. By default as many as there are, at most
-            5,000 and at most a quarter of the training rows.
+            5,000, at most a quarter of the training rows, and at most 64 MiB of float32.
         seeds: Number of classifiers, with seeds `seed`, `seed + 1`, ..., or the seeds themselves.
         split: Real samples to compare with.
         seed: Seed of the rows that are drawn, and the first of the classifiers.
@@ -59,7 +64,7 @@ def sample_quality(
         - `"n"`, and `"seeds"`, how many.
 
     Raises:
-        ValueError: There are too few samples, or they do not fit the data.
+        ValueError: There are too few samples, they do not fit the data, or an argument does not.
 
     References:
         Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
@@ -72,23 +77,30 @@ def sample_quality(
         quality["frechet_distance"], quality["reference_distance"]
         ```
     """
-    numbers = list(range(seed, seed + seeds)) if isinstance(seeds, int) else list(map(int, seeds))
-    if not numbers:
-        raise ValueError(f"seeds must be at least one. Received: seeds={seeds}")
+    numbers = whole_numbers("seeds", seeds, 0 if np.iterable(seeds) else 1)
+    if not np.iterable(seeds):
+        numbers = list(range(seed, seed + numbers[0]))
+    check_split(splits, split)
     n = _count(ae_or_samples, splits, n, split)
-    real, real_labels = sample(splits, split, n, seed)
-    x, labels = sample(splits, "train", _TRAINED + n, seed)
+    real, real_labels = sample(splits, split, n, seed, least=n)
+    x, labels = sample(splits, "train", _TRAINED + n, seed, least=2 * n)
     rows = np.random.default_rng(seed).permutation(len(x))
-    held, rest = rows[:n], rows[n:]
-    network = _Network(x[rest], None if labels is None else labels[rest])
+    held, rest = x[rows[:n]], rows[n:]
+    network = _Network(x, rest, labels)
     found: dict[str, list[float]] = {}
     for number in numbers:
         network.make(number)
         if hasattr(ae_or_samples, "generate"):
-            generated = ae_or_samples.generate(n, seed=number)
+            generated = ae_or_samples.generate(n, seed=number, **_batches(ae_or_samples))
         else:
             generated = np.asarray(ae_or_samples)[:n]
-        of_real, of_held, of_generated = map(network.features, (real, x[held], generated))
+        of_real, of_held, of_generated = map(network.features, (real, held, generated))
+        for name, features in (("split", of_real), ("samples", of_generated)):
+            if not np.isfinite(features).all():
+                raise ValueError(
+                    "The classifier must see finite numbers; a value far beyond the training rows "
+                    f"overflows in it. Received: such values in the {name} compared"
+                )
         unit = np.sqrt(of_real.var(axis=0).mean()) or 1.0
         of_real, of_held, of_generated = of_real / unit, of_held / unit, of_generated / unit
         precision, recall = precision_recall(of_real, of_generated)
@@ -123,10 +135,12 @@ def _count(given: Any, splits: Any, n: int | None, split: str) -> int:
                 f"Samples must have shape (n, {', '.join(map(str, splits.shape))}) as the data "
                 f"have. Received: samples of shape {shape}"
             )
-        if not np.isfinite(np.asarray(given, "float64").sum()):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.sum(given, dtype="float64")
+        if not np.isfinite(total):
             raise ValueError("Samples must be finite. Received: NaN or infinite values")
         most = min(most, len(given))
-    if n is not None and not 8 <= n <= most:
+    if n is not None and not 8 <= whole_numbers("n", [n], 1)[0] <= most:
         raise ValueError(
             f"n must be from 8 to {most}: the samples of a side, and a quarter of the training "
             f"rows. Received: n={n}"
@@ -255,16 +269,18 @@ class _Network:
     """A small classifier, made anew for each seed, and what it sees in samples.
 
     Args:
-        x: Training rows, raw.
-        labels: Their classes, or None.
+        x: Samples, raw.
+        rows: Which of them to train on.
+        labels: Classes of all of them, or None.
     """
 
-    def __init__(self, x: np.ndarray, labels: np.ndarray | None):
-        self._x = x
-        some = np.asarray(x[:2048], "float64")
-        self._offset, self._scale = float(some.mean()), float(some.std()) or 1.0
+    def __init__(self, x: np.ndarray, rows: np.ndarray, labels: np.ndarray | None):
+        self._x, self._rows = x, rows
+        looked_at = max(2, min(2048, _LOOKED_AT // max(1, int(np.prod(x.shape[1:])))))
+        self._offset, self._scale = _scale_of(x[rows[:looked_at]])
+        labels = None if labels is None else labels[rows]
         self._classes = np.zeros(1) if labels is None else np.unique(labels)
-        self.trained = 2 <= len(self._classes) <= min(_CLASSES, len(x) // 2)
+        self.trained = 2 <= len(self._classes) <= min(_CLASSES, len(rows) // 2)
         if self.trained:
             assert labels is not None
             self._y = np.searchsorted(self._classes, labels)
@@ -299,11 +315,12 @@ class _Network:
             return
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self._logits.compile("adam", loss)
-        passes = -(-_STEPS * _BATCH // len(self._x))
-        order = np.concatenate([rng.permutation(len(self._x)) for _ in range(passes)])
+        passes = -(-_STEPS * _BATCH // len(self._rows))
+        order = np.concatenate([rng.permutation(len(self._rows)) for _ in range(passes)])
         for step in range(_STEPS):
             rows = order[step * _BATCH : (step + 1) * _BATCH]
-            self._logits.train_on_batch(self._scaled(self._x[rows]), self._y[rows])
+            x = self._scaled(self._x[self._rows[rows]])
+            self._logits.train_on_batch(x, self._y[rows])
 
     def features(self, x: np.ndarray) -> np.ndarray:
         """Return what the network sees in raw samples, `(samples, 64)`."""
@@ -315,11 +332,31 @@ class _Network:
         return float((told == labels).mean())
 
     def _scaled(self, x: np.ndarray) -> np.ndarray:
-        return (np.asarray(x, "float32") - self._offset) / self._scale
+        scaled = (np.asarray(x, "float32") - self._offset) / self._scale
+        return np.asarray(scaled, "float32")
 
     def _run(self, model: keras.Model, x: np.ndarray) -> np.ndarray:
+        step = min(512, rows_of(x.shape[1:]))
         parts = [
-            keras.ops.convert_to_numpy(model(self._scaled(x[start : start + 512]), training=False))
-            for start in range(0, len(x), 512)
+            keras.ops.convert_to_numpy(model(self._scaled(x[at : at + step]), training=False))
+            for at in range(0, len(x), step)
         ]
         return np.concatenate(parts).astype("float64")
+
+
+def _scale_of(x: np.ndarray) -> tuple[Any, Any]:
+    """Return offset and scale of raw samples: of images all of one, else by the last axis."""
+    x = np.asarray(x, "float64")
+    if x.ndim == 4:
+        return float(x.mean()), float(x.std()) or 1.0
+    axes = tuple(range(x.ndim - 1))
+    offset, spread = x.mean(axis=axes), x.std(axis=axes)
+    # What never changes has no unit of its own; its spread is round-off.
+    constant = spread <= 1e-6 * np.abs(offset)
+    return offset, np.where(constant, np.maximum(np.abs(offset), 1.0), spread)
+
+
+def _batches(ae: Any) -> dict[str, int]:
+    """Return the batch size for a model of wide samples; others keep their own."""
+    shape = getattr(ae, "sample_shape", None)
+    return {} if shape is None else {"batch_size": rows_of(shape)}

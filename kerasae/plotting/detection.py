@@ -29,6 +29,8 @@ def score_histogram(
     anomaly_scores: Any = None,
     false_alarm_rate: float | None = None,
     ax: Axes | None = None,
+    *,
+    name: str = "normal",
 ) -> Axes:
     """Draw the anomaly scores of normal samples, the threshold, and scores of anomalies.
 
@@ -42,6 +44,8 @@ def score_histogram(
         anomaly_scores: (m,), scores of samples known to be anomalies.
         false_alarm_rate: Rate that the threshold was set for, between 0 and 1.
         ax: Where to draw; a new figure when None.
+        name: What the samples of `normal_scores` are called, such as "test" where it is not
+            known that all of them are normal.
 
     Returns:
         The axes.
@@ -53,8 +57,8 @@ def score_histogram(
     ax = ax or new_axes(7.4, 3.6)
     edges, logarithmic = _bins(groups, threshold)
     looks = {"normal": (BLUE, "-", None), "anomalies": (VERMILLION, "--", "////")}
-    for name, values in groups.items():
-        colour, dashes, hatch = looks[name]
+    for group, values in groups.items():
+        colour, dashes, hatch = looks[group]
         weights = np.full(len(values), 1 / len(values))
         # The outermost bins also hold what lies beyond them: no score is left out.
         heights, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=weights)
@@ -62,7 +66,7 @@ def score_histogram(
             heights, edges, fill=True, facecolor=colour, edgecolor=colour, linewidth=0,
             alpha=0.28, hatch=hatch,
         )  # fmt: skip
-        label = f"{name}, {count(len(values), 'sample')}"
+        label = _who(group, len(values), name)
         if threshold is not None:
             label += f": {share(float(np.mean(values > threshold)))} above the threshold"
         ax.stairs(heights, edges, color=colour, linewidth=1.6, linestyle=dashes, label=label)
@@ -95,6 +99,8 @@ def alt_score_histogram(
     threshold: float | None = None,
     anomaly_scores: Any = None,
     false_alarm_rate: float | None = None,
+    *,
+    name: str = "normal",
 ) -> str:
     """Say in words what `score_histogram` shows; same data."""
     groups = _scores(normal_scores, anomaly_scores)
@@ -104,11 +110,9 @@ def alt_score_histogram(
         if false_alarm_rate is not None:
             text += f", set for {share(false_alarm_rate)} false alarms"
         parts.append(f"{text}.")
-    for name, values in groups.items():
+    for group, values in groups.items():
         low, middle, high = np.percentile(values, [5, 50, 95])
-        who = count(len(values), "normal sample")
-        if name == "anomalies":
-            who = f"{len(values):,} known anomal{'y' if len(values) == 1 else 'ies'}"
+        who = _who(group, len(values), name)
         text = f"{who}: median {number(middle)}, 5% to 95% from {number(low)} to {number(high)}"
         if threshold is not None:
             text += f", {share(float(np.mean(values > threshold)))} above the threshold"
@@ -163,6 +167,13 @@ def alt_roc_curve(scores: Any, labels: Any) -> str:
         f"Receiver operating characteristic, area under the curve {area:.3f} (0.5 by chance, "
         f"1 at best). {low} of the anomalies are found at 1% false alarms, {high} at 5%."
     )
+
+
+def _who(group: str, total: int, name: str) -> str:
+    """How many samples of which kind a group holds."""
+    if group == "anomalies":
+        return f"{total:,} known anomal{'y' if total == 1 else 'ies'}"
+    return count(total, f"{name} sample")
 
 
 def _scores(normal_scores: Any, anomaly_scores: Any) -> dict[str, np.ndarray]:

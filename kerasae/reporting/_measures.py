@@ -30,9 +30,15 @@ def codes(run: Run) -> str:
     aim = "" if target is None else f" The model was trained for {target:g}."
     spectrum = numbers_of(part, "covariance_spectrum")
     split = run.split
+    told, fitted = f"the {split} split", ""
+    if run.metrics.get("baselines_fitted_on") == "the measured samples":
+        told, fitted = f"one half of {told}", ", fitted on the other half,"
+    left_out = value_of(part, "left_out")
     rows = [
+        ("Samples left out", quantity(left_out, "{:,.0f}"),
+         f"Samples of the {split} split without a finite code; no number here takes them in."),
         ("Linear probe", percent(value_of(part, "probe_accuracy")),
-         f"Share of the {split} split whose class a linear classifier reads off the code."
+         f"Share of {told} whose class a linear classifier{fitted} reads off the code."
          f"{_references(part, 'probe_accuracy')}"),
         ("Nearest neighbours", percent(value_of(part, "knn_accuracy")),
          "Share whose class is the one that prevails among their nearest codes."
@@ -81,9 +87,8 @@ def variational(run: Run) -> str:
         ("Evidence lower bound (ELBO)", _nats(part, "elbo_nats"),
          "The log-likelihood of a sample is at least this; higher is better."),
         ("Reconstruction part", _nats(part, "reconstruction_nats"),
-         "Log-likelihood of a sample given its code; higher is better."
-         if (value_of(part, "reconstruction_nats") or 0) < 0 else
-         "What telling a sample costs once its code is known; lower is better."),
+         "Negative log-likelihood of a sample given its code, what telling the sample costs once "
+         "its code is known; lower is better, and of a density it may be below 0."),
         ("KL part", _nats(part, "kl_nats"),
          "What telling its code costs; near 0 the code says nothing."),
         ("Bits per dimension", quantity(value_of(part, "bits_per_dimension"), "{:.3f}", "bits"),
@@ -269,8 +274,11 @@ def _nats(part: dict[str, Any], key: str) -> str:
 
 def _effective(spectrum: list[float]) -> float | None:
     """Participation ratio of the eigenvalues of the covariance."""
-    squares = sum(value * value for value in spectrum)
-    return sum(spectrum) ** 2 / squares if squares else None
+    # By a power of two, which costs no digit: squares of huge values stay finite.
+    power = math.frexp(max(spectrum, default=0.0))[1]
+    values = [math.ldexp(value, -power) for value in spectrum]
+    squares = sum(value * value for value in values)
+    return sum(values) ** 2 / squares if squares else None
 
 
 def _mean_activation(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerasae import losses
+from kerasae.evaluation._passes import at_most, rows_of
 from kerasae.training import files
 
 # More points hide each other.
@@ -28,86 +29,145 @@ def draw(
     folder = path / files.FIGURES
     folder.mkdir(exist_ok=True)
     entries = []
-    for name, title, function, arguments, options in _plan(ae, splits, split, history, metrics):
+    for name, title, function, arguments, options, *notes in _plan(
+        ae, splits, split, history, metrics
+    ):
         draw_it: Callable[..., Any] = getattr(plotting, function)
         say_it: Callable[..., str] = getattr(plotting, f"alt_{function}")
         plotting.save(draw_it(*arguments, **options), folder / f"{name}.png")
-        entry = {"file": f"{name}.png", "title": title, "alt": say_it(*arguments, **options)}
-        entries.append(entry)
+        alt = " ".join([say_it(*arguments, **options), *filter(None, notes)])
+        entries.append({"file": f"{name}.png", "title": title, "alt": alt})
     files.write_json(folder / "figures.json", entries)
     return entries
 
 
-Plan = tuple[str, str, str, tuple, dict[str, Any]]
+Plan = tuple[Any, ...]
 
 
 def _plan(
     ae: Any, splits: Any, split: str, history: dict[str, list[float]], metrics: dict[str, Any]
 ) -> Iterator[Plan]:
-    """Yield file name, title, function of `plotting`, its arguments and its options."""
+    """Yield file name, title, function of `plotting`, its arguments, its options, and notes.
+
+    Notes are sentences for the text alternative, beside what the function itself says.
+    """
     if history:
         options = {"best_epoch": metrics.get("training", {}).get("best_epoch")}
         yield "learning_curves", "Learning curves", "learning_curves", (history,), options
-    if splits.sizes[split]:
-        x = splits.array(split, _POINTS)
-        labels, names = _labels(splits, split, len(x))
-        yield _reconstructions(ae, splits, x, labels, names)
-        yield "baselines", "Error beside baselines", "baselines", (_errors(ae, metrics),), {}
-        errors = ae.score(x)
-        if labels is not None:
-            summed = getattr(ae.reconstruction_loss, "features", "mean") == "sum"
-            options = {"quantity": "reconstruction error, nats"} if summed else {}
-            arguments = (errors, labels, names)
-            yield "class_errors", "Error of each class", "class_errors", arguments, options
-        yield from _codes(ae, x, labels, names, metrics)
-        yield from _detection(ae, x, errors, splits.value_range)
-        yield from _generation(ae, x, splits.value_range, metrics)
+    if not splits.sizes[split]:
+        return
+    yield from _baselines(ae, metrics)
+    x = splits.array(split, at_most(splits, _POINTS))
+    labels, names = _labels(splits, split, len(x))
+    errors = ae.score(x, rows_of(ae.sample_shape))
+    codes = ae.encode(x, rows_of(ae.sample_shape))
+    # A value far beyond what the model knows may have no finite score, and no place in a figure.
+    shown = np.isfinite(errors) & np.isfinite(codes).all(axis=1)
+    note = _left_out(int((~shown).sum()))
+    if not shown.any():
+        return
+    if note:
+        x, errors, codes = x[shown], errors[shown], codes[shown]
+        labels = None if labels is None else labels[shown]
+    yield from _reconstructions(ae, splits, x, labels, names, note)
+    if labels is not None:
+        summed = getattr(ae.reconstruction_loss, "features", "mean") == "sum"
+        options = {"quantity": "reconstruction error, nats"} if summed else {}
+        arguments = (errors, labels, names)
+        yield "class_errors", "Error of each class", "class_errors", arguments, options, note
+    yield from _codes(ae, codes, labels, names, metrics, note)
+    yield from _detection(ae, x, errors, splits.value_range, split, note)
+    yield from _generation(ae, x, splits.value_range, metrics)
+
+
+def _left_out(count: int, what: str = "score or code") -> str:
+    """Return a sentence on samples that are not shown, empty where all are."""
+    if not count:
+        return ""
+    samples = "1 sample" if count == 1 else f"{count:,} samples"
+    return f"{samples} without a finite {what} {'is' if count == 1 else 'are'} not shown."
+
+
+def _baselines(ae: Any, metrics: dict[str, Any]) -> Iterator[Plan]:
+    errors = _errors(ae, metrics)
+    finite = {name: value for name, value in errors.items() if math.isfinite(value)}
+    lost = [name for name in errors if name not in finite]
+    # The model comes first; without its error there is nothing to compare.
+    if next(iter(errors)) in finite:
+        note = f"Without a finite error, and not shown: {', '.join(lost)}." if lost else ""
+        yield "baselines", "Error beside baselines", "baselines", (finite,), {}, note
 
 
 def _errors(ae: Any, metrics: dict[str, Any]) -> dict[str, float]:
     errors = {ae.variant.replace("_", " "): metrics["test"]["mse"]}
-    names = {"pca": "PCA", "mean": "mean of the training data", "noisy": "noisy input",
+    fitted_on = "training data"
+    if metrics.get("baselines_fitted_on") == "the measured samples":
+        fitted_on = "measured data"
+    names = {"pca": "PCA", "mean": f"mean of the {fitted_on}", "noisy": "noisy input",
              "clipped": "noisy input, clipped",
              "linear_denoiser": "best linear denoiser"}  # fmt: skip
     others = {**metrics["baselines"], **{k: metrics.get(k) for k in ("noisy", "clipped")}}
     return errors | {names[name]: value["mse"] for name, value in others.items() if value}
 
 
-def _reconstructions(ae: Any, splits: Any, x: np.ndarray, labels: Any, names: Any) -> Plan:
+def _reconstructions(
+    ae: Any, splits: Any, x: np.ndarray, labels: Any, names: Any, note: str
+) -> Iterator[Plan]:
     from kerasae import evaluation, plotting
 
-    x = x[:_RANKED]
-    clean = given = evaluation.scale(ae, x)
+    x, step = x[:_RANKED], rows_of(ae.sample_shape)
+    model = evaluation.reconstruction_model(ae)
     title = "Inputs and their reconstructions, from best to worst"
     if ae.corruption is not None:
-        given = evaluation.corrupt(ae, clean, _SEED)
         title = "Corrupted inputs and what the model makes of them, from best to worst"
-    output = evaluation.reconstruct(evaluation.reconstruction_model(ae), given)
-    errors = np.square(output - clean).reshape(len(x), -1).mean(axis=1)
-    few, ranks = plotting.best_to_worst(errors, 8 if math.prod(ae.sample_shape) > 40 else 4)
-    corrupted = None if given is clean else _raw(ae, given[few])
-    reconstruction = _raw(ae, output[few])
+
+    def rerun(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        # The same noise whenever it is called: nothing has to be kept for the few that are drawn.
+        clean = given = evaluation.scale(ae, x[number * step : (number + 1) * step])
+        if ae.corruption is not None:
+            given = evaluation.corrupt(ae, clean, _SEED + number)
+        return clean, given, evaluation.reconstruct(model, given)
+
+    errors = np.empty(len(x))
+    for number in range(-(-len(x) // step)):
+        clean, _, output = rerun(number)
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.square(output - clean).reshape(len(clean), -1)
+            errors[number * step : number * step + len(clean)] = squares.mean(axis=1)
+    known = np.flatnonzero(np.isfinite(errors))
+    if not len(known):
+        return
+    few, ranks = plotting.best_to_worst(errors[known], 8 if math.prod(ae.sample_shape) > 40 else 4)
+    few = known[few]
+    drawn = []
+    for row in few.tolist():
+        _, given, output = rerun(row // step)
+        drawn.append((given[row % step], output[row % step]))
+    inputs, outputs = (np.stack(part) for part in zip(*drawn, strict=True))
+    corrupted = None if ae.corruption is None else _raw(ae, inputs)
     marks = None
     if labels is not None:
         marks = [names[label] if names else label for label in labels[few]]
-    arguments = (x[few], reconstruction, corrupted, None, marks)
+    arguments = (x[few], _raw(ae, outputs), corrupted, None, marks)
     options = {"value_range": splits.value_range, "ranks": ranks}
-    return "reconstructions", title, "reconstruction_grid", arguments, options
+    lost = _left_out(len(errors) - len(known), "error")
+    yield "reconstructions", title, "reconstruction_grid", arguments, options, note, lost
 
 
-def _codes(ae: Any, x: np.ndarray, labels: Any, names: Any, metrics: dict[str, Any]) -> Any:
+def _codes(
+    ae: Any, codes: np.ndarray, labels: Any, names: Any, metrics: dict[str, Any], note: str
+) -> Any:
     """Yield what shows the codes."""
-    codes = ae.encode(x)
     maps = {"pca": "Map of the codes"}
     if codes.shape[1] > 2 and len(codes) >= 50:
         maps["tsne"] = "Map of the codes by t-SNE"
     for method, title in maps.items():
         name = "code_map" if method == "pca" else f"code_map_{method}"
-        yield name, title, "code_map", (codes, labels, names), {"method": method}
+        yield name, title, "code_map", (codes, labels, names), {"method": method}, note
     target = metrics.get("codes", {}).get("target_activation")
     title = "Activations of the code"
-    yield "activations", title, "activation_histograms", (codes, target), {}
-    spectrum = metrics.get("codes", {}).get("covariance_spectrum")
+    yield "activations", title, "activation_histograms", (codes, target), {}, note
+    spectrum = _finite(metrics, "codes", "covariance_spectrum")
     if spectrum and len(spectrum) > 1 and max(spectrum) > 0:
         yield (
             "code_spectrum",
@@ -116,27 +176,29 @@ def _codes(ae: Any, x: np.ndarray, labels: Any, names: Any, metrics: dict[str, A
             (spectrum,),
             {},
         )
-    if values := metrics.get("variational", {}).get("kl_per_dimension"):
+    if values := _finite(metrics, "variational", "kl_per_dimension"):
         title = "KL divergence of each dimension"
         yield "kl_per_dimension", title, "kl_per_dimension", (values,), {}
-    if values := metrics.get("contractive", {}).get("singular_values"):
+    if values := _finite(metrics, "contractive", "singular_values"):
         title = "Singular values of the encoder's Jacobian"
         lines = {ae.variant: values}
         yield "singular_values", title, "singular_values", (lines,), {}
 
 
-def _detection(ae: Any, x: np.ndarray, errors: np.ndarray, span: Any) -> Any:
+def _detection(ae: Any, x: np.ndarray, errors: np.ndarray, span: Any, split: str, note: str) -> Any:
     """Yield what shows where a calibrated model draws the line."""
     known = ae.calibration
     if known is None or known.stride is not None:
         return
     shown = (errors, known.threshold, None, known.false_alarm_rate)
-    yield "scores", "Anomaly scores and the threshold", "score_histogram", shown, {}
+    # Whether all of a split is normal is not known here.
+    options = {"name": split}
+    yield "scores", "Anomaly scores and the threshold", "score_histogram", shown, options, note
     if isinstance(ae.reconstruction_loss, losses.ReconstructionLoss):
         worst = x[np.argsort(errors)[::-1][:6]]
         arguments = (worst, ae.reconstruct(worst), ae.feature_scores(worst))
         title = "The highest scores, feature by feature"
-        yield "feature_scores", title, "feature_scores", arguments, {"value_range": span}
+        yield "feature_scores", title, "feature_scores", arguments, {"value_range": span}, note
 
 
 def _generation(ae: Any, x: np.ndarray, span: Any, metrics: dict[str, Any]) -> Any:
@@ -158,11 +220,17 @@ def _generation(ae: Any, x: np.ndarray, span: Any, metrics: dict[str, Any]) -> A
     if ae.latent_dim == 2:
         grid = (ae.manifold(16),)
         yield "manifold", "The map of all codes, decoded", "manifold", grid, options
-    values = metrics.get("variational", {}).get("kl_per_dimension")
+    values = _finite(metrics, "variational", "kl_per_dimension")
     chosen = np.argsort(values)[::-1][:8] if values else np.arange(min(8, ae.latent_dim))
     images = (ae.traverse(x[0], 9, dimensions=chosen),)
     title = "What each number of the code changes"
     yield "traversals", title, "traversals", images, {**options, "dimensions": chosen.tolist()}
+
+
+def _finite(metrics: dict[str, Any], part: str, key: str) -> list[float]:
+    """Return a list of the metrics, empty where it is missing or a number is not finite."""
+    values = metrics.get(part, {}).get(key) or []
+    return values if all(map(math.isfinite, values)) else []
 
 
 def _raw(ae: Any, scaled: np.ndarray) -> np.ndarray:

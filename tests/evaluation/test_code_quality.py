@@ -108,3 +108,71 @@ def test_a_sample_is_drawn_by_its_seed(splits):
     assert rows != list(range(50))
     np.testing.assert_array_equal(splits.labels["train"][rows], labels)
     np.testing.assert_array_equal(sample(splits, "train", 50, seed=1)[0], x)
+
+
+def test_classifiers_are_not_measured_on_what_they_were_fitted_on(tmp_path):
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(2000, 4)).astype("float32"), rng.integers(0, 4, size=2000)
+    np.savez(tmp_path / "chance.npz", x=x, y=labels)
+    splits = kerasae.data.load(tmp_path / "chance.npz", validation=0, test=0)
+    found = evaluation.codes(identity(3), splits, split="train")
+    # Four classes by pure chance: 1000 rows tell within 0.06, and known rows would give .5.
+    for told in (found, *found["reference"].values()):
+        assert told["knn_accuracy"] == pytest.approx(0.25, abs=0.06)
+        assert told["probe_accuracy"] == pytest.approx(0.25, abs=0.06)
+    # What can be told is told from the other half too.
+    np.savez(tmp_path / "clear.npz", x=x + 50 * labels[:, None].astype("float32"), y=labels)
+    splits = kerasae.data.load(tmp_path / "clear.npz", validation=0, test=0)
+    assert evaluation.codes(identity(3), splits, split="train")["knn_accuracy"] == 1
+
+
+def test_wide_samples_are_taken_in_parts(splits, monkeypatch):
+    from kerasae.evaluation import _passes, code_quality
+
+    ae = identity(3)
+    expected = evaluation.codes(ae, splits)
+    monkeypatch.setattr(_passes, "NUMBERS", 4 * 10)
+    monkeypatch.setattr(code_quality, "_HELD", 4 * 60)
+    flat_rows = []
+
+    def watched(x):
+        flat_rows.append(len(x))
+        return np.asarray(x, "float64").reshape(len(x), -1)
+
+    monkeypatch.setattr(code_quality, "flat", watched)
+    found = evaluation.codes(ae, splits)
+    assert max(flat_rows) <= 60
+    for key in ("mean_activation", "covariance_spectrum"):
+        np.testing.assert_allclose(found[key], expected[key], rtol=1e-5)
+    assert found["probe_accuracy"] == expected["probe_accuracy"]
+    # PCA codes come from passes; the input itself is too much.
+    assert set(found["reference"]) == {"pca"}
+    assert found["reference"]["pca"] == expected["reference"]["pca"]
+
+
+def test_a_sample_takes_a_bounded_number_of_bytes(splits, monkeypatch):
+    from kerasae.evaluation import _passes
+
+    monkeypatch.setattr(_passes, "KEPT", 40 * 16)
+    assert len(_passes.sample(splits, "train", 5000, seed=0)[0]) == 40
+    assert len(_passes.sample(splits, "train", 5000, seed=0, least=70)[0]) == 70
+
+
+def test_samples_without_a_finite_code_are_left_out_and_counted(blobs, tmp_path):
+    x, labels = blobs[0].copy(), blobs[1]
+    np.savez(tmp_path / "x.npz", x=x, y=labels)
+    splits = kerasae.data.load(tmp_path / "x.npz")
+    row = np.flatnonzero((x == splits.array("test")[2]).all(axis=1))[0]
+    x[row, :2] = 3e38
+    np.savez(tmp_path / "x.npz", x=x, y=labels)
+    splits = kerasae.data.load(tmp_path / "x.npz")
+    ae = identity(3)
+    weights = ae.get_weights()
+    weights[0] *= 2
+    ae.set_weights(weights)
+    found = evaluation.codes(ae, splits)
+    assert found["left_out"] == 1
+    code = ae.encode(splits.array("test"))
+    code = code[np.isfinite(code).all(axis=1)]
+    np.testing.assert_allclose(found["mean_activation"], code.mean(axis=0), rtol=1e-5)
+    assert found["knn_accuracy"] == 1

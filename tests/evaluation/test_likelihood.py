@@ -297,3 +297,15 @@ def test_works_on_other_networks(network):
     x = np.random.default_rng(0).random((5, *shape), "float32")
     measured = variational(ae, x, samples=(1, 4))
     assert measured["importance_weighted"]["4"]["nats"] >= measured["elbo_nats"] - 1
+
+
+def test_a_single_number_of_draws_may_stand_by_itself():
+    x = np.random.default_rng(0).random((6, 4), dtype="float32")
+    ae = kerasae.build("variational", (4,), 2, loss="bce", seed=0)
+    expected = variational(ae, x, samples=(5,))
+    assert variational(ae, x, samples=5) == expected
+    assert variational(ae, x, samples=np.int64(5)) == expected
+    assert list(expected["importance_weighted"]) == ["5"]
+    for samples in (0, 2.5, None, "ab", True, [1, 0], []):
+        with pytest.raises(ValueError, match=r"samples must be .*Received: samples="):
+            variational(ae, x, samples=samples)

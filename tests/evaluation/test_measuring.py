@@ -7,7 +7,7 @@ import pytest
 import kerasae
 from kerasae import evaluation
 
-PARTS = {"test", "baselines", "codes"}
+PARTS = {"test", "baselines", "baselines_fitted_on", "codes"}
 
 
 @pytest.fixture(scope="module")

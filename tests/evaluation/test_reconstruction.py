@@ -33,7 +33,7 @@ def test_baselines_are_those_of_numpy(splits):
     assert measured["baselines"]["mean"]["mse"] == pytest.approx(expected, rel=1e-6)
     expected = np.square(test - ae.reconstruct(splits.array("test"))).mean()
     assert measured["test"]["mse"] == pytest.approx(expected, rel=1e-5)
-    assert set(measured) == {"test", "baselines"}
+    assert set(measured) == {"test", "baselines", "baselines_fitted_on"}
     assert "psnr" not in measured["test"]  # the range of the data is not known
 
 
@@ -109,9 +109,10 @@ def test_all_quantities_have_the_same_names_everywhere():
     ae = kerasae.build("denoising", (6, 6, 1), 4, input_dtype="uint8", corruption_level=0.5)
     measured = evaluation.reconstruction_errors(ae, splits)
     names = ["mse", "mae", "psnr", "ssim", "bce", "bce_floor"]
-    assert list(measured) == ["test", "noisy", "clean", "baselines"]
+    assert list(measured) == ["test", "noisy", "clean", "baselines", "baselines_fitted_on"]
     assert list(measured["baselines"]) == ["pca", "mean", "linear_denoiser"]
     baselines = measured.pop("baselines")
+    assert measured.pop("baselines_fitted_on") == "train split"
     for values in (*measured.values(), *baselines.values()):
         assert list(values) == names
         assert values["bce"] >= values["bce_floor"] == measured["test"]["bce_floor"]
@@ -180,3 +181,70 @@ def test_pca_is_that_of_scikit_learn(splits):
     pca = PCA(2).fit(train.astype("float64"))
     expected = np.square(pca.inverse_transform(pca.transform(test)) - test).mean()
     assert found["baselines"]["pca"]["mse"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_baselines_say_what_they_were_fitted_on(splits):
+    ae = kerasae.build("undercomplete", SHAPE, 2)
+    by_split = {
+        split: evaluation.reconstruction_errors(ae, splits, split=split)["baselines_fitted_on"]
+        for split in ("train", "validation", "test")
+    }
+    assert by_split == {
+        "train": "the measured samples", "validation": "train split", "test": "train split"
+    }  # fmt: skip
+
+
+def test_wide_rows_go_through_a_few_at_a_time(splits, monkeypatch):
+    from kerasae.evaluation import _passes, reconstruction
+
+    assert _passes.rows_of((128, 128, 3)) == 85
+    assert _passes.rows_of((64, 64)) == _passes.rows_of((2,)) == 1024
+    assert _passes.rows_of((4096, 4096)) == 1
+    ae = kerasae.build("undercomplete", SHAPE, 2)
+    at_once = evaluation.reconstruction_errors(ae, splits)
+    seen = []
+
+    def watched(model, x):
+        seen.append(len(x))
+        return evaluation.reconstruct(model, x)
+
+    monkeypatch.setattr(reconstruction, "reconstruct", watched)
+    monkeypatch.setattr(_passes, "NUMBERS", 7 * 6)
+    in_passes = evaluation.reconstruction_errors(ae, splits)
+    assert max(seen) == 7
+    assert sum(seen) == splits.sizes["test"]
+    for name in ("pca", "mean"):
+        expected = pytest.approx(at_once["baselines"][name], rel=1e-9)
+        assert in_passes["baselines"][name] == expected
+    assert in_passes["test"] == pytest.approx(at_once["test"], rel=1e-6)
+
+
+@pytest.mark.parametrize("split", ["tst", None, ["test"]])
+def test_a_split_must_be_one_there_is(splits, split):
+    ae = kerasae.build("linear", SHAPE, 2)
+    for measure in (evaluation.reconstruction_errors, evaluation.codes, evaluation.measure,
+                    evaluation.linear_check, evaluation.sample_quality):  # fmt: skip
+        with pytest.raises(ValueError, match=r"must be one of 'train', .* Received: split="):
+            measure(ae, splits, split=split)
+
+
+def test_an_empty_split_is_refused():
+    splits = kerasae.data.load(np.ones((40, 6), "float32"), test=0)
+    ae = kerasae.build("linear", SHAPE, 2)
+    for measure in (evaluation.reconstruction_errors, evaluation.codes, evaluation.measure,
+                    evaluation.linear_check, evaluation.sample_quality):  # fmt: skip
+        with pytest.raises(ValueError, match=r"at least one sample.* Received: split='test'"):
+            measure(ae, splits)
+
+
+def test_an_outlier_costs_wide_data_no_component(splits, monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(60, 9)).astype("float32") * np.arange(1, 10)
+    rows = rows.astype("float32")
+    mean, _ = _statistics.truncated(rows.copy(), 2, 0)
+    np.testing.assert_allclose(mean, rows.mean(axis=0, dtype="float64"), atol=1e-6)
+    far = rows.copy()
+    far[0, 0] = 1e30
+    with np.errstate(over="raise", invalid="raise"):
+        _, of_far = _statistics.truncated(far, 2, 0)
+    assert abs(of_far[0, 0]) == pytest.approx(1)
+    assert np.isfinite(of_far).all()

@@ -192,3 +192,61 @@ def test_refuses_what_will_not_do(digits):
         frechet_distance(np.ones((4, 3)), np.ones((4, 2)))
     with pytest.raises(ValueError, match="k must be at least 1 and below"):
         precision_recall(np.ones((3, 2)), np.ones((9, 2)))
+
+
+def test_columns_in_small_units_count_as_much(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(800, 6)).astype("float32")
+    x[:, 5] *= 1000
+    splits = kerasae.data.load(x, test=150)
+    good = splits.array("validation")
+    poor = good.copy()
+    poor[:, :5] = 0
+    one, two = (sample_quality(values, splits, seeds=2) for values in (good, poor))
+    assert two["frechet_distance"] > 5 * one["frechet_distance"]
+    # Units change nothing.
+    other = kerasae.data.load(x * np.float32([1, 10, 0.01, 1, 1e4, 1e-3]), test=150)
+    again = sample_quality(other.array("validation"), other, seeds=2)
+    assert again["frechet_distance"] == pytest.approx(one["frechet_distance"], rel=1e-3)
+
+
+def test_scale_by_kind_of_data():
+    rng = np.random.default_rng(0)
+    images = rng.random((20, 4, 4, 3))
+    assert module._scale_of(images) == (images.mean(), images.std())
+    series = rng.normal(size=(30, 7, 2)) * [1, 100]
+    offset, scale = module._scale_of(series)
+    np.testing.assert_allclose(offset, series.mean(axis=(0, 1)))
+    np.testing.assert_allclose(scale, series.std(axis=(0, 1)))
+    table = np.stack([np.zeros(9), np.full(9, 1e4), np.arange(9)], axis=1)
+    np.testing.assert_allclose(module._scale_of(table)[1], [1, 1e4, np.arange(9).std()])
+
+
+def test_wide_samples_are_compared_in_smaller_numbers(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(400, 10)).astype("float32")
+    splits = kerasae.data.load(x, test=100)
+    assert sample_quality(splits.array("test"), splits, seeds=1)["n"] == 65
+    monkeypatch.setattr(module, "_HELD", 30 * 10)
+    asked = []
+
+    class Model:
+        sample_shape = (10,)
+
+        def generate(self, n, seed, batch_size):
+            asked.append((n, batch_size))
+            return splits.array("validation")[:n]
+
+    assert sample_quality(Model(), splits, seeds=1)["n"] == 30
+    assert asked == [(30, 1024)]
+
+
+def test_seeds_may_be_numbers_of_numpy(digits, short):
+    x = digits.array("validation")[:20]
+    one = sample_quality(x, digits, seeds=np.int64(1))
+    two = sample_quality(x, digits, seeds=np.array([0]))
+    assert one["seeds"] == two["seeds"] == 1
+    assert one["reference_distance"] == pytest.approx(two["reference_distance"], rel=1e-3)
+    for seeds in (1.5, True, "many", [1.5], [], None, [-1]):
+        with pytest.raises(ValueError, match=r"seeds must be .*Received: seeds="):
+            sample_quality(x, digits, seeds=seeds)
+    with pytest.raises(ValueError, match=r"n must be .*Received: n="):
+        sample_quality(x, digits, n=8.5)

@@ -27,8 +27,8 @@ class TestScoreHistogram:
         ax = plotting.score_histogram(NORMAL, 3.5, ANOMALIES, 0.25)
         legend = [text.get_text() for text in ax.get_legend().get_texts()]
         assert legend == [
-            "normal, 4 samples: 25% above the threshold",
-            "anomalies, 2 samples: 50% above the threshold",
+            "4 normal samples: 25% above the threshold",
+            "2 known anomalies: 50% above the threshold",
         ]
         assert [text.get_text() for text in ax.texts] == [
             "threshold 3.50\nset for 25% false alarms"
@@ -58,6 +58,14 @@ class TestScoreHistogram:
             say([])
         with pytest.raises(ValueError, match=r"anomaly_scores must be .*shape=\(1,\)"):
             say([1.0], 0.5, [np.inf])
+
+    def test_samples_that_may_not_be_normal_are_called_otherwise(self):
+        ax = plotting.score_histogram(NORMAL, 3.5, name="test")
+        (legend,) = (text.get_text() for text in ax.get_legend().get_texts())
+        assert legend == "4 test samples: 25% above the threshold"
+        text = plotting.alt_score_histogram(NORMAL, 3.5, name="test")
+        assert "4 test samples: median 2.50" in text
+        assert "normal" not in text + legend
 
 
 class TestRocCurve:

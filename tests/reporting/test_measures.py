@@ -143,3 +143,28 @@ def test_hostile_words_stay_text(make_run, read):
     page = read(make_run(metrics=metrics))
     assert page.all("script") == []
     assert page.text.count(hostile) == 5
+
+
+@pytest.mark.parametrize("nats", [-12.5, 12.5])
+def test_the_reconstruction_part_is_lower_the_better_whatever_its_sign(nats, make_run, read):
+    part = {"elbo_nats": -nats - 1, "reconstruction_nats": nats, "kl_nats": 1.0}
+    page = read(make_run(metrics={"test": {}, "variational": part}))
+    assert "Negative log-likelihood of a sample given its code" in page.text
+    assert "Log-likelihood of a sample given its code; higher" not in page.text
+    assert nats in numbers(page)
+
+
+@pytest.mark.parametrize("halves", [True, False])
+def test_accuracies_from_two_halves_say_so(halves, make_run, read):
+    fitted_on = "the measured samples" if halves else "train split"
+    metrics = {"test": {}, "codes": {"probe_accuracy": 0.5}, "baselines_fitted_on": fitted_on}
+    text = read(make_run(metrics=metrics)).text
+    assert ("a linear classifier, fitted on the other half, reads" in text) == halves
+
+
+def test_infinite_and_huge_numbers_are_told(make_run, read):
+    codes = {"covariance_spectrum": [2e200, 2e200], "left_out": 3}
+    metrics = {"test": {"mse": float("inf")}, "baselines": {"mean": {"mse": 0.5}}, "codes": codes}
+    page = read(make_run(metrics=metrics))
+    assert "infinite" in page.text
+    assert {2.0, 3.0} <= set(numbers(page))
