@@ -3,13 +3,11 @@
 Each leaves the run complete: model, metrics, figures, report, and a new version of the export.
 """
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
-from kerasae import reporting
-from kerasae.data import Splits
+from kerasae import _run_data, reporting
 from kerasae.loading import load
 from kerasae.training import files, finishing
 
@@ -31,9 +29,11 @@ def evaluate(
 
     Args:
         run: A run directory, or a `.keras` file, which needs `data`.
-        data: Source for `kerasae.data.load`: a file is measured as a whole. None takes the
-            run's own data.
-        split: Split to measure on; by default the one the run was measured on, `"test"`.
+        data: Source for `kerasae.data.load`: a file is measured as a whole. Of a table, the
+            columns that the run was trained on are read, by their names. None takes the run's
+            own data.
+        split: Split to measure on; by default the one the run was measured on, `"test"`. Of
+            files, only an `.npz` with splits of its own has any.
         sample_quality: Whether to measure the samples of models that generate, too, which
             takes longest.
         seed: Seed of noise and draws.
@@ -41,23 +41,20 @@ def evaluate(
 
     Returns:
         What `kerasae.evaluation.measure` gives, with the loss terms in `"test"` and
-        `kerasae.evaluation.sample_quality` in `"generation"`.
+        `kerasae.evaluation.sample_quality` in `"generation"`, which says the `sampler`, too.
 
     Raises:
         ValueError: The data do not fit, or an own data set of the run cannot be had by name.
     """
     from kerasae import evaluation
 
+    _run_data.check_split(split)
     path = Path(run)
     ae = load(path)
     _check_is_model(ae, path)
-    config = _config(path)
-    own = data is None
-    if split is not None:
-        _check_split(split)
-    splits, measured_on = _splits_to_measure(config, data, split, data_options, path)
-    if not splits.sizes[measured_on]:
-        raise ValueError(f"There are no samples to measure on. Received: split={measured_on!r}")
+    config = _run_data.config_of(path)
+    splits, measured_on = _splits_to_measure(ae, config, data, split, data_options, path)
+    _run_data.check_not_empty(splits, measured_on)
     metrics = finishing.measure(ae, splits, measured_on, seed)
     if sample_quality and ae.can_generate:
         try:
@@ -65,8 +62,9 @@ def evaluate(
         except ValueError as error:
             warnings.warn(f"The samples were not measured. {error}", stacklevel=2)
         else:
-            metrics["generation"] = quality
-    if own and measured_on == config["measured_on"]:
+            kind = "prior" if ae.sampler is None else ae.sampler.kind
+            metrics["generation"] = {"sampler": kind, **quality}
+    if data is None and measured_on == config["measured_on"]:
         kept = reporting.Run.read(path)
         metrics = {**kept.metrics, **metrics}
         finishing.publish(path, ae, splits, {**config, "export": False}, kept.history, metrics)
@@ -78,93 +76,92 @@ def calibrate(
     data: Any = None,
     *,
     false_alarm_rate: float = 0.01,
-    split: str = "validation",
+    split: str | None = None,
     stride: int | None = None,
     allow_training_rows: bool = False,
     **data_options: Any,
 ) -> dict[str, Any]:
     """Calibrate a trained model for detection, and save and export it so.
 
+    After a failure the run is as it was.
+
     Args:
         run: A run directory, or a `.keras` file, which needs `data`.
         data: Held-out normal samples: a source for `kerasae.data.load`, of which a file is
-            taken as a whole. None takes a split of the run's own data.
+            taken as a whole. Of a table, the columns that the run was trained on are read, by
+            their names. None takes a split of the run's own data.
         false_alarm_rate: Share of normal samples that may be flagged, between 0 and 1.
-        split: Split of named data. The validation split chose the best epoch, which makes its
-            scores lower by very little; `"test"` avoids that, and costs the test.
+        split: Split of named data or of an `.npz` that has splits. By default `"validation"` of
+            named data. That split chose the best epoch, which makes its scores lower by very
+            little; `"test"` avoids that, and costs the test.
         stride: Take a file as one long series, a time step per row, and calibrate the scores
-            of time steps, as in `Autoencoder.calibrate`.
+            of time steps, as in `Autoencoder.calibrate`. Neighbouring steps depend on each
+            other: the rate then holds in the long run, for a stationary series.
         allow_training_rows: As in `Autoencoder.calibrate`.
         **data_options: Further arguments of `kerasae.data.load`.
 
     Returns:
-        `false_alarm_rate`, `rate_range` (which the rate of this very threshold lies in, in 90 %
-        of calibrations), `threshold`, `n`, `data` and, if the run has a test split that was not
-        calibrated on, `flagged` (share of it above the threshold).
+        `false_alarm_rate`, `threshold`, `n`, `data` and, if the run has a test split that was
+        not calibrated on, `flagged` (share of it above the threshold). Of samples also
+        `rate_range`, which the rate of this very threshold lies in, in 90 % of calibrations; of
+        a series `stride` instead, for dependent scores have no such range.
 
     Raises:
         ValueError: There are too few samples for the rate, or the model was trained on them.
     """
+    _run_data.check_split(split)
     path = Path(run)
     ae = load(path)
     _check_is_model(ae, path)
-    config = _config(path)
-    _check_split(split)
+    config = _run_data.config_of(path)
+    name = _run_data.name_of(data)
     if stride is not None:
-        held_out, name = read_series(ae, data, data_options.get("columns")), str(data)
+        if split is not None:
+            raise ValueError(f"A series has no splits. Received: split={split!r} with a stride")
         calibration = ae.calibrate(
-            held_out, false_alarm_rate, stride=stride, allow_training_rows=allow_training_rows
-        )
+            _series(ae, data, config, data_options), false_alarm_rate, stride=stride,
+            allow_training_rows=allow_training_rows,
+        )  # fmt: skip
         found = _found(calibration, name)
         _keep(path, ae, None, config, {"detection": found})
         return found
-    own = None
+    own, used = None, split or "validation"
     if data is None:
-        own = held = _own_data(config, path)
-        used, name = split, f"{split} split"
+        own = held = _run_data.own(config, path)
+        name = f"{used} split"
     else:
-        whole = _is_file(data)
-        held = _read(data, config, {**data_options, **(_WHOLE if whole else {})})
-        used, name = ("train", str(data)) if whole else (split, f"{split} split of {data}")
-    if used not in held.sizes or not held.sizes[used]:
-        raise ValueError(f"There are no samples to calibrate on. Received: split={split!r}")
+        held, taken = _run_data.other(data, config, data_options, split, used)
+        if split is not None or taken is not None:
+            name = f"{used} split of {name}"
+        used = taken or "train"
+    _run_data.check_not_empty(held, used)
     calibration = ae.calibrate(
         getattr(held, used), false_alarm_rate, allow_training_rows=allow_training_rows
     )
     found = _found(calibration, name)
     if own is None and config:
-        own = _own_data(config, path, must=False)
-    if own is not None and own.sizes["test"] and (data is not None or split != "test"):
+        own = _run_data.own(config, path, must=False)
+    if own is not None and own.sizes["test"] and (data is not None or used != "test"):
         found["flagged"] = float(ae.detect(own.test)["is_anomaly"].mean())
     _keep(path, ae, own, config, {"detection": found})
     return found
 
 
 def _found(calibration: Any, name: str) -> dict[str, Any]:
-    return {
+    found = {
         "false_alarm_rate": calibration.false_alarm_rate,
-        "rate_range": list(calibration.rate_range()),
         "threshold": calibration.threshold,
         "n": calibration.n,
         "data": name,
     }
+    if calibration.stride is not None:
+        return {**found, "stride": calibration.stride}
+    return {**found, "rate_range": list(calibration.rate_range())}
 
 
-def read_series(ae: Any, path: Any, columns: Any = None) -> Any:
-    """Return a file as one long series of a model, a time step per row, in memory.
-
-    Args:
-        ae: A model of series.
-        path: A file for `kerasae.data.batches`.
-        columns: Columns of a table to read.
-    """
-    import numpy as np
-
-    from kerasae import data
-
-    if path is None:
-        raise ValueError("A stride needs data, a file with a time step per row. Received: None")
-    series = np.concatenate(list(data.batches(path, columns=columns)))
+def _series(ae: Any, source: Any, config: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Return a source as one long series that a model takes."""
+    series = _run_data.series(source, config, options)
     if len(ae.sample_shape) == 1 and series.ndim == 2 and series.shape[1] == 1:
         series = series[:, 0]
     return series.astype(ae.input_dtype_name)
@@ -172,6 +169,9 @@ def read_series(ae: Any, path: Any, columns: Any = None) -> Any:
 
 def fit_sampler(run: Any, kind: str = "gaussian", *, seed: int = 0) -> None:
     """Fit a sampler to the codes of a run's training split, and save and export the model so.
+
+    What was measured on samples of another is dropped; `evaluate` measures these. After a failure
+    the run is as it was.
 
     Args:
         run: A run directory.
@@ -181,10 +181,10 @@ def fit_sampler(run: Any, kind: str = "gaussian", *, seed: int = 0) -> None:
     path = Path(run)
     ae = load(path)
     _check_is_model(ae, path)
-    config = _config(path)
-    own = _own_data(config, path)
+    config = _run_data.config_of(path)
+    own = _run_data.own(config, path)
     ae.fit_sampler(own.train, kind, seed)
-    _keep(path, ae, own, config, {})
+    _keep(path, ae, own, config, {"generation": None})
 
 
 def export(
@@ -210,14 +210,16 @@ def export(
     rows = None if samples is None else next(data.batches(samples, 257))
     ae = load(source)
     _check_is_model(ae, source)
-    config = _config(source)
+    config = _run_data.config_of(source)
     if path is None:
         if not config:
             raise ValueError(
                 f"A .keras file needs a folder to export to. Received: run={str(source)!r}"
             )
         path = source / files.EXPORT
-    own = _own_data(config, source, must=False) if config and verify and rows is None else None
+    own = None
+    if config and verify and rows is None:
+        own = _run_data.own(config, source, must=False)
     if own is not None:
         rows = own.array(config["measured_on"], 257)
     return write(
@@ -227,119 +229,37 @@ def export(
     )  # fmt: skip
 
 
-# Of a file, all rows.
-_WHOLE = {"validation": 0, "test": 0}
-
-
-class _Beside(Splits):
-    """The training split of one data set, and another set, whole, to test on."""
-
-    def __init__(self, own: Splits, other: Splits):
-        self._sources = {"train": own, "test": other}
-        self._epoch = own._epoch
-        self.name, self.shape, self.dtype = other.name, own.shape, own.dtype
-        self.value_range, self.streamed = own.value_range, own.streamed or other.streamed
-        self.batch_size, self.seed, self.extras = own.batch_size, own.seed, {}
-        self.class_names = own.class_names
-        counts = {name: source.sizes["train"] for name, source in self._sources.items()}
-        self.sizes = {**counts, "validation": 0}
-        # Numbers of other classes mean something else.
-        same = own.class_names == other.class_names
-        self.labels = dict.fromkeys(self.sizes)
-        if same:
-            self.labels |= {name: s.labels["train"] for name, s in self._sources.items()}
-
-    def _dataset(self, split: str) -> Any:
-        if split == "test":
-            self._sources[split].set_epoch(0)  # the same order at every pass
-        return self._sources[split].train
-
-    def array(self, split: str, limit: int | None = None) -> Any:
-        return self._sources[split].array("train", limit)
-
-
 def _splits_to_measure(
-    config: dict[str, Any], data: Any, split: str | None, options: dict[str, Any], path: Path
-) -> tuple[Any, str]:
+    ae: Any, config: dict[str, Any], data: Any, split: str | None, options: dict[str, Any],
+    path: Path,
+) -> tuple[Any, str]:  # fmt: skip
     """Return splits, and the one to measure on."""
     if data is None:
-        return _own_data(config, path), split or config["measured_on"]
-    if not _is_file(data):
-        return _read(data, config, options), split or "test"
-    own = _own_data(config, path, must=False) if config else None
-    other = _read(data, config, {**options, **_WHOLE})
-    if own is None:
-        return other, "train"
-    if other.shape != own.shape:
+        own = _run_data.own(config, path)
+        return own, split or config["measured_on"]
+    other, used = _run_data.other(data, config, options, split, "test")
+    if other.shape != ae.sample_shape:
         raise ValueError(
-            f"data must have samples of shape {own.shape}, as the run's own. "
-            f"Received: data={str(data)!r} with samples of shape {other.shape}"
+            f"data must have samples of shape {ae.sample_shape}, as the model's own. "
+            f"Received: data={_run_data.name_of(data)!r} with samples of shape {other.shape}"
         )
-    return _Beside(own, other), "test"
-
-
-def _config(path: Path) -> dict[str, Any]:
-    file = path / files.CONFIG
-    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
-
-
-def _own_data(config: dict[str, Any], path: Path, must: bool = True) -> Any:
-    """Return the splits a run was trained on."""
-    from kerasae import data
-
-    # None is recorded for data that no command can name, such as an array.
-    if not config or config.get("command") is None:
-        if not must:
-            return None
-        raise ValueError(
-            "The data this model was trained on cannot be had by name; name data with a file. "
-            f"Received: run={str(path)!r}"
-        )
-    try:
-        return data.load(
-            config["data"], batch_size=config["batch_size"], seed=config["seed"],
-            **config["data_options"],
-        )  # fmt: skip
-    except OSError:
-        if must:
-            raise
-        return None
-
-
-def _read(source: Any, config: dict[str, Any], options: dict[str, Any]) -> Any:
-    """Return splits of other data, read as the run's own were where nothing else is said."""
-    from kerasae import data
-
-    options = {key: value for key, value in options.items() if value is not None}
-    if _is_file(source):
-        known = config.get("data_options", {})
-        options = {**{k: known[k] for k in ("columns",) if k in known}, **options}
-    batch_size = config.get("batch_size", 128)
-    return data.load(source, batch_size=batch_size, seed=config.get("seed", 0), **options)
-
-
-def _is_file(source: Any) -> bool:
-    from kerasae import data
-
-    return not isinstance(source, str) or (source not in data.sources() and Path(source).exists())
+    if used is not None:
+        return other, used
+    own = _run_data.own(config, path, must=False) if config else None
+    return (other, "train") if own is None else (_run_data.Beside(own, other), "test")
 
 
 def _keep(path: Path, ae: Any, own: Any, config: dict[str, Any], found: dict[str, Any]) -> None:
-    """Save a model that knows more than before, and what of its run shows that."""
+    """Save a model that knows more than before, and what of its run shows that.
+
+    What is None in `found` is dropped from the metrics.
+    """
     if not config:
         files.save_model(ae, path)
         return
-    files.save_model(ae, path / files.MODEL)
     run = reporting.Run.read(path)
-    metrics = {**run.metrics, **found}
-    finishing.publish(path, ae, own, config, run.history, metrics)
-
-
-def _check_split(split: str) -> None:
-    if split not in ("train", "validation", "test"):
-        raise ValueError(
-            f"split must be 'train', 'validation' or 'test'. Received: split={split!r}"
-        )
+    metrics = {k: v for k, v in {**run.metrics, **found}.items() if v is not None}
+    finishing.publish(path, ae, own, config, run.history, metrics, save=True)
 
 
 def _check_is_model(ae: Any, path: Path) -> None:

@@ -400,11 +400,27 @@ def test_a_run_remembers_its_columns_and_its_label(tmp_path, kerasae_, monkeypat
     expected = kerasae.load("run2").score(x[:, [3, 0]])
     np.testing.assert_allclose(np.load("out.npy"), expected, rtol=1e-4)
     assert batch.trained_names(tmp_path / "run2", (2,)) == ["d", "a"]
-    assert batch.trained_names(tmp_path / "run", (4,)) is None
-    # A file of other columns is read whole.
-    kerasae.data.write("u.csv", [x[:, :2]], ["u", "v"])
-    assert kerasae_("score", "run2", "-i", "u.csv", "-o", "out.npy")[0] == 0
-    np.testing.assert_allclose(np.load("out.npy"), kerasae.load("run2").score(x[:, :2]), rtol=1e-4)
+    assert batch.trained_names(tmp_path / "run", (4,)) == COLUMNS
+    # Columns are found by their names, in whatever order and among others, or refused.
+    kerasae.data.write("u.csv", [x[:, [2, 0, 3, 1, 1]]], ["c", "a", "d", "b", "more"])
+    expected = kerasae.load("run").score(x)
+    for model in ("run", "run/model.keras"):
+        assert kerasae_("score", model, "-i", "u.csv", "-o", "out.npy")[0] == 0
+        np.testing.assert_allclose(np.load("out.npy"), expected, rtol=1e-4)
+    kerasae.data.write("w.csv", [x], ["a", "b", "c", "e"])
+    status, _, error = kerasae_("score", "run", "-i", "w.csv", "-o", "other.npy")
+    assert status == 2
+    assert "has no column 'd', which the run was trained on" in error
+    assert not (tmp_path / "other.npy").exists()
+    # The card of an export knows them, too.
+    kerasae_("export", "run", "-o", "served")
+    for model in ("served", "served/1"):
+        assert kerasae_("score", model, "-i", "u.csv", "-o", "out.npy")[0] == 0
+        np.testing.assert_allclose(np.load("out.npy"), expected, rtol=1e-4)
+    # A file without names is read by position.
+    np.save("x.npy", x)
+    assert kerasae_("score", "run", "-i", "x.npy", "-o", "out.npy")[0] == 0
+    np.testing.assert_allclose(np.load("out.npy"), expected, rtol=1e-4)
 
 
 def test_generated_tables_have_the_columns_of_the_run(tmp_path, kerasae_):

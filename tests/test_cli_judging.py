@@ -118,6 +118,29 @@ def test_calibrate_takes_training_rows_on_request_only(run, folder, kerasae_):
     assert "960 samples, train split" in out
 
 
+def test_calibrate_leaves_the_label_out(run, tmp_path, kerasae_):
+    x = rows(300, 6)
+    labelled = np.concatenate([np.zeros((300, 1)), x[:, ::-1]], axis=1)
+    kerasae.data.write(tmp_path / "new.csv", [labelled], ["kind", "d", "c", "b", "a"])
+    words = ("calibrate", run, "--data", tmp_path / "new.csv", "--label", "kind",
+             "--false-alarm-rate", "0.05")  # fmt: skip
+    status, _, err = kerasae_(*words)
+    assert (status, err) == (0, "")
+    ae = kerasae.load(run)
+    np.testing.assert_allclose(ae.calibration.scores, np.sort(ae.score(x)), rtol=1e-4)
+
+
+def test_calibrate_says_no_range_of_a_series(series_judge, tmp_path, kerasae_):
+    series = np.random.default_rng(1).normal(size=(400, 2)).astype("float32")
+    kerasae.data.write(tmp_path / "in.csv", [series], ["u", "v"])
+    words = ("calibrate", tmp_path / "series.keras", "--data", tmp_path / "in.csv",
+             "--stride", "2", "--false-alarm-rate", "0.05")  # fmt: skip
+    status, out, err = kerasae_(*words)
+    assert (status, err) == (0, "")
+    assert "of this threshold" not in out
+    assert f"400 time steps, {tmp_path / 'in.csv'}" in out
+
+
 # detect -----------------------------------------------------------------------------------
 
 
@@ -229,6 +252,11 @@ def test_detect_takes_a_long_series_as_one(series_judge, tmp_path, kerasae_):
         (["calibrate", "run", "--data", "wide.csv"], "must have shape (samples, 4)"),
         (["calibrate", "run", "--data", "none.csv"], "none.csv"),
         (["calibrate", "run", "--split", "tset"], "Received: split='tset'"),
+        (["evaluate", "run", "--split", "tset"], "Received: split='tset'"),
+        (["evaluate", "run", "--data", "new.csv", "--split", "validation"], "is taken whole"),
+        (["calibrate", "run", "--data", "new.csv", "--split", "validation"], "is taken whole"),
+        (["calibrate", "run", "--data", "new.csv", "--label", "z"], "has no column 'z'"),
+        (["evaluate", "run", "--data", "digits"], "samples of shape (4,)"),
         (["calibrate", "judge.keras"], "name data with a file"),
         (["calibrate", "none"], "Received: path="),
         (["evaluate", "judge.keras"], "name data with a file"),

@@ -442,6 +442,20 @@ def test_the_card_tells_of_the_training_and_of_no_folder(tmp_path):
     assert str(tmp_path) not in text + json.dumps(card["training"])
 
 
+def test_a_run_whose_test_rows_overflow_is_exported(tmp_path):
+    import kerasae
+
+    x = np.random.default_rng(0).random((300, 4), "float32")
+    splits = kerasae.data.load(x)
+    row = np.flatnonzero((x == splits.array("test")[3]).all(axis=1))[0]
+    x[row] = 1e22
+    run = kerasae.train("undercomplete", data=x, epochs=1, latent_dim=2, out=tmp_path / "run",
+                        scaler=None, verbose=0)  # fmt: skip
+    assert run.metrics["test"]["mse"] > 1e38
+    with np.load(tmp_path / "run/saved_model/1/golden.npz") as golden:
+        assert np.isfinite(golden["score/out/score"]).all()
+
+
 def test_model_card_has_a_yaml_head_and_the_numbers(verified):
     ae, folder = verified
     text = (folder / "README.md").read_text()

@@ -3,6 +3,6 @@
 kerasae.batch.apply("runs/x", "score", "data/*.parquet", "scores", keep=["id"])
 """
 
-from kerasae.batch.applying import RECORD, Applied, apply, recorded_columns, trained_names
+from kerasae.batch.applying import RECORD, Applied, apply, recorded, trained_names
 
-__all__ = ["RECORD", "Applied", "apply", "recorded_columns", "trained_names"]
+__all__ = ["RECORD", "Applied", "apply", "recorded", "trained_names"]

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from kerasae import _run_columns
 from kerasae._text import nearest
 from kerasae.batch import _jobs
 from kerasae.batch._streaming import Progress, ahead, gathered, joined, quick
+from kerasae.serving import versions
 
 RECORD = _jobs.RECORD
 VERBS = ("encode", "reconstruct", "score", "feature_scores", "detect")
@@ -69,8 +71,8 @@ def apply(
             inputs, a pattern, or with `format`, a folder, made if it is not there, that gets one
             output for each input, with its name.
         columns: Columns of a table to read; or one column of lists, each a sample. None takes
-            those that the model's run was trained on, if the table has them, or else all but
-            those to keep and the run's label.
+            those that the model was trained on, by their names, whatever their order; where
+            their names are not known, all but those to keep and the run's label.
         keep: Columns of a table that the output gets first, unchanged: numbers, times, any
             text. Those of a CSV file are text.
         false_alarm_rate: For `detect`, another rate than the one calibrated for.
@@ -105,8 +107,7 @@ def apply(
             f"Received: output={str(output)!r} for one input"
         )
     is_path = isinstance(model, (str, Path))
-    recorded = recorded_columns(Path(model)) if is_path else {}
-    reading: dict[str, Any] = {"columns": columns, "keep": list(keep), **recorded}
+    config = recorded(Path(model)) if is_path else {}
 
     record = None
     if plan.folder is not None:
@@ -119,7 +120,7 @@ def apply(
     from kerasae.data import files
 
     # A mistyped name should cost no time, so one input is opened before the model.
-    files.stream(plan.jobs[0].source, **reading)
+    files.stream(plan.jobs[0].source, **_reading(plan.jobs[0].source, columns, keep, config))
     loaded = model
     if is_path:
         import kerasae
@@ -131,7 +132,7 @@ def apply(
             found = record.done(job) if record is not None and resume else None
             if found is None:
                 source = _jobs.describe(job.source)
-                stream = files.stream(job.source, **reading)
+                stream = files.stream(job.source, **_reading(job.source, columns, keep, config))
                 found = _one(
                     loaded, verb, stream, job.target, false_alarm_rate, batch_size, columns, shown
                 )
@@ -162,27 +163,38 @@ def _check(verb: Any, rate: Any, batch_size: Any, resume: bool, replace: bool) -
         raise ValueError("resume and replace exclude each other. Received: both")
 
 
-def recorded_columns(model: Path) -> dict[str, Any]:
-    """Return which columns of a table a run was trained on, as arguments of `stream`.
+def _reading(
+    source: Path, columns: Sequence[str] | None, keep: Sequence[str], config: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the columns of a table to read, as arguments of `stream`."""
+    known = _run_columns.to_read(source, config) if columns is None else None
+    label = _run_columns.label_of_run(config)
+    return {"columns": columns, "keep": list(keep), "preferred": known, "unwanted": label}
+
+
+def recorded(model: Path) -> dict[str, Any]:
+    """Return what is recorded of the data that a model was trained on, `{}` where nothing is.
 
     Args:
-        model: A run directory; anything else has no such record.
+        model: A run directory, its `model.keras`, or an export, whose card tells.
     """
-    file = model / "config.json"
-    if not file.is_file():
-        return {}
-    options = json.loads(file.read_text("utf-8")).get("data_options") or {}
-    return {"preferred": options.get("columns"), "unwanted": options.get("label")}
+    folder = model.parent if model.name == "model.keras" else model
+    if (folder / "config.json").is_file():
+        return json.loads((folder / "config.json").read_text("utf-8"))
+    newest = max(versions(model).items(), default=(0, model))[1]
+    if (newest / "card.json").is_file():
+        return json.loads((newest / "card.json").read_text("utf-8")).get("training") or {}
+    return {}
 
 
 def trained_names(model: Path, shape: tuple[int, ...]) -> list[str] | None:
-    """Return the names of the columns that a run was trained on, if its record tells.
+    """Return the names of the columns that a model was trained on, if they are recorded.
 
     Args:
-        model: A run directory; anything else has no such record.
+        model: As for `recorded`.
         shape: Shape of one sample.
     """
-    names = recorded_columns(model).get("preferred")
+    names = _run_columns.of_run(recorded(model))
     return names if names and shape == (len(names),) else None
 
 
@@ -295,12 +307,24 @@ def _whole(pieces: Iterator[Any], model: Any) -> Iterator[Any]:
 
 
 def fit_to(model: Any, x: np.ndarray) -> np.ndarray:
-    """Give rows of a table the shape of the model's samples, and whole numbers its dtype."""
+    """Give rows of a table the shape of the model's samples, and whole numbers its dtype.
+
+    Raises:
+        ValueError: The model takes uint8, and a value is not a whole number from 0 to 255.
+    """
     if x.shape[1:] != model.sample_shape and math.prod(x.shape[1:]) == math.prod(
         model.sample_shape
     ):
         x = x.reshape(-1, *model.sample_shape)
     if model.input_dtype_name != "uint8":
         return x.astype("float32", copy=False)
-    whole = x.dtype != "uint8" and x.min() >= 0 and x.max() <= 255 and (x == x.round()).all()
-    return x.astype("uint8") if whole else x
+    if x.dtype == "uint8":
+        return x
+    low, high, broken = x.min(), x.max(), x[x != x.round()]
+    if low < 0 or high > 255 or broken.size:
+        such = f", such as {broken[0]:g}" if broken.size else ""
+        raise ValueError(
+            "Values must be whole numbers from 0 to 255, the uint8 that this model was built for. "
+            f"Received: values from {low:g} to {high:g}{such}"
+        )
+    return x.astype("uint8")

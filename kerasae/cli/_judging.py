@@ -53,7 +53,10 @@ def calibrate(
     run: RunPath,
     data: DataOption = None,
     false_alarm_rate: FalseAlarms = 0.01,
-    split: Annotated[str, typer.Option(help="Split of named data.")] = "validation",
+    split: Annotated[
+        str | None,
+        typer.Option(help="Split of named data.", show_default="validation"),
+    ] = None,
     stride: Annotated[
         int | None,
         typer.Option(help="Take --data as one series, a time step per row; windows this apart."),
@@ -61,6 +64,7 @@ def calibrate(
     allow_training_rows: Annotated[
         bool, typer.Option("--allow-training-rows", help="Take rows the model was trained on.")
     ] = False,
+    label: Label = None,
     column: Columns = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -72,15 +76,16 @@ def calibrate(
 
     found = runs.calibrate(
         run, data, false_alarm_rate=false_alarm_rate, split=split, stride=stride,
-        allow_training_rows=allow_training_rows, columns=column, data_dir=data_dir,
+        allow_training_rows=allow_training_rows, label=label, columns=column, data_dir=data_dir,
     )  # fmt: skip
+    of = "time steps" if "stride" in found else "samples"
     _helpers.print_table(
         [
             ("threshold", f"{found['threshold']:.6g}"),
             ("false-alarm rate", f"{found['false_alarm_rate']:g}"),
-            ("of this threshold", "{:.2g} to {:.2g}, nine times out of ten".format(
-                *found["rate_range"])),
-            ("calibrated on", f"{found['n']:,} samples, {found['data']}"),
+            *([("of this threshold", "{:.2g} to {:.2g}, nine times out of ten".format(
+                *found["rate_range"]))] if "rate_range" in found else []),
+            ("calibrated on", f"{found['n']:,} {of}, {found['data']}"),
             *([("flagged", f"{found['flagged']:.2%} of the run's test split")]
               if "flagged" in found else []),
         ]

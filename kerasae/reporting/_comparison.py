@@ -150,7 +150,7 @@ def _samples(run: Run) -> str:
 
 
 _REASONS: tuple[tuple[Callable[[Run], str], str], ...] = (
-    (lambda run: run.data, "Runs on different data cannot be compared by their errors"),
+    (lambda run: run.source, "Runs on different data cannot be compared by their errors"),
     (_samples, "The runs were not measured on the same samples"),
     (
         lambda run: f"seed {run.config.get('seed', 'unknown')}",

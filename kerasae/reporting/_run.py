@@ -101,6 +101,11 @@ class Run:
         return str(self.config.get("data", "unnamed data"))
 
     @property
+    def source(self) -> str:
+        """Path of the data that is the same from every folder, or their name."""
+        return str(self.config.get("data_path") or self.data)
+
+    @property
     def data_name(self) -> str:
         """Name of the data for reading: of a path, the file or folder."""
         return Path(self.data).name or self.data

@@ -1,9 +1,16 @@
 """What follows a training: measured, drawn, exported, reported."""
 
+import contextlib
+import json
 import os
 import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kerasae.training import figures, files
 
@@ -20,36 +27,135 @@ def measure(ae: Any, splits: Any, split: str, seed: int) -> dict[str, Any]:
     return measured
 
 
+# Figures that say where the threshold is.
+_OF_THE_THRESHOLD = ("scores.png", "feature_scores.png")
+
+
 def publish(
     path: Path, ae: Any, splits: Any, config: dict[str, Any], history: dict[str, list[float]],
-    metrics: dict[str, Any],
+    metrics: dict[str, Any], save: bool = False,
 ) -> None:  # fmt: skip
-    """Draw the figures of a run, write its export, its metrics and its report.
+    """Draw the figures of a run, write its export, its metrics and its report: all or nothing.
 
-    Without splits the figures stay as they are.
+    All is made in a folder of its own and put in place at the end; after a failure the run is as
+    it was. Without splits the figures stay as they are, but for those of an earlier threshold.
+
+    Args:
+        path: The run directory.
+        ae: Its model.
+        splits: Its data, or None.
+        config: Its `config.json`.
+        history: Term to one value per epoch.
+        metrics: What goes into `metrics.json`.
+        save: Whether to save the model, too.
     """
     from kerasae import reporting
 
-    samples = None
-    if splits is not None:
-        figures.draw(ae, splits, config["measured_on"], history, metrics, path)
-        samples = splits.array(config["measured_on"], 257)
-    if config["export"]:
-        from kerasae.exporting import export
+    version = None
+    with tempfile.TemporaryDirectory(dir=path, prefix=".publishing-") as folder:
+        new, aside = Path(folder) / "new", Path(folder) / "aside"
+        new.mkdir()
+        aside.mkdir()
+        try:
+            samples = None
+            if splits is not None:
+                figures.draw(ae, splits, config["measured_on"], history, metrics, new)
+                samples = _to_verify_on(ae, splits.array(config["measured_on"], 257))
+            stale = _stale(path / files.FIGURES, new / files.FIGURES, splits is not None)
+            files.write_json(new / files.METRICS, metrics)
+            if save:
+                files.save_model(ae, new / files.MODEL)
+            if config["export"]:
+                from kerasae.exporting import export
 
-        export(
-            ae, path / files.EXPORT, samples=samples, metrics=metrics, training=provenance(config)
-        )
-    files.write_json(path / files.METRICS, metrics)
-    reporting.write_report(path)
+                version = export(
+                    ae, path / files.EXPORT, samples=samples, metrics=metrics,
+                    training=provenance(config),
+                )  # fmt: skip
+            with _all_or_nothing(aside) as put:
+                for name in stale:
+                    put(path / files.FIGURES / name, None)
+                for file in sorted(p for p in new.rglob("*") if p.is_file()):
+                    put(path / file.relative_to(new), file)
+                reporting.write_report(path)
+        except BaseException:
+            if version is not None:
+                shutil.rmtree(version)
+                with contextlib.suppress(OSError):
+                    version.parent.rmdir()
+            raise
 
 
-_TOLD = ("data", "data_options", "samples", "batch_size", "learning_rate", "precision")
+def _to_verify_on(ae: Any, samples: Any) -> Any:
+    """Return the samples that an export is compared on: those that the model can answer to."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        fit = np.isfinite(ae.score(samples)) if len(samples) else np.zeros(0, bool)
+    return samples[fit] if fit.any() else None
+
+
+@contextlib.contextmanager
+def _all_or_nothing(aside: Path) -> Iterator[Callable[[Path, Path | None], None]]:
+    """Yield a function that replaces a file, or removes it; after a failure all are put back."""
+    done: list[tuple[Path, Path | None]] = []
+
+    def put(target: Path, new: Path | None) -> None:
+        kept = aside / str(len(done)) if target.exists() else None
+        done.append((target, kept))
+        if kept is not None:
+            try:
+                os.link(target, kept)
+            except OSError:
+                shutil.copy2(target, kept)
+        if new is None:
+            target.unlink(missing_ok=True)
+        else:
+            target.parent.mkdir(exist_ok=True)
+            os.replace(new, target)
+
+    try:
+        yield put
+    except BaseException:
+        for target, kept in reversed(done):
+            with contextlib.suppress(OSError):  # the others come back though one does not
+                if kept is None:
+                    target.unlink(missing_ok=True)
+                elif kept.exists():
+                    os.replace(kept, target)
+        raise
+
+
+def _stale(before: Path, after: Path, drawn: bool) -> list[str]:
+    """Return the pictures of a folder that are no longer true.
+
+    Args:
+        before: The folder.
+        after: The folder with those that were drawn; where none were, it gets an index without
+            the figures of a threshold, if there are any.
+        drawn: Whether they were drawn anew.
+    """
+    index = before / "figures.json"
+    entries = json.loads(index.read_text("utf-8")) if index.is_file() else []
+    names = [str(entry.get("file", "")) for entry in entries]
+    names = [n for n in names if (before / n).is_file() and Path(n).name == n]
+    if drawn:
+        return [n for n in names if not (after / n).exists()] if after.exists() else []
+    stale = [name for name in names if name in _OF_THE_THRESHOLD]
+    if stale:
+        after.mkdir()
+        kept = [entry for entry in entries if entry.get("file") not in stale]
+        files.write_json(after / "figures.json", kept)
+    return stale
+
+
+_TOLD = ("data", "columns", "data_options", "samples", "batch_size", "learning_rate", "precision")
 
 
 def provenance(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the card of an export says of the training, without the folders it was in."""
     told = {name: config[name] for name in _TOLD if config.get(name) not in (None, {})}
+    if "data_options" in told:
+        kept = {k: v for k, v in told.pop("data_options").items() if k != "data_dir"}
+        told |= {"data_options": kept} if kept else {}
     command = [Path(word).name if os.sep in word else word for word in config.get("command") or ()]
     if "--out" in command:
         del command[(at := command.index("--out")) : at + 2]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from kerasae import _run_columns
 from kerasae._text import nearest
 from kerasae.training import files
 
@@ -19,8 +20,10 @@ _DATA_OPTIONS = {
     "data_dir": "--data-dir",
     "label": "--label",
     "limit": "--limit",
+    "stride": "--window-stride",
     "test": "--test",
     "validation": "--validation",
+    "window": "--window",
 }
 
 
@@ -103,6 +106,7 @@ def resolve(asked: dict[str, Any], path: Path, splits: Any, ae: Any) -> dict[str
         **asked,
         "variant": ae.variant,
         "data": os.fspath(source) if named else splits.name,
+        **_places(source, asked["data_options"]),
         "epochs": epochs,
         "batch_size": splits.batch_size,
         "patience": asked["patience"] or max(5, epochs // 10),
@@ -124,6 +128,17 @@ def resolve(asked: dict[str, Any], path: Path, splits: Any, ae: Any) -> dict[str
     on_command_line = named and set(asked["data_options"]) <= set(_DATA_OPTIONS)
     config["command"] = _command(asked, path) if on_command_line else None
     return config
+
+
+def _places(source: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Return where the data are, from any folder, and the columns that are read of a table."""
+    folder = options.get("data_dir")
+    columns, label = options.get("columns"), options.get("label")
+    return {
+        "data_path": os.path.abspath(source) if _run_columns.is_path(source) else None,
+        "data_dir": None if folder is None else os.path.abspath(folder),
+        "columns": _run_columns.of_file(source, columns, label),
+    }
 
 
 def _network_of(ae: Any) -> str:

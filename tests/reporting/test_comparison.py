@@ -89,6 +89,20 @@ def test_what_differs_is_said_in_a_sentence_and_warned_of(change, sentence, runs
     assert escape(said) in page
 
 
+def test_data_are_the_same_by_their_place_and_not_by_what_was_typed(runs):
+    def differ(first, second):
+        for run, change in zip(runs, (first, second), strict=True):
+            config = json.loads((run / "config.json").read_text()) | change
+            (run / "config.json").write_text(json.dumps(config))
+        return differences(runs)
+
+    (said,) = differ(
+        {"data": "t.csv", "data_path": "/a/t.csv"}, {"data": "t.csv", "data_path": "/b/t.csv"}
+    )
+    assert "(first: /a/t.csv; second: /b/t.csv)" in said
+    assert differ({"data_path": "/b/t.csv"}, {"data": "../b/t.csv"}) == []
+
+
 def test_corrupted_input_is_another_task(runs):
     metrics = json.loads((runs[1] / "metrics.json").read_text()) | {"noisy": {"mse": 0.3}}
     (runs[1] / "metrics.json").write_text(json.dumps(metrics))
