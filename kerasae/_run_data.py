@@ -104,7 +104,8 @@ def other(
         return data.load(source, **options), split or usual
     if _run_columns.is_path(source):
         options = _as_trained(source, config, options)
-    parts = _own_parts(source, options.get("label"))
+    options = _windowed_as_trained(source, config, options)
+    parts = _own_parts(source, options.get("label"), "window" in options)
     if split is not None and split not in parts:
         has = f"it has {' and '.join(map(repr, parts))}" if parts else "it has no splits of its own"
         raise ValueError(
@@ -128,13 +129,33 @@ def _as_trained(source: Any, config: dict[str, Any], options: dict[str, Any]) ->
     return options
 
 
-def _own_parts(source: Any, label: str | None) -> list[str]:
+def _windowed_as_trained(
+    source: Any, config: dict[str, Any], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Cut a series into windows as the run's own was; what holds samples already stays so."""
+    trained = config.get("data_options") or {}
+    if "window" in options or "window" not in trained or not _is_series(source, options):
+        return options
+    return {name: trained[name] for name in ("window", "stride") if name in trained} | options
+
+
+def _is_series(source: Any, options: dict[str, Any]) -> bool:
+    """Say whether a file or an array has a time step per row."""
+    from kerasae.data.files import open_path
+
+    if not _run_columns.is_path(source):
+        return len(getattr(source, "shape", ())) in (1, 2)
+    x = open_path(source, columns=options.get("columns"), series=True).x
+    return len(x.shape) == (2 if isinstance(x, np.ndarray) else 1)
+
+
+def _own_parts(source: Any, label: str | None, series: bool) -> list[str]:
     """Return the splits that a file brings along; only array archives do."""
     from kerasae.data.files import open_path
 
     if not _run_columns.is_path(source) or Path(source).suffix.lower() != ".npz":
         return []
-    return list(open_path(source, label=label).parts)
+    return list(open_path(source, label=label, series=series).parts)
 
 
 def _joined(splits: Any, names: list[str]) -> Any:

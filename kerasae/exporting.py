@@ -157,8 +157,9 @@ def _check_targets(also: Any) -> list[str]:
     for target in targets:
         if target not in _converting.TARGETS:
             raise ValueError(
-                f"also may name {' and '.join(map(repr, _converting.TARGETS))}."
-                f"{nearest(target, _converting.TARGETS)} Received: also={target!r}"
+                f"also (--to) may name {' and '.join(map(repr, _converting.TARGETS))}, beside the "
+                f"SavedModel that is always written.{nearest(target, _converting.TARGETS)} "
+                f"Received: also={target!r}"
             )
         for package in _converting.TARGETS[target][1]:
             if importlib.util.find_spec(package) is None:

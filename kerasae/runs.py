@@ -102,9 +102,10 @@ def calibrate(
 
     Returns:
         `false_alarm_rate`, `threshold`, `n`, `data` and, if the run has a test split that was
-        not calibrated on, `flagged` (share of it above the threshold). Of samples also
-        `rate_range`, which the rate of this very threshold lies in, in 90 % of calibrations; of
-        a series `stride` instead, for dependent scores have no such range.
+        not calibrated on, `flagged` (share of it above the threshold). Of independent samples
+        also `rate_range`, which the rate of this very threshold lies in, in 90 % of
+        calibrations; windows and time steps of a series have no such range. Of time steps
+        also `stride`.
 
     Raises:
         ValueError: There are too few samples for the rate, or the model was trained on them.
@@ -139,6 +140,8 @@ def calibrate(
         getattr(held, used), false_alarm_rate, allow_training_rows=allow_training_rows
     )
     found = _found(calibration, name)
+    if "window" in (config.get("data_options") or {}):
+        found.pop("rate_range", None)  # overlapping windows depend on each other as well
     if own is None and config:
         own = _run_data.own(config, path, must=False)
     if own is not None and own.sizes["test"] and (data is not None or used != "test"):

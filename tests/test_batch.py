@@ -386,7 +386,7 @@ def test_a_null_is_named(judge, tmp_path):
 def test_a_run_remembers_its_columns_and_its_label(tmp_path, kerasae_, monkeypatch):
     from kerasae.training import figures
 
-    monkeypatch.setattr(figures, "draw", lambda *_: [])
+    monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
     monkeypatch.chdir(tmp_path)
     x = rows(200, 0)
     kerasae.data.write("t.csv", [np.c_[x, np.arange(200) % 2]], [*COLUMNS, "y"])

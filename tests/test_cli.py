@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -103,7 +104,9 @@ def test_recorded_command_is_understood(run_path, kerasae_):
     words = json.loads((run_path / "config.json").read_text())["command"]
     status, _, err = kerasae_(*words[1:])
     assert status == 2
-    assert "pass resume to continue" in err  # parsed, and refused only because the run exists
+    assert (
+        "resume=True (--resume) to continue" in err
+    )  # parsed, and refused only because the run exists
     status, _, err = kerasae_(*words[1:], "--resume")
     assert "is finished" in err
 
@@ -125,6 +128,42 @@ def test_interrupted_training_exits_like_other_programs(run_path, kerasae_, monk
     run = training.Run(run_path, None, {}, {}, {}, interrupted=True)
     monkeypatch.setattr(training, "train", lambda *_, **__: run)
     assert kerasae_("train", "vae")[0] == 130
+
+
+def test_resume_needs_no_other_option_than_the_folder(tmp_path, kerasae_, monkeypatch):
+    from kerasae import callbacks
+
+    def press(self, epoch, logs=None):
+        if epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    path = tmp_path / "run"
+    words = ("train", "linear", "--limit", 200, "--epochs", 3, "--latent-dim", 8, "--seed", 4,
+             "--batch-size", 50, "--no-export", "--resume", "-o", path)  # fmt: skip
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.EventLog, "on_epoch_begin", press, raising=False)
+        status, _, err = kerasae_(*words)
+    assert status == 130
+    assert err == f"There is no run in {path} to resume; a new one begins.\n"
+    resume = ("train", "linear", "--resume", "-q", "-o", path)
+    status, _, err = kerasae_(*resume, "--seed", 0)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "seed was 4. Received: seed=0" in err
+    assert kerasae_(*resume) == (0, "", "")
+    assert (path / "metrics.json").is_file()
+    config = json.loads((path / "config.json").read_text())
+    assert (config["latent_dim"], config["seed"], config["epochs"]) == (8, 4, 3)
+
+
+def test_ctrl_c_in_a_command_says_so(kerasae_, monkeypatch):
+    from kerasae import data
+
+    def press(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data, "load", press)
+    status, out, err = kerasae_("train", "linear")
+    assert (status, out, err.strip()) == (130, "", "Stopped.")
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv", ".parquet"])
@@ -184,8 +223,8 @@ def test_columns_are_chosen_by_name(tmp_path, kerasae_):
     kerasae.data.write(tmp_path / "t.csv", [rows], ["u", "v", "w"])
     status, _, err = kerasae_(*words)
     assert status == 2
-    assert "(samples, 2)" in err
-    assert "--keep" in err
+    assert "has no column 'b'" in err
+    assert "(--column)" in err
     assert not out.exists()
 
 
@@ -202,7 +241,11 @@ def test_variants_are_listed_and_explained(kerasae_):
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == kerasae.variants()
     assert len(kerasae_("variants", "*sparse*")[1].splitlines()) == 2
-    assert "Options: corruption, network" in kerasae_("variants", "denoising")[1]
+    lines = kerasae_("variants", "denoising")[1].splitlines()
+    assert [line.split("  ")[0] for line in lines[2:5]] == [
+        "latent_dim = None", 'corruption = "gaussian"', "network = None",
+    ]  # fmt: skip
+    assert any(line.startswith("scaler = ") and "uint8 to [0, 1]" in line for line in lines)
     assert kerasae_("variants", "vae")[1].startswith("vae  ")
 
 
@@ -233,6 +276,8 @@ def test_data_are_listed_and_described(kerasae_, tmp_path):
         (["train", "vae", "--epochs", "many"], "--epochs"),
         (["train", "vae", "--precision", "float31"], "Did you mean 'float32'?"),
         (["train", "vae", "--dta", "digits"], "--data"),
+        (["train", "vae", "--latent-dims", "3"], "--latent-dim)"),
+        (["train", "vae", "--set", "latent_size=3"], "Did you mean 'latent_dim'?"),
         (["train", "vae", "--resume", "--replace"], "exclude each other"),
         (["variants", "denoisng"], "Did you mean 'denoising'?"),
         (["data", "digit"], "Did you mean 'digits'?"),
@@ -256,7 +301,7 @@ def test_a_model_that_cannot_generate_says_so(tmp_path, kerasae_):
     kerasae.build("linear", (4,), 2).save(tmp_path / "model.keras")
     status, _, err = kerasae_("generate", tmp_path / "model.keras", "-o", tmp_path / "x.npy")
     assert status == 2
-    assert "Received: variant='linear'" in err
+    assert "ae.fit_sampler(x) (--sampler gaussian) first. Received: variant='linear'" in err
     assert not (tmp_path / "x.npy").exists()
 
 

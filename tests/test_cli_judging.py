@@ -46,7 +46,7 @@ def _no_figures(monkeypatch):
     """Figures take seconds; tests of runs look at them."""
     from kerasae.training import figures
 
-    monkeypatch.setattr(figures, "draw", lambda *_: [])
+    monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
 
 
 @pytest.fixture(scope="module")

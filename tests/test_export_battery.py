@@ -151,7 +151,9 @@ def test_an_export_killed_at_any_moment_leaves_whole_versions_only(tmp_path):
                 assert completed()
                 duration[verify] = time.monotonic() - start
             assert set(versions(path)) == {1, 2}
-            for attempt in range(20):
+            for attempt in range(60):
+                if killed == 20:
+                    break
                 # Most of a verified export is spent in the other process.
                 verify = attempt % 4 == 0
                 pid, start = begin(verify)
@@ -167,7 +169,7 @@ def test_an_export_killed_at_any_moment_leaves_whole_versions_only(tmp_path):
                 np.testing.assert_allclose(served.reconstruct(x), expected, rtol=1e-5, atol=1e-5)
         finally:
             nursery.kill()
-    assert killed >= 10, "too few exports were caught in the act"
+    assert killed == 20, "too few exports were caught in the act"
     assert any(p.name.startswith(".incoming") for p in path.iterdir())
     # The next export clears what the killed ones left.
     kerasae.export(ae, path, verify=False)

@@ -83,7 +83,7 @@ def exported(run, monkeypatch):
 @pytest.fixture
 def quick(monkeypatch):
     """Figures take seconds, and only one test looks at them."""
-    monkeypatch.setattr(figures, "draw", lambda *_: [])
+    monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
 
 
 def splits_of(table):
@@ -355,7 +355,7 @@ def test_after_a_failure_the_run_is_as_it_was(exported, table, monkeypatch, plac
     assert versions(exported) == ["1"]
 
 
-def draw_two(*args):
+def draw_two(*args, **_):
     """Draw one figure anew, and one that was not there."""
     folder = args[-1] / "figures"
     folder.mkdir()
@@ -696,3 +696,25 @@ def test_samples_of_a_prior_are_told_of_as_such(tmp_path, monkeypatch, quick):
     kerasae.train("vae", data=str(tmp_path / "x.npy"), out=tmp_path / "run", epochs=1,
                   latent_dim=2, hidden=[4], verbose=0, export=False)  # fmt: skip
     assert runs.evaluate(tmp_path / "run")["generation"]["sampler"] == "prior"
+
+
+def test_a_run_on_windows_goes_on_with_another_series(tmp_path, monkeypatch):
+    from kerasae.training import figures
+
+    monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
+    rng = np.random.default_rng(0)
+    wave = np.sin(np.arange(3000) / 6).astype("float32") + rng.normal(0, 0.1, 3000).astype("f4")
+    np.save(tmp_path / "train.npy", wave[:2000])
+    np.save(tmp_path / "other.npy", wave[2000:])
+    run = kerasae.train("undercomplete", data=str(tmp_path / "train.npy"), epochs=2, latent_dim=4,
+                        data_options={"window": 20, "stride": 5}, out=tmp_path / "run",
+                        export=False, verbose=0)  # fmt: skip
+    assert run.model.sample_shape == (20, 1)
+    # Windows overlap, so that nothing is promised of one threshold's rate.
+    assert "rate_range" not in runs.calibrate(run.path, false_alarm_rate=0.05)
+    other = runs.evaluate(run.path, str(tmp_path / "other.npy"))
+    assert other["test"]["samples"] == (1000 - 20) // 5 + 1
+    found = runs.calibrate(run.path, str(tmp_path / "other.npy"), false_alarm_rate=0.05, stride=5)
+    assert found["n"] == 1000
+    answers = kerasae.load(run.path).detect(wave[2000:])
+    assert answers["is_anomaly"].shape == (1000,)

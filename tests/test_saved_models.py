@@ -57,10 +57,11 @@ def test_tensorflow_alone_meets_the_golden_pair(apart, name):
     signatures = {key.split("/")[0] for key in apart[name]}
     wanted = {"encode", "decode", "reconstruct", "score", "detect", "detect_at_rate"}
     assert signatures == wanted | ({"generate"} if name == "variational" else set())
-    # A p-value is a rank, which another machine's last bits may move by one of 6,001.
-    assert {key for key, value in apart[name].items() if value > 1e-5} <= {
-        key for key, value in apart[name].items() if key.endswith("p_value") and value < 4 / 6001
-    }
+    # A p-value is a rank, which another machine's last bits may move by some of 6,001; then a
+    # decision may change, too.
+    apart = {key: value for key, value in apart[name].items() if value > 1e-5}
+    assert {key.split("/")[1] for key in apart} <= {"p_value", "is_anomaly"}
+    assert all(value < 4 / 6001 for key, value in apart.items() if key.endswith("p_value"))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,7 +16,7 @@ SMALL = {"data": "digits", "data_options": {"limit": 200}, "hidden": [16], "verb
 
 @pytest.fixture
 def no_figures(monkeypatch):
-    monkeypatch.setattr(figures, "draw", lambda *_: [])
+    monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_failure_after_training_is_resumed_without_training(tmp_path, monkeypatc
         np.testing.assert_array_equal(a, b)
 
 
-def _disk_full(*_):
+def _disk_full(*_, **__):
     raise OSError("disk full")
 
 
@@ -202,7 +202,7 @@ def test_interrupt_in_the_first_epoch_leaves_a_model(tmp_path, monkeypatch, unme
 def test_existing_run_is_refused_resumed_or_replaced(tmp_path, no_figures):
     asked = {"out": tmp_path / "run", "epochs": 1, **SMALL}
     first = kerasae.train("undercomplete", **asked)
-    with pytest.raises(ValueError, match="pass resume to continue") as caught:
+    with pytest.raises(ValueError, match=r"pass resume=True \(--resume\) to") as caught:
         kerasae.train("undercomplete", **asked)
     assert f"Received: out={str(tmp_path / 'run')!r}" in str(caught.value)
     with pytest.raises(ValueError, match="nothing to resume"):
@@ -255,6 +255,116 @@ def test_resuming_with_other_settings_is_refused(tmp_path, monkeypatch):
             kerasae.train("undercomplete", resume=True, **{**asked, name: value})
 
 
+@pytest.fixture
+def cut(tmp_path, monkeypatch):
+    """An unfinished run with settings of its own."""
+    table = np.random.default_rng(0).uniform(size=(90, 5)).astype("float32")
+    kerasae.data.write(tmp_path / "t.csv", [table], list("abcde"))
+    monkeypatch.chdir(tmp_path)
+    asked = {
+        "data": "t.csv", "data_options": {"columns": ["b", "a", "d"], "limit": 80}, "epochs": 4,
+        "batch_size": 16, "latent_dim": 2, "seed": 3, "learning_rate": 0.01, "patience": 7,
+        "hidden": [6], "kl_weight": 0.5, "verbose": 0, "export": False,
+    }  # fmt: skip
+    with monkeypatch.context() as patch:
+        press_ctrl_c_in_epoch(patch, 3)
+        assert kerasae.train("vae", out="run", **asked).interrupted
+    return asked
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_resuming_takes_what_is_left_out_from_the_run(
+    cut, elsewhere, tmp_path, monkeypatch, unmeasured
+):
+    whole = kerasae.train("variational", out="whole", **cut)
+    before = json.loads(Path("run/config.json").read_text())
+    if elsewhere:
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+    run = kerasae.train("variational", out=tmp_path / "run", resume=True, verbose=0)
+    assert run.history == whole.history
+    for a, b in zip(state_of(whole.model), state_of(run.model), strict=True):
+        np.testing.assert_array_equal(a, b)
+    path = {"data": str(tmp_path / "t.csv")} if elsewhere else {}
+    assert {**run.config, "command": 0} == {**before, **path, "command": 0}
+    if not elsewhere:
+        assert run.config["command"][:-1] == before["command"][:-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"latent_dim": 3}, r"latent_dim was 2\. Received: latent_dim=3"),
+        ({"seed": 0}, r"seed was 3\. Received: seed=0"),
+        ({"batch_size": 128}, r"batch_size was 16\. Received: batch_size=128"),
+        ({"hidden": [7]}, r"hidden was \[6\]\. Received: hidden=\[7\]"),
+        ({"free_bits": 0.1}, r"free_bits was None\. Received: free_bits=0\.1"),
+        ({"data_options": {"limit": 70}}, r"limit was 80\. Received: limit=70"),
+        ({"data": "digits"}, r"data was 't\.csv'\. Received: data='digits'"),
+        ({"data": Path("u.csv")}, r"data was 't\.csv'\. Received: data='u\.csv'"),
+        ({"variant": "linear"}, r"variant was 'variational'\. Received: variant='linear'"),
+    ],
+)
+def test_resuming_names_only_what_was_given(cut, given, sentence):
+    variant = given.pop("variant", "variational")
+    with pytest.raises(ValueError, match=f"settings it was begun with, and {sentence}$"):
+        kerasae.train(variant, out="run", resume=True, verbose=0, **given)
+
+
+def test_resuming_with_more_epochs_records_them(cut, unmeasured):
+    run = kerasae.train("vae", out="run", resume=True, verbose=0, epochs=5, data="./t.csv")
+    assert run.history["epoch"] == [1, 2, 3, 4, 5]
+    words = run.config["command"]
+    assert words[words.index("--epochs") + 1] == "5"
+    assert run.config["patience"] == 7
+
+
+def test_resuming_asks_for_what_a_file_cannot_hold(tmp_path, monkeypatch, unmeasured):
+    x = np.random.default_rng(0).uniform(size=(90, 5)).astype("float32")
+    warmup = kerasae.schedules.Warmup(1.0, 10)
+    asked = {"out": tmp_path / "run", "verbose": 0}
+    objects = {"data": x, "kl_weight": warmup, "epochs": 3, "export": False, "name": "Mine"}
+    with monkeypatch.context() as patch:
+        press_ctrl_c_in_epoch(patch, 2)
+        kerasae.train("vae", **asked, **objects)
+    with pytest.raises(ValueError, match=r"give data as they were .* Received: data=None"):
+        kerasae.train("vae", resume=True, kl_weight=warmup, **asked)
+    with pytest.raises(ValueError, match=r"kl_weight was an object, Warmup, .* no kl_weight"):
+        kerasae.train("vae", resume=True, data=x, **asked)
+    run = kerasae.train("vae", resume=True, data=x, kl_weight=warmup, **asked)
+    assert run.history["epoch"] == [1, 2, 3]
+    assert run.model.name == "Mine"
+
+
+def test_a_run_that_is_not_there_is_begun_and_said_so(tmp_path, unmeasured, capsys):
+    asked = {**SMALL, "epochs": 1}
+    for verbose in (0, 1):
+        path = tmp_path / f"run{verbose}"
+        kerasae.train(
+            "linear", out=path, resume=True, **{**asked, "hidden": [], "verbose": verbose}
+        )
+        sentence = f"There is no run in {path} to resume; a new one begins.\n"
+        assert capsys.readouterr().err == sentence * verbose
+
+
+def test_ctrl_c_while_an_epoch_is_saved_is_an_interruption(tmp_path, monkeypatch, unmeasured):
+    original = callbacks.EventLog.on_epoch_end
+
+    def press(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    asked = {"out": tmp_path / "run", "epochs": 4, **SMALL}
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.EventLog, "on_epoch_end", press)
+        run = kerasae.train("undercomplete", **asked)
+    assert run.interrupted
+    assert run.history["epoch"] == [1, 2]
+    resumed = kerasae.train("undercomplete", resume=True, **asked)
+    assert resumed.history["epoch"] == [1, 2, 3, 4]
+
+
 def test_diverging_run_keeps_good_weights_and_says_what_to_try(tmp_path, monkeypatch, unmeasured):
     def poison(self, epoch, logs=None):
         if epoch == 2:
@@ -280,6 +390,8 @@ def test_diverging_run_keeps_good_weights_and_says_what_to_try(tmp_path, monkeyp
         ({"learning_rate": 0}, "learning_rate must be a number > 0. Received: learning_rate=0"),
         ({"precision": "bf16"}, "precision must be .*Did you mean 'bfloat16'.*precision='bf16'"),
         ({"data": "digit"}, "Did you mean 'digits'"),
+        ({"epoch": 3}, "Did you mean 'epochs'.* Received: epoch=3"),
+        ({"latent_size": 3}, "Did you mean 'latent_dim'.* Received: latent_size=3"),
         ({"epocs": 3}, "Did you mean 'epochs'.* Received: epocs=3"),
         ({"hiden": 3}, "Did you mean 'hidden'.* Received: hiden=3"),
     ],

@@ -17,6 +17,8 @@ class Progress(keras.callbacks.Callback):
         file: Where to write; standard output by default.
     """
 
+    acts_on_chunks = True
+
     def __init__(self, monitor: str = "val_loss", lines: int = 10, file: Any = None):
         super().__init__()
         self.monitor = monitor

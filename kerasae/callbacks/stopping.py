@@ -29,6 +29,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
     `fit` then raises `NonFiniteLoss`. List this callback before those that save.
     """
 
+    acts_on_chunks = True
+
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Remember the weights; there may be no good epoch at all."""
         self._good = self.model.get_weights()
@@ -72,6 +74,8 @@ class StopOnInterrupt(keras.callbacks.Callback):
     Args:
         on_interrupt: Called at the first Ctrl-C, for example to say what happens.
     """
+
+    acts_on_chunks = True
 
     def __init__(self, on_interrupt: Callable[[], None] | None = None):
         super().__init__()

@@ -4,14 +4,28 @@ import logging
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from kerasae.cli import _judging, _serving, _training, _using
 
+
+class _Commands(TyperGroup):
+    """The commands; Ctrl-C in one ends it with a word, which typer's own handling lacks."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("Stopped.", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="kerasae",
+    cls=_Commands,
     help="Autoencoders as plain Keras models: train, look at, use.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -38,6 +52,7 @@ def main(args: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
     except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
         status = 130
     except Exception as error:
         if os.environ.get(_DEBUG):

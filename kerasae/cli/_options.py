@@ -81,6 +81,17 @@ Rows = Annotated[
 ]
 Label = Annotated[str | None, typer.Option(help="Column (or .npz key) that holds labels.")]
 Limit = Annotated[int | None, typer.Option(help="Use at most this many samples.")]
+Window = Annotated[
+    int | None,
+    typer.Option(
+        help="Cut one long series, a time step per row, into samples of so many steps; the splits "
+        "are blocks of time."
+    ),
+]
+WindowStride = Annotated[
+    int | None,
+    typer.Option(help="Time steps from one window to the next.", show_default="1"),
+]
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder of prepared TFDS sets.", show_default="TFDS_DATA_DIR")
 ]

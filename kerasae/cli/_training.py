@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from kerasae.cli import _helpers
-from kerasae.cli._options import Columns, DataDir, Label, Limit
+from kerasae.cli._options import Columns, DataDir, Label, Limit, Window, WindowStride
 
 
 def train(
     variant: Annotated[str, typer.Argument(help="Name of a variant, see [b]kerasae variants[/].")],
-    data: Annotated[str, typer.Option("--data", "-d", help="Name, TFDS set, or path.")] = "digits",
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", help="Name, TFDS set, or path.", show_default="digits"),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Run directory.", show_default="runs/VARIANT-DATA"),
@@ -21,7 +24,9 @@ def train(
         int | None,
         typer.Option(help="Largest number of epochs.", show_default="about 12,000 steps"),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Samples per step.")] = 128,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Samples per step.", show_default="128")
+    ] = None,
     latent_dim: Annotated[
         int | None, typer.Option(help="Size of the code.", show_default="the variant's choice")
     ] = None,
@@ -36,7 +41,10 @@ def train(
         int | None,
         typer.Option(help="Epochs to wait for a better one.", show_default="a tenth of the epochs"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, noise, splits and order.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of weights, noise, splits and order.", show_default="0"),
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="Keras dtype policy, such as mixed_bfloat16.")
     ] = None,
@@ -49,11 +57,15 @@ def train(
     label: Label = None,
     column: Columns = None,
     limit: Limit = None,
+    window: Window = None,
+    window_stride: WindowStride = None,
     validation: Annotated[
-        float | None, typer.Option(help="Share or number of training samples to validate on.")
+        float | None,
+        typer.Option(help="Share or number of training samples (or time steps) to validate on."),
     ] = None,
     test: Annotated[
-        float | None, typer.Option(help="Share or number of training samples to test on.")
+        float | None,
+        typer.Option(help="Share or number of training samples (or time steps) to test on."),
     ] = None,
     binarize: Annotated[
         str | None, typer.Option(help="Make values 0 or 1: threshold, static or dynamic.")
@@ -71,7 +83,7 @@ def train(
 ) -> None:
     """Train an autoencoder and leave a run directory with its report.
 
-    Ctrl-C stops after the current batch; --resume goes on from there.
+    Ctrl-C stops after the current batch; --resume goes on from there, with the run's own options.
     """
     import inspect
 
@@ -81,6 +93,7 @@ def train(
     data_options = {
         "label": label, "columns": column, "limit": limit, "validation": validation,
         "test": test, "binarize": binarize, "data_dir": None if data_dir is None else str(data_dir),
+        "window": window, "stride": window_stride,
     }  # fmt: skip
     run = run_training(
         variant, data=data, out=out, epochs=epochs, batch_size=batch_size, latent_dim=latent_dim,
@@ -96,7 +109,7 @@ def train(
 def variants(
     pattern: Annotated[str, typer.Argument(help="Shell pattern, such as '*sparse*'.")] = "*",
 ) -> None:
-    """List the variants, and the options of a single one."""
+    """List the variants, and the options of a single one with their defaults."""
     from kerasae._text import nearest
     from kerasae.models import registry
 
@@ -112,7 +125,12 @@ def variants(
         )
     _helpers.print_table((name, registry.describe(name)) for name in names)
     if len(names) == 1:
-        print(f"\nOptions: {', '.join(registry.options_of(names[0]))}")
+        print()
+        rows = registry.explain_options(names[0])
+        _helpers.print_table((f"{name} = {default}", text) for name, default, text in rows)
+        if note := registry.notes(names[0]):
+            print(f"\n{note}")
+        print("\nTo give one: --latent-dim, --network, --seed, and --set NAME=VALUE for the rest.")
 
 
 def data(
@@ -122,6 +140,8 @@ def data(
     label: Label = None,
     column: Columns = None,
     limit: Limit = None,
+    window: Window = None,
+    window_stride: WindowStride = None,
     data_dir: DataDir = None,
 ) -> None:
     """List the sources of data, or describe one."""
@@ -133,7 +153,10 @@ def data(
         rows["PATH"] = "a .npy, .npz, .csv or .parquet file, or a folder of images or tables"
         _helpers.print_table(rows.items())
         return
-    splits = kerasae.data.load(name, label=label, columns=column, limit=limit, data_dir=data_dir)
+    splits = kerasae.data.load(
+        name, label=label, columns=column, limit=limit, data_dir=data_dir, window=window,
+        stride=window_stride,
+    )  # fmt: skip
     span = "" if splits.value_range is None else ", {:g} to {:g}".format(*splits.value_range)
     rows = {
         "sample": f"{' x '.join(map(str, splits.shape))} {splits.dtype}{span}",

@@ -5,6 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+# What stands for a missing value in tables.
+_MISSING = ("na", "n/a", "#n/a", "<na>", "null", "none", "-", "?")
+_COLUMNS = (
+    "; correct it, or name the columns to read with columns=[...] (--column), the label with "
+    "label=... (--label), or in commands on files the columns to pass through with keep=[...] "
+    "(--keep)"
+)
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -86,19 +94,33 @@ def unlisted(column: Any, width: int, dtype: str) -> np.ndarray | int:
     return x.reshape(len(column), width)
 
 
-def text_problem(text: str, *, is_label: bool) -> str | None:
-    """Say what is wrong with a value of a CSV file, if anything."""
+def text_problem(text: str, place: str, *, is_label: bool) -> str | None:
+    """Say what is wrong with a value of a CSV file, where, and what to do, if anything is wrong."""
     if not text:
-        return "has no value"
+        return f"has no value {place}{way_out(None)}"
     if is_label:
         return None
     try:
         value = float(text)
     except ValueError:
-        return f"holds {text!r}, which is not a number,"
+        return f"holds {text!r}, which is not a number, {place}{way_out(text)}"
     if math.isnan(value) or abs(value) > float(np.finfo(np.float32).max):
-        return f"holds {text!r}, which is not a finite float32,"
+        return f"holds {text!r}, which is not a finite float32, {place}{way_out(value)}"
     return None
+
+
+def way_out(value: Any) -> str:
+    """Return how to read data in spite of a value, to end the sentence that names it.
+
+    Args:
+        value: A text that is no number, or a number; None and NaN stand for a missing one.
+    """
+    if isinstance(value, str):
+        if value.lower() not in _MISSING:
+            return _COLUMNS
+    elif value is not None and not math.isnan(value):
+        return ""
+    return "; fill it or drop the row"
 
 
 def is_number(text: str) -> bool:

@@ -16,6 +16,7 @@ from kerasae.data.rows import (
     BLOCK_BYTES,
     Loaded,
     Reader,
+    as_column,
     as_labels,
     as_rows,
     as_table,
@@ -54,7 +55,7 @@ def batches(
     """
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise bad("`batch_size` must be an integer of at least 1.", batch_size=batch_size)
-    opened = open_path(path, columns=columns, stream_arrays=True)
+    opened = open_path(path, columns=columns, series=True)
     pieces = opened.x.pieces() if isinstance(opened.x, Reader) else [opened.x]
     return rebatch(pieces, batch_size)
 
@@ -108,7 +109,7 @@ def stream(
         return Stream(Path(path).name, reader.shape, names, rows, _read_all(reader))
     if keep:
         raise bad("`keep` selects from CSV and Parquet files only.", keep=list(keep))
-    x = open_path(path, columns=columns, stream_arrays=True).x
+    x = open_path(path, columns=columns, series=True).x
     if isinstance(x, Reader):
         return Stream(Path(path).name, x.shape, None, None, _read_all(x))
     return Stream(Path(path).name, x.shape[1:], None, len(x), lambda: iter([(x, None)]))
@@ -139,9 +140,17 @@ def open_path(
     columns: Sequence[str] | None = None,
     label: str | None = None,
     size: tuple[int, int] | None = None,
-    stream_arrays: bool = False,
+    series: bool = False,
 ) -> Loaded:
-    """Find what a path is and open it; values are not read yet where they can be streamed."""
+    """Find what a path is and open it; values are not read yet where they can be streamed.
+
+    Args:
+        path: File or folder.
+        columns: Columns of a table to read.
+        label: Column, or key of an `.npz`.
+        size: Height and width of images.
+        series: Take an array `(n,)` for rows of one value, and an `.npz` without its labels.
+    """
     path = Path(path)
     if not path.exists():
         folder = path.parent if path.parent.is_dir() else Path()
@@ -159,8 +168,8 @@ def open_path(
     if kind == "images":
         return images.open_images(path, files, size)
     if kind == ".npz":
-        return _npz(path, label)
-    return Loaded(str(path), _npy(path))
+        return _npz(path, label, series)
+    return Loaded(str(path), _npy(path, series))
 
 
 def _kind(path: Path) -> tuple[str, list[Path]]:
@@ -193,13 +202,15 @@ def _kind(path: Path) -> tuple[str, list[Path]]:
     )
 
 
-def _npy(path: Path) -> Reader:
+def _npy(path: Path, series: bool) -> Reader:
     """Open an array file as a reader of blocks of rows, mapped rather than read."""
     try:
         # Maps the file and, unlike `np.load`, never unpickles.
-        x = np.lib.format.open_memmap(path, mode="r")
+        x: np.ndarray = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError) as error:
         raise _unreadable(path, error) from error
+    if series:
+        x = as_column(x)
     if x.ndim < 2 or x.size == 0 or x.dtype.kind not in "biuf":
         as_table(x, path.name)
     dtype = "uint8" if x.dtype == np.uint8 else "float32"
@@ -208,20 +219,22 @@ def _npy(path: Path) -> Reader:
     def read(block: int) -> Iterator[tuple[np.ndarray, Any]]:
         start = block * rows
         # A fresh map each time: pages of a long-lived one would count as our memory.
-        part = np.lib.format.open_memmap(path, mode="r")[start : start + rows]
-        yield as_rows(np.array(part), path.name, first_row=start), None
+        part = np.array(np.lib.format.open_memmap(path, mode="r")[start : start + rows])
+        yield as_rows(as_column(part), path.name, first_row=start), None
 
     return Reader(path.name, x.shape[1:], dtype, -(-len(x) // rows), read)
 
 
-def _npz(path: Path, label: str | None) -> Loaded:
+def _npz(path: Path, label: str | None, series: bool) -> Loaded:
     """Read an array archive: `x`, or `x_train` and `x_test`, with labels if any."""
     try:
         # Opened here because NumPy leaves a damaged file open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             keys = list(archive.files)
             x_key, y_key = _npz_keys(path, keys, label)
+            y_key = None if series else y_key
             arrays = {key: archive[key] for key in keys if key in _wanted(keys, x_key, y_key)}
+            arrays = {key: as_column(x) for key, x in arrays.items()} if series else arrays
     except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise _unreadable(path, error) from error
     except ValueError as error:

@@ -12,8 +12,9 @@ from kerasae._text import nearest
 from kerasae.data import binarizing, embedded, images, tfds_sets
 from kerasae.data.assignment import assign
 from kerasae.data.files import SUFFIXES, open_path
-from kerasae.data.rows import Loaded, Reader, as_table, bad, encode
+from kerasae.data.rows import Loaded, Reader, as_column, as_table, bad, encode
 from kerasae.data.splits import MemoryStore, Splits, StreamStore
+from kerasae.data.windowing import WindowStore, check_series, check_windows
 
 _SOURCES: dict[str, tuple[Callable[[int], Loaded], str]] = {
     "digits": (embedded.digits, "1,797 handwritten digits, 8x8x1, ten classes (scikit-learn)"),
@@ -42,6 +43,8 @@ def load(
     memory_budget: int = 2**30,
     size: tuple[int, int] | None = None,
     binarize: str | None = None,
+    window: int | None = None,
+    stride: int | None = None,
 ) -> Splits:
     """Load data as train, validation and test splits.
 
@@ -54,6 +57,13 @@ def load(
     is drawn from its training rows by `seed`: in memory the exact share, in proportion within each
     class; streamed, by a hash of the row number, so the share is approximate.
 
+    One long series: with `window`, each row is a time step, and the samples are windows
+    `(window, channels)`, of a single channel `(window, 1)`, whatever network they are for. The
+    splits are blocks of the series, in the order of time train, validation, test; no window crosses
+    from one into the next. The series is held in memory once, windows are cut from it as they are
+    needed, and `array` gives a read-only view of it where it can. A folder of tables is one series,
+    in the order of the file names; each of `x_train` and `x_test` of an `.npz` is one.
+
     Order of `train` when streamed: blocks (row groups, files, images) at random and rows shuffled
     within a window of a quarter of `memory_budget`. A single CSV file is one block, so a sorted
     CSV file larger than memory should become Parquet first.
@@ -63,9 +73,12 @@ def load(
             of a `.npy`, `.npz`, `.csv` or `.parquet` file, of a folder of images (sub-folders
             become labels) or of tables, or a NumPy array `(n, ...)`. A known name is never taken
             for a folder; write "./mnist" for that.
+            With `window`, an array or file of numbers, `(steps,)` or `(steps, channels)`; the
+            columns of a table are its channels.
         batch_size: Samples per batch.
         seed: Seed of generated data, of the splits and of the order; below 2**63.
-        validation: Share (below 1) or number of the training rows set aside; default 0.1.
+        validation: Share (below 1) or number of the training rows set aside; default 0.1. With
+            `window`, of the time steps.
         test: Likewise.
         limit: Use at most this many samples in total, every split shortened in proportion.
         data_dir: Folder of prepared TFDS sets; default the environment variable TFDS_DATA_DIR.
@@ -79,6 +92,11 @@ def load(
             middle of the range on. `"static"`: 1 with the value as probability, one draw by `seed`
             for good. `"dynamic"`: a new draw in every epoch of `train`, by `seed` and epoch, and
             the fixed one for `validation`, `test` and `array`.
+        window: Time steps of a window, at least 2; None takes every row for a sample.
+        stride: Time steps from one window to the next, up to `window`. By default 1: the windows of
+            a series that is watched later begin at any step, so training sees them begin anywhere,
+            and more windows take no more memory. With millions of steps, a tenth of `window` or so
+            makes for shorter epochs. Another window ends with each split.
 
     Returns:
         The splits.
@@ -92,6 +110,7 @@ def load(
         ```python
         splits = kerasae.data.load("measurements.csv", label="machine", validation=0.2)
         ae.fit(splits.train, validation_data=splits.validation)
+        splits = kerasae.data.load("series.npy", window=100)  # samples (100, 1)
         ```
     """
     _check_integer("batch_size", batch_size, 1)
@@ -100,12 +119,21 @@ def load(
     if limit is not None:
         _check_integer("limit", limit, 3)
     binarizing.check_kind(binarize)
-    loaded = _open(source, seed, limit, data_dir, label, columns, memory_budget, size)
+    check_windows(window, stride, label)
+    loaded = _open(source, seed, limit, data_dir, label, columns, memory_budget, size, window)
+    if window is not None:
+        check_series(loaded, window)
     if loaded.starts is None and isinstance(loaded.x, Reader):
         loaded = _scan(loaded, memory_budget)
     shares = {}
     for split, share in (("validation", validation), ("test", test)):
         shares[split] = _share(split, share, loaded)
+    if window is not None:
+        _check_in_memory(loaded, memory_budget)
+        cut = partial(
+            WindowStore, window=window, stride=stride or 1, shares=shares, limit=limit, seed=seed
+        )
+        return Splits(_store(cut, loaded, binarize, seed), loaded, batch_size)
     if isinstance(loaded.x, Reader):
         assert loaded.starts is not None
         rows = int(loaded.starts[-1])
@@ -179,20 +207,29 @@ def _open(
     columns: Sequence[str] | None,
     memory_budget: int,
     size: tuple[int, int] | None,
+    window: int | None,
 ) -> Loaded:
     """Find out what a source is, and open it."""
     if isinstance(source, str) and not source:
         raise bad("`source` must not be empty.", source=source)
     if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_path(source)):
-        return open_path(source, columns=columns, label=label, size=size)
+        series = window is not None
+        return open_path(source, columns=columns, label=label, size=size, series=series)
     for name, value in (("label", label), ("columns", columns), ("size", size)):
         if value is not None:
             raise bad(f"`{name}` is for files only.", **{name: value})
     if isinstance(source, np.ndarray):
-        return Loaded("array", as_table(source, "array"))
+        x = source if window is None else as_column(source)
+        return Loaded("array", as_table(x, "array"))
     if not isinstance(source, str):
         kind = type(source).__name__
         raise bad("`source` must be a name, a path or a NumPy array.", source=kind)
+    if window is not None:
+        raise bad(
+            "`window` cuts one long series, an array or the path of an existing file with a time "
+            f"step per row, which {source!r} is not.",
+            window=window,
+        )
     if source in _SOURCES:
         return _SOURCES[source][0](seed)
     sets = tfds_sets.known()
@@ -243,6 +280,17 @@ def _scan(loaded: Loaded, memory_budget: int) -> Loaded:
     loaded.starts = np.array(starts)
     loaded.value_range = (0.0, 255.0) if reader.dtype == "uint8" else (low, high)
     return loaded
+
+
+def _check_in_memory(loaded: Loaded, memory_budget: int) -> None:
+    """Refuse a series that is too large to be held."""
+    if isinstance(loaded.x, Reader):
+        assert loaded.starts is not None
+        raise bad(
+            f"A series is cut into windows in memory, but the {int(loaded.starts[-1]):,} steps "
+            f"of {loaded.name!r} exceed `memory_budget`; give a larger one, or fewer channels.",
+            memory_budget=memory_budget,
+        )
 
 
 def _decode(pieces: list[Any], name: str) -> tuple[np.ndarray, list[str] | None]:

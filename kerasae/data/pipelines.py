@@ -40,7 +40,12 @@ class Epoch:
 
 
 def gather_pipeline(
-    resident: "tf.Tensor", rows: np.ndarray, batch_size: int, seed: int, epoch: Epoch | None
+    resident: "tf.Tensor",
+    rows: np.ndarray,
+    batch_size: int,
+    seed: int,
+    epoch: Epoch | None,
+    length: int | None = None,
 ) -> "tf.data.Dataset":
     """Batches gathered from one resident tensor, a whole batch at a time.
 
@@ -50,12 +55,18 @@ def gather_pipeline(
         batch_size: Samples per batch; the last batch may be shorter.
         seed: Seed of the order.
         epoch: Shuffle by `seed` and this epoch, and advance it; None keeps the order of `rows`.
+        length: Rows of a sample, which begins at its row number; None for a sample per row.
     """
     import tensorflow as tf
 
     with tf.device("CPU:0"):
         index = tf.constant(rows, dtype=tf.int64)
     size = len(rows)
+
+    def gather(chosen: "tf.Tensor") -> "tf.Tensor":
+        if length is not None:
+            chosen = chosen[:, None] + tf.range(length, dtype=tf.int64)
+        return tf.gather(resident, chosen)
 
     def one_pass(_: "tf.Tensor") -> "tf.data.Dataset":
         order = index
@@ -70,7 +81,7 @@ def gather_pipeline(
                 )
         starts = tf.data.Dataset.range(0, size, batch_size)
         return starts.map(
-            lambda start: tf.gather(resident, order[start : start + batch_size]),
+            lambda start: gather(order[start : start + batch_size]),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )

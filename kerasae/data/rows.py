@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from kerasae.data.arrays import way_out
+
 # How much a reader reads at a time, about.
 BLOCK_BYTES = 1 << 22
 SPLITS = ("train", "validation", "test")
@@ -107,7 +109,7 @@ def as_rows(x: np.ndarray, name: str, *, first_row: int = 0) -> np.ndarray:
         column = at[1] if len(at) == 2 else at[1:]
         raise bad(
             f"Every value must be a finite float32, but {name!r} holds {float(x[at])} in row "
-            f"{first_row + at[0]}, column {column} (counted from 0).",
+            f"{first_row + at[0]}, column {column} (counted from 0){way_out(x[at])}.",
             source=name,
         )
     return result
@@ -122,6 +124,11 @@ def first_not_finite(x: np.ndarray) -> tuple[int, ...] | None:
     return tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
 
 
+def as_column(x: np.ndarray) -> np.ndarray:
+    """Return single values as rows of one value, anything else as it is."""
+    return x[:, None] if x.ndim == 1 else x
+
+
 def as_table(x: Any, name: str) -> np.ndarray:
     """Check a whole array: at least one row of at least one value, no masked values."""
     if x.dtype.kind not in "biuf":
@@ -131,7 +138,8 @@ def as_table(x: Any, name: str) -> np.ndarray:
     if x.ndim < 2:
         raise bad(
             f"Data must have one row per sample, (n, features) or (n, height, width, channels), "
-            f"but {name!r} has shape {x.shape}; use x[:, None] for one value per sample.",
+            f"but {name!r} has shape {x.shape}; cut one long series into samples with window=100 "
+            "(--window 100), or use x[:, None] for one value per sample.",
             source=name,
         )
     if x.size == 0:

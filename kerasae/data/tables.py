@@ -1,6 +1,6 @@
 """CSV and Parquet, read by pyarrow in pieces."""
 
-import csv
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,11 @@ import numpy as np
 from kerasae._text import nearest
 from kerasae.data.arrays import (
     is_list,
-    is_number,
     is_numeric,
     numbers,
     stacked,
-    text_problem,
     unlisted,
+    way_out,
 )
 from kerasae.data.rows import BLOCK_BYTES, Reader, bad, first_not_finite, shorten
 
@@ -94,14 +93,17 @@ def open_stream(
     return reader, names, None if None in counts else sum(counts)  # type: ignore[arg-type]
 
 
-def _open(files: list[Path]) -> list["_Table"]:
-    opener = _open_csv if files[0].suffix.lower() == ".csv" else _open_parquet
+def _open(files: list[Path]) -> list["Table"]:
+    from kerasae.data.delimited import open_csv
+
+    opener = open_csv if files[0].suffix.lower() == ".csv" else _open_parquet
     return [opener(file) for file in files]
 
 
-def _reader(path: Path, tables: list["_Table"], names: list[str], beside: Beside) -> Reader:
+def _reader(path: Path, tables: list["Table"], names: list[str], beside: Beside) -> Reader:
     for table in tables:
-        missing = [name for name in [*names, *_listed(beside)] if name not in table.names]
+        there = set(table.names)
+        missing = [name for name in [*names, *listed(beside)] if name not in there]
         if missing:
             raise bad(
                 f"All files of a folder must have the same columns, but {table.path.name!r} has "
@@ -120,11 +122,13 @@ def _reader(path: Path, tables: list["_Table"], names: list[str], beside: Beside
     return Reader(path.name, (width,), dtype, len(blocks), read)
 
 
-def _listed(beside: Beside) -> list[str]:
+def listed(beside: Beside) -> list[str]:
+    """Return the columns that are read beside the numbers: the label, or those to pass through."""
     return [beside] if isinstance(beside, str) else beside or []
 
 
-def _needed(beside: Beside) -> list[str]:
+def needed(beside: Beside) -> list[str]:
+    """Return those of them that must have a value in every row: the label."""
     return [beside] if isinstance(beside, str) else []
 
 
@@ -141,13 +145,15 @@ def _one(label: str | None) -> list[str]:
 
 
 def _choose(
-    path: Path, table: "_Table", columns: Sequence[str] | None, label: str | None
+    path: Path, table: "Table", columns: Sequence[str] | None, label: str | None
 ) -> list[str]:
     """Return the columns to read, after checking that the asked ones exist."""
+    known = Counter(table.names)
     for argument, asked in (("columns", list(columns or ())), ("label", _one(label))):
         for name in asked:
-            received = columns if argument == "columns" else label
-            _check_known(path, table.names, name, **{argument: received})
+            if name not in known:
+                received = columns if argument == "columns" else label
+                _check_known(path, table.names, name, **{argument: received})
     if columns is None:
         names = [n for n in table.names if n != label and n not in _INDEX_NAMES]
     else:
@@ -156,7 +162,8 @@ def _choose(
             raise bad("`columns` must not contain the label.", columns=columns, label=label)
     if not names:
         raise bad(f"{path.name!r} has no column to read.", source=str(path), columns=columns)
-    repeated = [n for n in [*names, *_one(label)] if table.names.count(n) > 1 or names.count(n) > 1]
+    chosen = Counter(names)
+    repeated = [n for n in [*names, *_one(label)] if known[n] > 1 or chosen[n] > 1]
     if repeated:
         raise bad(
             f"Column names must be unique, but {repeated[0]!r} is there twice in {path.name!r}.",
@@ -170,7 +177,7 @@ def _some(names: list[str]) -> str:
     return f"{shown}, ... ({len(names)} columns)" if len(names) > 10 else shown
 
 
-class _Table:
+class Table:
     """One file: its columns, its blocks with the row number where each begins."""
 
     def __init__(self, path: Path, names: list[str], blocks: list[int]) -> None:
@@ -203,10 +210,10 @@ class _Table:
         import pyarrow as pa
 
         row = self.blocks[block]
-        needed = [*names, *_needed(beside)]
+        wanted = [*names, *needed(beside)]
         try:
             for batch in self.batches(block, names, beside):
-                for name in needed:
+                for name in wanted:
                     if batch.column(name).null_count:
                         raise self._missing(batch.column(name), name, row, names, beside)
                 columns = [batch.column(name) for name in names]
@@ -232,7 +239,7 @@ class _Table:
     ) -> ValueError:
         first = row + int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))
         where = self.locate(names, beside)
-        return self._bad(where or f"has no value{_place(first, [name])}")
+        return self._bad(where or f"has no value{_place(first, [name])}{way_out(None)}")
 
     def _finite(
         self, x: np.ndarray, columns: list[Any], row: int, names: list[str], beside: Beside
@@ -246,7 +253,8 @@ class _Table:
             value = float(numbers(columns[at[1]])[at[0]]) if is_one else float(x[at])
             place = _place(row + at[0], [names[at[1] if is_one else 0]])
             where = self.locate(names, beside)
-            raise self._bad(where or f"holds {value}, not a finite float32,{place}")
+            said = f"holds {value}, not a finite float32,{place}{way_out(value)}"
+            raise self._bad(where or said)
 
 
 def _place(row: int, names: list[str]) -> str:
@@ -260,7 +268,7 @@ def _chosen(batch: Any, beside: Beside) -> Any:
     return batch.select(beside) if beside else None
 
 
-class _Parquet(_Table):
+class _Parquet(Table):
     def __init__(self, path: Path, file: Any) -> None:
         counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         starts = [int(start) for start in np.cumsum([0, *counts])[:-1]]
@@ -277,7 +285,7 @@ class _Parquet(_Table):
             raise bad(
                 f"Columns must be numeric, but column {name!r} of {self.path.name!r} holds "
                 f"{kind} values{alone}; choose others with columns=[...] (--column), pass it "
-                "through with keep=[...] (--keep) or make it the label.",
+                "through with keep=[...] (--keep) or make it the label with label=... (--label).",
                 source=str(self.path),
             )
 
@@ -308,7 +316,7 @@ class _Parquet(_Table):
         with pq.ParquetFile(
             self.path, metadata=self.metadata, pre_buffer=False, buffer_size=1 << 16
         ) as file:
-            columns = list(dict.fromkeys([*names, *_listed(beside)]))
+            columns = list(dict.fromkeys([*names, *listed(beside)]))
             row = 4 * max(len(columns), self.width(names))
             yield from file.iter_batches(
                 batch_size=max(1, BLOCK_BYTES // row, min(_LEAST_ROWS, _MOST_BYTES // row)),
@@ -317,7 +325,7 @@ class _Parquet(_Table):
             )
 
 
-def _open_parquet(path: Path) -> _Table:
+def _open_parquet(path: Path) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -328,69 +336,3 @@ def _open_parquet(path: Path) -> _Table:
         raise bad(
             f"{path.name!r} cannot be read as Parquet: {shorten(error)}.", source=str(path)
         ) from error
-
-
-class _Csv(_Table):
-    def __init__(self, path: Path, names: list[str], delimiter: str, header: bool) -> None:
-        super().__init__(path, names, [0])
-        self.delimiter, self.header = delimiter, header
-
-    def batches(self, block: int, names: list[str], beside: Beside) -> Iterator[Any]:
-        import pyarrow as pa
-        from pyarrow import csv as arrow_csv
-
-        # What is passed through stays the text that it is.
-        types = {n: pa.float32() for n in names} | {n: pa.string() for n in _listed(beside)}
-        with arrow_csv.open_csv(
-            self.path,
-            read_options=arrow_csv.ReadOptions(
-                # Small blocks stay in the cache, unless all columns have their price in each.
-                block_size=BLOCK_BYTES if len(self.names) > 100 else BLOCK_BYTES // 4,
-                column_names=None if self.header else self.names,
-            ),
-            parse_options=arrow_csv.ParseOptions(delimiter=self.delimiter),
-            convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(types),
-                column_types=types,
-                strings_can_be_null=isinstance(beside, str),
-            ),
-        ) as reader:
-            yield from reader
-
-    def locate(self, names: list[str], beside: Beside) -> str | None:
-        # pyarrow's messages name no row, so Python's slower reader looks for it, once.
-        wanted = [(name, self.names.index(name)) for name in [*names, *_needed(beside)]]
-        with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            reader = csv.reader(file, delimiter=self.delimiter)
-            for number, fields in enumerate(line for line in reader if line):
-                place = f"in line {reader.line_num}"
-                if len(fields) != len(self.names):
-                    return f"has {len(fields)} instead of {len(self.names)} values {place}"
-                if number == 0 and self.header:
-                    continue
-                for name, position in wanted:
-                    text = fields[position].strip()
-                    if problem := text_problem(text, is_label=name == beside):
-                        return f"{problem} {place}, column {name!r}"
-        return None
-
-
-def _open_csv(path: Path) -> _Table:
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            first = file.readline()
-            while first and not first.strip():
-                first = file.readline()
-    except OSError as error:
-        raise bad(f"{path.name!r} cannot be read: {shorten(error)}.", source=str(path)) from error
-    if not first or "\0" in first:
-        what = "is empty" if not first else "is not a text file"
-        raise bad(f"{path.name!r} {what}.", source=str(path))
-    delimiter = max(",;\t", key=first.count)
-    names = next(csv.reader([first], delimiter=delimiter))
-    header = not all(is_number(name) for name in names)
-    # Column labels 0, 1, 2, ... are what pandas writes for a frame without names.
-    header = header or names == [str(index) for index in range(len(names))]
-    if not header:
-        names = [f"x{index}" for index in range(len(names))]
-    return _Csv(path, names, delimiter, header)

@@ -19,20 +19,24 @@ class Step:
         training: False while evaluating.
         owner: The `Autoencoder` whose step it is; a nested one is a plain layer to it.
         terms: Name -> list of `(value, weighted)` tensors that penalties reported.
+        tracked: Where the values of the terms go instead of their metrics, or None.
     """
 
     training: bool
     owner: Any = None
     terms: dict[str, list[tuple[Any, Any]]] = dataclasses.field(default_factory=dict)
+    tracked: dict[str, Any] | None = None
 
 
 _current: contextvars.ContextVar[Step | None] = contextvars.ContextVar("step", default=None)
 
 
 @contextlib.contextmanager
-def step(training: bool, owner: Any = None) -> Iterator[Step]:
+def step(
+    training: bool, owner: Any = None, tracked: dict[str, Any] | None = None
+) -> Iterator[Step]:
     """Enter a step; layers called inside see it through `current_step`."""
-    token = _current.set(Step(training, owner))
+    token = _current.set(Step(training, owner, tracked=tracked))
     try:
         yield _current.get()  # type: ignore[misc]
     finally:

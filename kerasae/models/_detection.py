@@ -137,9 +137,9 @@ class Detection:
             if self.training_rows.too_many(compared, known):
                 raise ValueError(
                     "held_out must be samples the model was not trained on, such as the "
-                    "validation split; the errors of training samples are too low. (Data with "
-                    "many equal rows: allow_training_rows=True.) Received: of "
-                    f"{compared} rows compared, {known} are training rows"
+                    "validation split; the errors of training samples are too low. For data with "
+                    "many equal rows: allow_training_rows=True (--allow-training-rows). Received: "
+                    f"of {compared} rows compared, {known} are training rows"
                 )
         if stride is None:
             scores = self.score(held_out, batch_size)
@@ -170,7 +170,8 @@ class Detection:
         if calibration is None:
             raise ValueError(
                 "detect needs a calibrated model; call ae.calibrate(held_out, "
-                "false_alarm_rate=0.01) first. Received: a model without calibration"
+                "false_alarm_rate=0.01) (kerasae calibrate RUN) first. "
+                "Received: a model without calibration"
             )
         if calibration.stride is None:
             scores = self.score(x, batch_size)
@@ -204,6 +205,8 @@ class Detection:
     def _as_series(self, series: Any) -> np.ndarray:
         shape = self.sample_shape
         series = np.asarray(series)
+        if shape[1:] == (1,) and series.ndim == 1:
+            series = series[:, None]
         if len(shape) > 2 or series.ndim != len(shape) or series.shape[1:] != shape[1:]:
             wanted = ", ".join(["steps", *map(str, shape[1:])])
             raise ValueError(

@@ -65,7 +65,8 @@ class Generation:
         if not self.can_generate:
             raise ValueError(
                 "generate needs a prior over codes, which kerasae.build('variational', ...) has, "
-                f"or ae.fit_sampler(x) first. Received: variant={self.variant!r}"
+                "or ae.fit_sampler(x) (--sampler gaussian) first. "
+                f"Received: variant={self.variant!r}"
             )
         if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
             raise ValueError(f"n must be a whole number >= 1. Received: n={n!r}")

@@ -70,11 +70,12 @@ def assemble(
         latent_dim: Size of the code. None takes a quarter of the input, at least 2 and at
             most 32, or what the given `decoder` takes.
         network: `"dense"` (the default), `"conv"` or `"sequence"`.
-        hidden: Units or filters of the encoder's hidden layers, mirrored by the decoder.
+        hidden: Units or filters of the encoder's hidden layers, mirrored by the decoder; None
+            takes the choice of the variant, or else of the network.
         activation: Activation of the hidden layers; None is ReLU.
         code_activation: Activation of the code; None is linear.
         normalization: None, `"batch"` or `"layer"`.
-        kernel_size: Size of convolution kernels.
+        kernel_size: Size of convolution kernels; None takes the network's choice.
         encoder: The user's own network instead of the six options above. It takes scaled
             input and ends in the code, or in features for variational models.
         decoder: The user's own network, from the code to the shape of the input.

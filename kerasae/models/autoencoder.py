@@ -15,12 +15,13 @@ from kerasae.layers import InverseScale
 from kerasae.layers._backend import replicas
 from kerasae.layers._step import PenaltyMixin, current_step, step
 from kerasae.models import _checks
+from kerasae.models._chunks import Chunks
 from kerasae.models._parts import PARTS, forward
 from kerasae.models._verbs import Verbs
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class Autoencoder(Verbs, keras.Model):
+class Autoencoder(Verbs, Chunks, keras.Model):
     """A functional Keras model: scaler, corruption, encoder, bottleneck, decoder in a row.
 
     Raw input goes in and a raw reconstruction comes out; the loss is taken in scaled units.
@@ -226,7 +227,8 @@ class Autoencoder(Verbs, keras.Model):
         if not hasattr(x, "shape") and not args:
             # A pipeline shuffles by itself; Keras warns unless told so.
             kwargs.setdefault("shuffle", False)
-        return super().fit(x, y, *args, **kwargs)
+        with self._in_chunks(x, {**dict(zip(("batch_size",), args, strict=False)), **kwargs}):
+            return super().fit(x, y, *args, **kwargs)
 
     @staticmethod
     def _training_inputs(x: Any, options: dict[str, Any]) -> Iterator[Any]:
@@ -326,6 +328,10 @@ class Autoencoder(Verbs, keras.Model):
         return ops.log(scaled) - ops.log1p(-scaled)
 
     def _track(self, name: str, value: Any, batch: Any) -> None:
+        current = current_step()
+        if current is not None and current.tracked is not None:
+            current.tracked[name] = value
+            return
         self._term_trackers[name].update_state(value, sample_weight=batch)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:

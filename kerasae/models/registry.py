@@ -3,6 +3,8 @@
 import fnmatch
 import functools
 import inspect
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +41,7 @@ _SUMMARIES = {
 
 def build(
     name: str,
+    /,
     input_shape: tuple[int, ...] | int,
     latent_dim: int | None = None,
     **options: Any,
@@ -46,7 +49,8 @@ def build(
     """Build an autoencoder by the name of its variant.
 
     Args:
-        name: Name of a variant, see `kerasae.variants()`.
+        name: Name of a variant, see `kerasae.variants()`; by position, since the option `name` is
+            the Keras model's.
         input_shape: Shape of one sample, without the batch; an int for vectors.
         latent_dim: Size of the code; None takes the variant's default.
         **options: Options of the variant's builder and those that all share: `network`,
@@ -90,6 +94,11 @@ def _find(name: Any) -> tuple[str, Builder]:
             f"Received: {name!r}"
         )
     return key, _BUILDERS[key]
+
+
+def name_of(name: str) -> str:
+    """Return a variant's own name, which an alias such as `"vae"` stands for."""
+    return _find(name)[0]
 
 
 def variants(pattern: str = "*") -> list[str]:
@@ -146,12 +155,56 @@ def options_of(name: str) -> list[str]:
     return known
 
 
+def explain_options(name: str) -> list[tuple[str, str, str]]:
+    """Return name, default and meaning of `latent_dim` and of the options of a variant.
+
+    The meaning is the first sentence on the argument in a docstring, and empty without one.
+    """
+    _, builder = _find(name)
+    meanings = {**_arguments_of(assemble), **_arguments_of(builder)}
+    parameters = {
+        **inspect.signature(assemble).parameters,
+        **inspect.signature(builder).parameters,
+    }
+    fixed = builder.keywords if isinstance(builder, functools.partial) else {}
+    rows = []
+    for option in ["latent_dim", *options_of(name)]:
+        value = parameters[option].default if option in parameters else None
+        value = fixed.get(option, value)
+        default = json.dumps(value) if isinstance(value, str) else repr(value)
+        rows.append((option, default, _first_sentence(meanings.get(option, ""))))
+    return rows
+
+
+def notes(name: str) -> str:
+    """Return what a variant's docstring says of the options that all share, or `""`."""
+    text = _arguments_of(_find(name)[1]).get("**options", "")
+    text = text.removeprefix("See kerasae.models.assembly.assemble").lstrip(".; ")
+    return text
+
+
+def _arguments_of(builder: Builder) -> dict[str, str]:
+    """Return the entries of the section "Args" of a docstring, each in one line."""
+    while isinstance(builder, functools.partial):
+        builder = builder.func
+    text = (inspect.getdoc(builder) or "").partition("\nArgs:\n")[2]
+    section = re.split(r"\n\n|\n(?=\S)", text)[0].replace("`", "")
+    entries = re.split(r"^ {4}(?=\S)", section, flags=re.MULTILINE)[1:]
+    pairs = (entry.partition(":")[::2] for entry in entries)
+    return {name: " ".join(meaning.split()) for name, meaning in pairs}
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=\.) (?=[A-Z])", text)[0]
+
+
 def _check_options(name: str, builder: Builder, options: dict[str, Any]) -> None:
     known = options_of(name)
     for option in options:
         if option not in known:
             raise ValueError(
-                f"{name!r} has no option {option!r}.{nearest(option, known)} "
+                f"{name!r} has no option {option!r}."
+                f"{nearest(option, ['input_shape', 'latent_dim', *known])} "
                 f"Its options are {', '.join(known)}. Received: {option}={options[option]!r}"
             )
     if isinstance(builder, functools.partial):

@@ -18,7 +18,9 @@ CHECKPOINTS, LOGS, FIGURES, EXPORT = "checkpoints", "logs", "figures", "saved_mo
 def check_target(path: Path, resume: bool, replace: bool) -> None:
     """Refuse a run directory that would be lost, or that is none."""
     if resume and replace:
-        raise ValueError("resume and replace exclude each other. Received: both")
+        raise ValueError(
+            "resume=True (--resume) and replace=True (--replace) exclude each other. Received: both"
+        )
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not (path / CONFIG).is_file():
@@ -28,13 +30,13 @@ def check_target(path: Path, resume: bool, replace: bool) -> None:
         )
     if resume and (path / METRICS).is_file():
         raise ValueError(
-            "The run in out is finished, there is nothing to resume; replace it or choose another "
-            f"folder. Received: out={str(path)!r}"
+            "The run in out is finished, there is nothing to resume; pass replace=True (--replace) "
+            f"to train it anew, or choose another folder. Received: out={str(path)!r}"
         )
     if not resume and not replace:
         raise ValueError(
-            "out exists; pass resume to continue an unfinished run, replace to train it anew, or "
-            f"another folder. Received: out={str(path)!r}"
+            "out exists; pass resume=True (--resume) to continue an unfinished run, replace=True "
+            f"(--replace) to train it anew, or another folder. Received: out={str(path)!r}"
         )
 
 
@@ -61,22 +63,6 @@ def opened(path: Path, replace: bool) -> Iterator[bool]:
             os.replace(aside, path)
         for old in path.parent.glob(f".{path.name}.*.old"):
             shutil.rmtree(old, ignore_errors=True)
-
-
-def check_same(path: Path, config: dict[str, Any]) -> None:
-    """Refuse to resume a run that was begun with other settings; `epochs` may differ."""
-    if not (path / CONFIG).is_file():
-        return
-    before = json.loads((path / CONFIG).read_text("utf-8"))
-    now = json.loads(json.dumps(config))
-    # What follows from the rest, or may change with the machine.
-    derived = ("epochs", "patience", "command", "device", "versions", "export")
-    for name in now:
-        if name not in derived and before.get(name) != now[name]:
-            raise ValueError(
-                f"A run is resumed with the settings it was begun with, and {name} was "
-                f"{before.get(name)!r}. Received: {name}={now[name]!r}"
-            )
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -4,11 +4,12 @@ import contextlib
 import inspect
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasae.training import files, finishing, settings
+from kerasae.training import files, finishing, resuming, settings
 from kerasae.training.run import Run, show
 
 # Seconds between checkpoints: one takes about 50 ms, as long as an epoch of a small data set.
@@ -29,13 +30,13 @@ class TrainingDiverged(ArithmeticError):
 def train(
     variant: str,
     *,
-    data: Any = "digits",
+    data: Any = None,
     out: str | os.PathLike | None = None,
     epochs: int | None = None,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     latent_dim: int | None = None,
     network: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     precision: str | None = None,
     learning_rate: float | None = None,
     patience: int | None = None,
@@ -50,24 +51,27 @@ def train(
 
     The same call twice gives the same metrics on one machine. Training stops early when the
     validation loss has not improved for `patience` epochs, and the best weights are kept. A run
-    that was killed or interrupted (Ctrl-C) goes on with `resume=True`, to the same result.
+    that was killed or interrupted (Ctrl-C) goes on with `resume=True`, to the same result; what
+    is left out is then taken from the run.
 
     Args:
         variant: Name of a variant, see `kerasae.variants()`.
         data: Source for `kerasae.data.load`: a name, a path or an array; or its `Splits`.
+            `"digits"` by default.
         out: The run directory; `runs/VARIANT-DATA` by default.
         epochs: Largest number of epochs. By default as many as give about 12,000 steps, at
             least 20 and at most 300.
-        batch_size: Samples per step.
+        batch_size: Samples per step; 128 by default.
         latent_dim: Size of the code; by default the variant's choice.
         network: `"dense"`, `"conv"` or `"sequence"`; by default the variant's choice.
-        seed: Seed of weights, noise, splits and order.
+        seed: Seed of weights, noise, splits and order; 0 by default.
         precision: Keras dtype policy for the model, such as `"mixed_bfloat16"`.
         learning_rate: Learning rate of Adam; 0.001 by default.
         patience: Epochs without improvement before training stops; by default a tenth of
             `epochs`, at least 5.
         data_options: Further arguments of `kerasae.data.load`, such as `label` or `limit`.
-        resume: Continue the unfinished run in `out`, or begin it.
+        resume: Continue the unfinished run in `out`, or begin it. The options that are given
+            must be those of the run; only `epochs`, `patience` and `export` may be others.
         replace: Replace the run in `out`. It stays as it was if the new one fails before its
             first epoch is done.
         export: Whether to write a SavedModel too, verified, to `saved_model/1`; by default
@@ -98,20 +102,26 @@ def train(
         "learning_rate": learning_rate, "patience": patience, "options": options,
         "data_options": data_options or {}, "export": export,
     }  # fmt: skip
-    settings.check(asked)
-    path = Path(out) if out is not None else Path("runs") / settings.default_name(variant, data)
+    named = settings.default_name(variant, resuming.DEFAULTS["data"] if data is None else data)
+    path = Path(out) if out is not None else Path("runs") / named
     files.check_target(path, resume, replace)
     settings.check_names(variant, options, inspect.signature(train).parameters)
+    begun = resuming.begun(path) if resume else {}
+    asked = resuming.complete(asked, begun)
+    settings.check(asked)
+    if resume and not begun and verbose:
+        print(f"There is no run in {path} to resume; a new one begins.", file=sys.stderr)
 
     import keras
 
-    with _policy(precision):
-        keras.utils.set_random_seed(seed)
+    with _policy(asked["precision"]):
+        keras.utils.set_random_seed(asked["seed"])
         splits = settings.load_data(asked)
         ae = settings.build_model(asked, splits)
         config = settings.resolve(asked, path, splits, ae)
-        if resume:
-            files.check_same(path, config)
+        if begun:
+            config["command"] = resuming.command(begun, config, path)
+            resuming.check_same(begun, config)
         with files.opened(path, replace) as replaced:
             files.write_json(path / files.CONFIG, config)
             run = _fit(ae, splits, config, path, verbose)
@@ -157,6 +167,8 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int)
             splits.train, validation_data=validation, epochs=config["epochs"], verbose=0,
             callbacks=[*guards, *shown, *savers],
         )  # fmt: skip
+        # Ctrl-C while an epoch was saved ends the training after it, and is no error.
+        interrupted = interrupt.interrupted
     except KeyboardInterrupt:
         if not interrupt.interrupted:
             raise

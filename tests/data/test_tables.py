@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from csv import writer as csv_writer
 
 import numpy as np
 import pyarrow as pa
@@ -187,6 +188,22 @@ def test_csv_that_will_not_do(tmp_path, text, sentence, budget):
         kerasae.data.load(path, memory_budget=budget)
 
 
+@pytest.mark.parametrize(
+    ("value", "way_out"),
+    [
+        ("CUST-0", r"; correct it, or name .*--column.*--label.*--keep"),
+        ("", "; fill it or drop the row"),
+        ("N/A", "; fill it or drop the row"),
+        ("nan", "; fill it or drop the row"),
+        ("inf", ""),
+    ],
+)
+def test_a_bad_value_comes_with_the_ways_out(tmp_path, value, way_out):
+    path = csv(tmp_path / "t.csv", f"a,b\n1,2\n{value},3\n")
+    with pytest.raises(ValueError, match=rf"in line 3, column 'a'{way_out}[^;]*\. Received: so"):
+        kerasae.data.load(path)
+
+
 def test_csv_far_into_the_file(tmp_path):
     lines = ["a,b"] + ["1,2"] * 1_500_000 + ["1,2.5", "oops,2"]
     path = csv(tmp_path / "t.csv", "\n".join(lines))
@@ -206,12 +223,22 @@ def test_parquet_that_will_not_do(tmp_path, x):
     with pytest.raises(ValueError, match=r"'t\.parquet' cannot be read as Parquet"):
         kerasae.data.load(path)
     parquet(path, x, kind=pa.array(["a"] * 500))
-    with pytest.raises(ValueError, match=r"column 'kind'.*holds string.*or make it the label"):
+    with pytest.raises(
+        ValueError,
+        match=r"column 'kind'.*holds string.*or make it the label with label=... \(--label\)",
+    ):
         kerasae.data.load(path)
     holes = pa.array([None if i == 321 else 1.0 for i in range(500)])
     parquet(path, x, row_group_size=100, hole=holes)
-    with pytest.raises(ValueError, match=r"has no value in row 321.*column 'hole'"):
+    with pytest.raises(
+        ValueError, match=r"has no value in row 321.*column 'hole'; fill it or drop"
+    ):
         kerasae.data.load(path)
+    x[455, 1] = np.nan
+    parquet(path, x, row_group_size=100)
+    with pytest.raises(ValueError, match=r"holds nan, .*in row 455.*'c1'; fill it or drop the row"):
+        kerasae.data.load(path)
+    x[455, 1] = 0
     x[456, 2] = np.inf
     parquet(path, x, row_group_size=100)
     with pytest.raises(ValueError, match=r"holds inf, not a finite float32, in row 456.*'c2'"):
@@ -254,3 +281,53 @@ print(peak() - before)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # About 60 MB on Linux, most of it the pools of pyarrow and TensorFlow, for 195 MB of rows.
     assert float(done.stdout) < 0.6 * megabytes
+
+
+# Text that is awkward --------------------------------------------------------------------
+
+
+def test_cells_with_line_breaks_and_long_cells_are_passed_over(tmp_path):
+    """The reader of blocks meets them somewhere in the middle, after rows were given out."""
+    from kerasae.data import files
+
+    x = np.random.default_rng(0).random((60_000, 2)).astype("float32")
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        writer = csv_writer(file)
+        writer.writerow(["a", "note", "b"])
+        for i, (a, b) in enumerate(x):
+            note = "two\nlines" if i > 30_000 else "one"
+            writer.writerow([repr(float(a)), "long " * 600_000 if i == 50_000 else note, b])
+    stream = files.stream(tmp_path / "in.csv", columns=["a", "b"], keep=["note"])
+    pieces = list(stream.pieces())
+    np.testing.assert_allclose(np.concatenate([p for p, _ in pieces]), x, rtol=1e-6)
+    notes = [note for _, kept in pieces for note in kept.column("note").to_pylist()]
+    assert notes[:2] == ["one", "one"]
+    assert notes[-1] == "two\nlines"
+    assert len(notes[50_000]) == 3_000_000
+    # Where a value is bad, Python's reader finds the place past the long cell.
+    with (tmp_path / "in.csv").open("a") as file:
+        file.write("x,none,1\n")
+    with pytest.raises(ValueError, match="holds 'x', which is not a number, in line"):
+        list(kerasae.data.batches(tmp_path / "in.csv", columns=["a", "b"]))
+
+
+def test_many_columns_take_time_in_proportion(tmp_path):
+    """No list is searched for every name: 200 names a thousand times over are found at once."""
+    from kerasae.data import tables
+
+    class Names(list):
+        looked = 0
+
+        def count(self, _):
+            raise AssertionError("counts by going through all")
+
+        index = count
+
+        def __contains__(self, name):
+            Names.looked += 1
+            return super().__contains__(name)
+
+    table = tables.Table(tmp_path / "x.csv", Names(f"c{i}" for i in range(20_000)), [0])
+    chosen = tables._choose(tmp_path / "x.csv", table, None, "c7")
+    assert len(chosen) == 19_999
+    assert Names.looked <= 1

@@ -231,6 +231,7 @@ NO_PRIOR = r"needs a prior over codes, .*ae\.fit_sampler\(x.*Received: variant='
     ("call", "sentence"),
     [
         (lambda ae: ae.generate(3), "generate " + NO_PRIOR),
+        (lambda ae: ae.generate(3), r"ae\.fit_sampler\(x\) \(--sampler gaussian\) first"),
         (lambda ae: ae.traverse(rows()[0]), "traverse " + NO_PRIOR),
         (lambda ae: ae.manifold(), "manifold " + NO_PRIOR),
         (lambda ae: ae.manifold(steps=1), r"steps must be a whole number >= 2\. Received: steps=1"),

@@ -21,6 +21,11 @@ def test_every_variant_says_what_it_is():
     assert all(s.startswith("Build a") and s.endswith(".") for s in sentences)
 
 
+def test_the_option_name_is_that_of_the_keras_model():
+    ae = kerasae.build("vae", 8, latent_dim=2, name="mine")
+    assert (ae.variant, ae.name) == ("variational", "mine")
+
+
 def test_vae_is_another_name_for_variational():
     assert kerasae.build("vae", 8, 2).variant == "variational"
     assert describe("vae") == describe("variational")
@@ -32,6 +37,8 @@ def test_vae_is_another_name_for_variational():
         ("denoisng", {}, r"Did you mean 'denoising'\? Received: 'denoisng'"),
         (3, {}, "Unknown variant; known are"),
         ("denoising", {"coruption": "masking"}, "Did you mean 'corruption'"),
+        ("variational", {"latent_size": 3}, r"Did you mean 'latent_dim'\? Its options are kl_w"),
+        ("linear", {"input_size": 3}, "Did you mean 'input_shape'"),
         ("sparse_l1", {"kl_weight": 1.0}, "'sparse_l1' has no option 'kl_weight'"),
         ("linear", {"network": "dens"}, "Did you mean 'dense'"),
         ("linear", {"input_shape": (0,)}, r"Received: input_shape=\(0,\)"),
@@ -96,6 +103,35 @@ def test_options_are_those_of_the_builder_and_those_that_all_share():
     shared = {"network", "hidden", "scaler", "corruption", "loss", "seed", "input_dtype"}
     for name in kerasae.variants():
         assert shared <= set(options_of(name))
+
+
+def test_options_are_explained_with_their_defaults():
+    for name in kerasae.variants():
+        rows = registry.explain_options(name)
+        assert [row[0] for row in rows] == ["latent_dim", *options_of(name)]
+        assert all(meaning.endswith(".") and "`" not in meaning for _, _, meaning in rows)
+    rows = {row[0]: row[1:] for row in registry.explain_options("vae")}
+    assert rows["kl_weight"] == ("1.0", 'Factor "beta" of the KL term, or a Warmup.')
+    assert rows["scaler"][0] == '"auto"'
+    assert rows["hidden"][0] == "None"
+    assert dict(row[:2] for row in registry.explain_options("sequence"))["network"] == '"sequence"'
+    assert dict(row[:2] for row in registry.explain_options("denoising"))["corruption"] == (
+        '"gaussian"'
+    )
+    assert "one hidden layer of 256 units by default" in registry.notes("denoising")
+    assert registry.notes("undercomplete") == ""
+
+
+def test_options_of_an_own_variant_need_no_docstring(monkeypatch):
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+
+    @kerasae.register("bare")
+    def bare(input_shape, *, width=16):
+        return kerasae.build("undercomplete", input_shape, hidden=(width,))
+
+    rows = {row[0]: row[1:] for row in registry.explain_options("bare")}
+    assert rows["width"] == ("16", "")
+    assert registry.notes("bare") == ""
 
 
 def test_register_adds_a_variant_and_guards_names(monkeypatch):

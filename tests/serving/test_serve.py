@@ -438,11 +438,13 @@ def test_listens_at_this_machine_alone_and_prints_a_call_that_works(onnx_server)
         ["sh", "-c", line.replace("curl ", "curl -s ", 1)], capture_output=True, check=False
     )
     assert json.loads(answer.stdout)["outputs"][0]["name"] == "reconstruction"
-    other = socket.gethostbyname(socket.gethostname())
-    if not other.startswith("127."):
-        for port in (onnx_server.port, onnx_server.grpc_port, onnx_server.metrics_port):
-            with pytest.raises(OSError, match=r".+"), socket.create_connection((other, port), 1):
-                pass
+    # An address of this machine that a server at 0.0.0.0 would answer at.
+    for port in (onnx_server.port, onnx_server.grpc_port, onnx_server.metrics_port):
+        with (
+            pytest.raises(OSError, match=r".+"),
+            socket.create_connection(("127.0.0.2", port), 1),
+        ):
+            pass
 
 
 def test_worker_processes_answer_too(start, digits):

@@ -1,0 +1,225 @@
+"""Training many steps in one compiled function, where that is faster than Keras's own loop."""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+
+from kerasae.layers._step import step
+
+# Steps in a chunk at most, and those from which a chunk pays.
+_MOST, _LEAST = 16, 4
+_LOG = logging.getLogger("kerasae")
+_BATCH_EVENTS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+# Callbacks of Keras that act on batches only where this attribute says so.
+_BY_EPOCH = {"BackupAndRestore": "save_freq", "ModelCheckpoint": "save_freq"}
+_BY_CHUNK = ("ProgbarLogger", "TerminateOnNaN")
+_SLOW = (
+    keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.RNN,
+    keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose,
+)  # fmt: skip
+
+
+class Chunks:
+    """Lets `fit` of an `Autoencoder` run chunks of steps, each chunk one compiled function.
+
+    Keras's `fit` hands an iterator to `train_function`, which takes `steps_per_execution`
+    batches from it. Here they go through one function that XLA compiles as a loop over the
+    steps; the metrics are updated once for all. A batch of another size than its neighbours,
+    and what is left of an epoch, takes Keras's own step.
+    """
+
+    steps_per_execution: int
+    train_function: Any
+    _chunk_steps = 1
+    _told: str | None = None
+
+    @contextlib.contextmanager
+    def _in_chunks(self, x: Any, options: dict[str, Any]) -> Iterator[None]:
+        """Train in chunks, where that is possible and pays, during one call of `fit`."""
+        reason = why_not(self, options.get("callbacks"))
+        steps = 1
+        if reason is None:
+            steps = chunk_steps(*full_batches(x, options))
+        elif reason and reason != self._told:
+            self._told = reason
+            _LOG.info("Training goes step by step, since %s.", reason)
+        if steps != self._chunk_steps:
+            self.train_function = None
+            self._chunk_steps = steps
+        before = self.steps_per_execution
+        if steps > 1:
+            self.steps_per_execution = steps
+        try:
+            yield
+        finally:
+            self.steps_per_execution = before
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make what `fit` calls with an iterator, for one step or for a chunk of steps."""
+        known = None if force else self.train_function
+        super().make_train_function(force=force)  # type: ignore[misc]
+        if self._chunk_steps > 1 and self.train_function is not known:
+            self.train_function = chunk_function(self, self.train_function)
+        return self.train_function
+
+
+def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callable[[Any], Any]:
+    """Return a function that trains on as many batches of an iterator as a chunk has.
+
+    Args:
+        ae: The compiled model.
+        one_step: Keras's function, which trains on the batches of a list one by one.
+    """
+    import tensorflow as tf
+
+    steps, names = ae._chunk_steps, ["loss", *ae._term_trackers]
+    trackers = [ae._loss_tracker, *ae._term_trackers.values()]
+
+    def train(batch: Any) -> Any:
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        tracked: dict[str, Any] = {}
+        with step(training=True, owner=ae, tracked=tracked), tf.GradientTape() as tape:
+            decoded = ae(x, training=True)
+            loss = ae._compute_loss(x=x, y=y, y_pred=decoded, sample_weight=weight, training=True)
+        weights = ae.trainable_weights
+        ae.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        terms = {"loss": loss, **tracked}
+        return tf.stack([tf.cast(terms.get(name, 0.0), "float32") for name in names])
+
+    @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
+    def all_steps(batches: Any) -> Any:
+        def body(k: Any, totals: Any) -> Any:
+            batch = tf.nest.map_structure(lambda stacked: stacked[k], batches)
+            return k + 1, totals + train(batch)
+
+        start = (tf.constant(0), tf.zeros(len(names)))
+        return tf.while_loop(lambda k, _: k < steps, body, start)[1]
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def chunk(batches: Any) -> Any:
+        stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
+        means = tf.unstack(all_steps(stacked) / steps)
+        samples = steps * tf.shape(tf.nest.flatten(stacked)[0])[1]
+        for tracker, mean in zip(trackers, means, strict=True):
+            tracker.update_state(mean, sample_weight=samples)
+        return ae.get_metrics_result()
+
+    def function(iterator: Any) -> Any:
+        batches = [batch for _, batch in zip(range(steps), iterator, strict=False)]
+        if not batches:
+            raise StopIteration
+        if len(batches) == steps and len({_shapes(batch) for batch in batches}) == 1:
+            return chunk(tuple(_present(batch) for batch in batches))
+        for batch in batches:
+            logs = one_step([batch])
+        return logs
+
+    return function
+
+
+def _shapes(batch: Any) -> tuple:
+    import tensorflow as tf
+
+    return tuple(tuple(part.shape) for part in tf.nest.flatten(batch) if hasattr(part, "shape"))
+
+
+def _present(batch: Any) -> Any:
+    """Return a batch without what stands for a missing target or weight."""
+    if not isinstance(batch, tuple):
+        return (batch,)
+    return tuple(part for part in batch if hasattr(part, "shape"))
+
+
+# Whether, and how long ------------------------------------------------------------------------
+
+
+def why_not(ae: Any, callbacks: Any) -> str | None:
+    """Return why training cannot go in chunks, `""` if it would not pay, None if it can."""
+    if keras.backend.backend() != "tensorflow" or not pays(ae):
+        return ""
+    import tensorflow as tf
+
+    from kerasae.models.autoencoder import Autoencoder
+
+    if not ae.trainable_weights:
+        return ""
+    if tf.distribute.has_strategy() or ae._distribute_strategy is not None:
+        return "a distribution strategy is in use"
+    for name in ("train_step", "_compute_loss"):
+        if getattr(type(ae), name) is not getattr(Autoencoder, name):
+            return f"{name} is overridden"
+    if isinstance(ae.optimizer, keras.optimizers.LossScaleOptimizer):
+        return "the optimizer scales the loss"
+    asked = ae._compile_arguments
+    if asked.get("metrics") or asked.get("weighted_metrics"):
+        return "compiled metrics look at every batch"
+    for callback in getattr(callbacks, "callbacks", callbacks) or ():
+        if acts_on_batches(callback):
+            return f"the callback {type(callback).__name__} acts on batches"
+    return None
+
+
+def pays(ae: Any) -> bool:
+    """Return whether XLA trains this model faster here than Keras's own loop.
+
+    It does for dense networks on a CPU; convolutions are faster in oneDNN there, and on a GPU
+    Keras compiles each step by itself.
+    """
+    import tensorflow as tf
+
+    asked = ae._compile_arguments
+    if asked.get("run_eagerly") or asked.get("steps_per_execution", "auto") != "auto":
+        return False
+    jit = asked.get("jit_compile", "auto")
+    if jit != "auto":
+        return bool(jit)
+    layers = list(ae._flatten_layers(include_self=False))
+    if not all(getattr(layer, "supports_jit", True) for layer in layers):
+        return False
+    if tf.config.list_logical_devices("GPU"):
+        return False
+    return all(layer.compute_dtype == "float32" for layer in layers if layer.weights) and not any(
+        isinstance(layer, _SLOW) for layer in layers
+    )
+
+
+def acts_on_batches(callback: Any) -> bool:
+    """Return whether a callback looks at single steps of training."""
+    name = type(callback).__name__
+    if getattr(callback, "acts_on_chunks", False) or name in _BY_CHUNK:
+        return False
+    if name in _BY_EPOCH and type(callback).__module__.startswith("keras."):
+        return getattr(callback, _BY_EPOCH[name], None) != "epoch"
+    base = keras.callbacks.Callback
+    return any(
+        event in vars(callback) or getattr(type(callback), event) is not getattr(base, event)
+        for event in _BATCH_EVENTS
+    )
+
+
+def full_batches(x: Any, options: dict[str, Any]) -> tuple[int | None, bool]:
+    """Return how many full batches an epoch has, if known, and whether chunks must divide it."""
+    if options.get("steps_per_epoch"):
+        return int(options["steps_per_epoch"]), True
+    if hasattr(x, "shape"):
+        n = int(x.shape[0] * (1 - (options.get("validation_split") or 0.0)))
+        return n // (options.get("batch_size") or 32), False
+    if hasattr(x, "cardinality"):
+        known = int(x.cardinality())
+        return (None if known < 0 else known - 1), False
+    return None, False
+
+
+def chunk_steps(full: int | None, must_divide: bool = False) -> int:
+    """Return how many steps make a chunk, so that few are left over of an epoch; 1 for none."""
+    if full is None:
+        return 12
+    if full < _LEAST:
+        return 1
+    sizes = range(min(_MOST, full), _LEAST - 1, -1)
+    if must_divide:
+        return next((size for size in sizes if full % size == 0), 1)
+    return min(sizes, key=lambda size: (full % size) + (size < 8) * size)

@@ -1,0 +1,228 @@
+"""Chunks of steps in one compiled function train as Keras's own loop does."""
+
+import logging
+import os
+
+import keras
+import numpy as np
+import pytest
+
+import kerasae
+from kerasae.models import _chunks
+
+if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    pytest.skip("chunks are for TensorFlow", allow_module_level=True)
+
+# 11 full batches of 16 and one of 9.
+X = np.random.default_rng(0).random((185, 6), "float32")
+WEIGHTS = np.random.default_rng(1).random(185).astype("float32")
+
+
+def model(variant="undercomplete", seed=0, **options):
+    keras.utils.set_random_seed(seed)
+    if variant in ("overcomplete", "sparse_l1", "sparse_kl"):
+        options.setdefault("latent_dim", 8)
+    size = options.pop("latent_dim", 3)
+    return kerasae.build(variant, (6,), size, hidden=(5,), seed=0, **options)
+
+
+def fit(ae, x=X, chunks=True, compiled=None, **options):
+    ae.compile(**(compiled or {}), **({} if chunks else {"steps_per_execution": 1}))
+    options = {"epochs": 2, "batch_size": 16, "shuffle": False, "verbose": 0, **options}
+    history = ae.fit(x, **options).history
+    assert (ae._chunk_steps > 1) == chunks
+    return history
+
+
+def same(build, tolerance=1e-5, **options):
+    """Train two copies, in chunks and step by step, and compare weights and history."""
+    pair = []
+    for chunks in (True, False):
+        ae = build()
+        compiled = options.get("compiled", dict)()
+        others = {k: v() if callable(v) else v for k, v in options.items() if k != "compiled"}
+        history = fit(ae, chunks=chunks, compiled=compiled, **others)
+        pair.append((ae, history))
+    (a, first), (b, second) = pair
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    for ours, theirs in zip(a.get_weights(), b.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
+    assert int(a.optimizer.iterations) == int(b.optimizer.iterations)
+    return a
+
+
+# Equality ---------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:An overcomplete autoencoder")
+@pytest.mark.parametrize(
+    ("variant", "options"),
+    [
+        ("linear", {}),
+        ("undercomplete", {"normalization": "batch"}),
+        ("undercomplete", {"loss": "gaussian"}),
+        ("overcomplete", {}),
+        ("sparse_l1", {}),
+        ("sparse_kl", {}),
+        ("denoising", {"corruption": None}),
+        ("contractive", {"jacobian_method": "closed_form"}),
+    ],
+)
+def test_weights_are_those_of_kerass_own_loop(variant, options):
+    # Adam would blow up the round-off of gradients that are 0, of a bias before a normalization.
+    rate = {"optimizer": "sgd"} if "normalization" in options else {}
+    build = lambda: model(variant, **options)  # noqa: E731
+    ae = same(build, validation_data=lambda: X[:50], compiled=lambda: dict(rate))
+    assert int(ae.optimizer.iterations) == 24
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        lambda: keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, 20)),
+        lambda: keras.optimizers.AdamW(0.01, clipnorm=0.1, use_ema=True, ema_momentum=0.9),
+    ],
+)
+def test_any_optimizer_and_schedule(optimizer):
+    same(model, compiled=lambda: {"optimizer": optimizer()})
+
+
+def test_targets_and_weights_of_samples():
+    ae = same(model, y=lambda: X**2, sample_weight=lambda: WEIGHTS)
+    other = same(model, y=lambda: X**2)
+    assert not np.allclose(ae.get_weights()[0], other.get_weights()[0], atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # as Keras always says then
+def test_a_dataset_with_and_without_a_length():
+    import tensorflow as tf
+
+    def dataset(known):
+        whole = tf.data.Dataset.from_tensor_slices(X).batch(16)
+        return whole if known else whole.filter(lambda _: True)
+
+    for known in (True, False):
+        ae = model()
+        ae.compile()
+        history = ae.fit(dataset(known), epochs=2, verbose=0).history
+        assert ae._chunk_steps > 1
+        expected = fit(model(), chunks=False)
+        np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-5)
+
+
+def test_a_stated_number_of_steps_is_kept():
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(X[:160]).batch(16).repeat()
+    for steps, chunk in ((10, 10), (14, 14), (13, 13), (17, 1), (34, 1)):
+        ae = model()
+        ae.compile()
+        ae.fit(dataset, epochs=2, steps_per_epoch=steps, verbose=0)
+        assert int(ae.optimizer.iterations) == 2 * steps
+        assert ae._chunk_steps == chunk
+
+
+def test_a_warm_up_and_noise_go_on_with_every_step():
+    ae = model("variational", kl_weight=kerasae.schedules.Warmup(0.0, 1.0, 100))
+    states = ae._seed_states()
+    before = [np.array(state) for state in states]
+    fit(ae)
+    (warmed,) = [v for v in ae.variables if v.name == "warmup_step"]
+    assert int(warmed.value) == 24
+    # Every step draws anew: the counters of Keras's generators move by one for each.
+    assert any((np.array(s) - b).max() == 24 for s, b in zip(states, before, strict=True))
+
+
+def test_training_in_chunks_learns_from_noise_that_differs_by_step():
+    """With one and the same noise at every step, the network would learn to subtract it."""
+    x = np.full((640, 6), 0.5, "float32")
+    ae = model("denoising", corruption_level=1.0)
+    history = fit(ae, x, epochs=30)
+    assert ae.score(x).mean() < 0.02
+    assert history["loss"][-1] < 0.1
+
+
+def test_it_is_the_same_twice():
+    runs = [fit(model("denoising"), epochs=3, shuffle=True) for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+# Whether ----------------------------------------------------------------------------------
+
+
+class Batches(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(batch)
+
+
+def test_a_callback_that_looks_at_batches_sees_every_one(caplog):
+    callback = Batches()
+    with caplog.at_level(logging.INFO, "kerasae"):
+        ae = model()
+        fit(ae, chunks=False, callbacks=[callback])
+        ae.compile()
+        for _ in range(2):
+            ae.fit(X, batch_size=16, verbose=0, callbacks=[callback])
+    assert callback.seen[:12] == list(range(12))
+    assert [r.getMessage() for r in caplog.records] == [
+        "Training goes step by step, since the callback Batches acts on batches."
+    ]
+    ae.fit(X, batch_size=16, verbose=0)
+    assert ae._chunk_steps == 11
+    assert ae.steps_per_execution == 1
+
+
+def test_what_keras_does_better_is_left_to_it():
+    class Own(kerasae.models.Autoencoder):
+        def train_step(self, *args):
+            return super().train_step(*args)
+
+    plain = model()
+    plain.compile()
+    assert _chunks.why_not(plain, []) is None
+    for options in ({"jit_compile": False}, {"run_eagerly": True}, {"steps_per_execution": 4}):
+        plain.compile(**options)
+        assert _chunks.why_not(plain, []) == ""
+    plain.compile(metrics=["mae"])
+    assert "metrics" in _chunks.why_not(plain, [])
+    own = Own.from_config(plain.get_config())
+    own.compile()
+    assert _chunks.why_not(own, []) == "train_step is overridden"
+    conv = kerasae.build("convolutional", (8, 8, 1), 3, hidden=(4, 8))
+    conv.compile()
+    assert _chunks.why_not(conv, []) == ""
+
+
+def test_callbacks_of_keras_that_act_on_epochs_are_no_hindrance(tmp_path):
+    epochs = [
+        keras.callbacks.EarlyStopping("loss"),
+        keras.callbacks.ModelCheckpoint(str(tmp_path / "a.keras")),
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
+    ]
+    assert not any(map(_chunks.acts_on_batches, epochs))
+    batches = [
+        keras.callbacks.ModelCheckpoint(str(tmp_path / "a.keras"), save_freq=3),
+        keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None),
+        Batches(),
+    ]
+    assert all(map(_chunks.acts_on_batches, batches))
+    fit(model(), callbacks=epochs, verbose=1)
+
+
+@pytest.mark.parametrize(
+    ("full", "size"), [(3, 1), (4, 4), (11, 11), (16, 16), (17, 16), (421, 15), (None, 12)]
+)
+def test_a_chunk_leaves_few_steps_over(full, size):
+    found = _chunks.chunk_steps(full)
+    assert found == size
+    if full is not None and full >= 8:
+        assert full % found <= 3
