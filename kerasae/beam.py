@@ -7,12 +7,12 @@ loaded, which is on the workers.
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kerasae import _beam_rows
 from kerasae.serving import Served, versions
 
 try:
@@ -35,10 +35,10 @@ class SavedModelHandler(ModelHandler):
     """Applies one signature of an exported model to the elements of a PCollection.
 
     An element is one sample: an array of shape `input_shape` (`(latent_dim,)` for `decode`) in
-    raw units, of the dtype that the model takes. With `columns` it is a row of a table: a
-    dictionary, or a `beam.Row` or other object with attributes; its values are put in the order
-    of `columns`, reshaped to the model's `input_shape`, and whole numbers from 0 to 255 count
-    as uint8 where the model takes uint8.
+    raw units, of the dtype that the model takes. Or it is a row of a table: a dictionary, or a
+    `beam.Row` or other object with attributes; its values are found by their names, put in the
+    order of the training, reshaped to the model's `input_shape`, and whole numbers from 0 to 255
+    count as uint8 where the model takes uint8.
 
     The result is one `PredictionResult` per element. `example` is the element, `inference` a
     dictionary of NumPy values of that element alone, `model_id` the version folder.
@@ -61,8 +61,10 @@ class SavedModelHandler(ModelHandler):
             when a worker starts; name the version folder there, so that all workers take the
             same one.
         signature: One of the table.
-        columns: Names of the values of a row, in the order of the training data. None takes
-            elements as arrays.
+        columns: Names of the values of a row. Where the model's card has the names of the
+            columns that it was trained on, these must be the same ones, in any order; where it
+            has none, and for `decode`, they are taken in the order given. None takes
+            rows by the names of the card, and other elements as arrays.
         per_feature: Give the error of every feature too; only for `score`.
         false_alarm_rate: Another rate than the one calibrated for, between 0 and 1; only for
             `detect`.
@@ -78,8 +80,9 @@ class SavedModelHandler(ModelHandler):
 
     Raises:
         FileNotFoundError: There is nothing at a local `path`.
-        ValueError: What is at a local `path` is no exported model or lacks the signature, or
-            another argument does not fit.
+        ValueError: What is at a local `path` is no exported model, lacks the signature or was
+            trained on other columns, or another argument does not fit. For other paths this is
+            seen where the model is loaded.
 
     Example:
         ```python
@@ -107,12 +110,13 @@ class SavedModelHandler(ModelHandler):
         super().__init__()
         _check_arguments(signature, columns, per_feature, false_alarm_rate, invalid)
         self.signature = signature
-        self.columns = None if columns is None else list(columns)
         self.per_feature = per_feature
         self.false_alarm_rate = false_alarm_rate
         self.invalid = invalid
         self.large_model = large_model
         self.path = _located(path, signature)
+        known = None if "://" in self.path else _known(Path(self.path), signature)
+        self.columns = _beam_rows.ordered(columns, known, self.path)
         self._batching = {"min_batch_size": min_batch_size, "max_batch_size": max_batch_size}
         if max_batch_duration_secs is not None:
             self._batching["max_batch_duration_secs"] = max_batch_duration_secs
@@ -122,7 +126,7 @@ class SavedModelHandler(ModelHandler):
 
     def load_model(self) -> "_Model":
         """Load the model; Beam calls it on the workers."""
-        return _Model(self.path, self.signature)
+        return _Model(self.path, self.signature, self.columns)
 
     def run_inference(
         self, batch: Sequence[Any], model: Any, inference_args: dict[str, Any] | None = None
@@ -139,7 +143,7 @@ class SavedModelHandler(ModelHandler):
                 rate is below what the calibration allows.
         """
         options = {"per_feature": self.per_feature, "false_alarm_rate": self.false_alarm_rate}
-        answers, model_id = model.answers(batch, self.columns, self.invalid, **options)
+        answers, model_id = model.answers(batch, self.invalid, **options)
         return (
             PredictionResult(element, answer, model_id)
             for element, answer in zip(batch, answers, strict=True)
@@ -177,7 +181,12 @@ class SavedModelHandler(ModelHandler):
         """Return the bytes of the values in a batch, 8 for each of a row's."""
         if self.columns is not None:
             return 8 * len(self.columns) * len(batch)
-        return sum(np.asarray(element).nbytes for element in batch)
+        return sum(
+            8 * len(_beam_rows.names_of(element))
+            if _beam_rows.is_row(element)
+            else np.asarray(element).nbytes
+            for element in batch
+        )
 
     def get_metrics_namespace(self) -> str:
         """Return the name under which Beam counts batches, bytes and latencies."""
@@ -187,32 +196,36 @@ class SavedModelHandler(ModelHandler):
 class _Model:
     """A loaded model and one of its signatures; only methods, so that Beam can proxy it."""
 
-    def __init__(self, path: str, signature: str):
+    def __init__(self, path: str, signature: str, columns: list[str] | None):
         if "://" in path:
             with tempfile.TemporaryDirectory() as scratch:
                 self._id = _fetch(path, Path(scratch))
                 self._served = Served(scratch)
+                known = _known(Path(scratch), signature)
         else:
             self._served = Served(path)
             self._id = str(self._served.path)
+            known = _known(Path(self._id), signature)
         _check_signature(self._id, signature, self._served.signatures)
-        self._signature = signature
+        self._signature, self._known = signature, known
+        # Once more, for the version may be another than the handler saw.
+        self._columns = _beam_rows.ordered(columns, known, self._id)
         decodes = _SIGNATURES[signature] == "code"
         self._shape = (self._served.latent_dim,) if decodes else self._served.sample_shape
         self._uint8 = not decodes and self._served.input_dtype_name == "uint8"
 
     def answers(
-        self, batch: Sequence[Any], columns: list[str] | None, invalid: str, **options: Any
+        self, batch: Sequence[Any], invalid: str, **options: Any
     ) -> tuple[list[dict[str, Any]], str]:
         """Return a dictionary for every element, and the id of the model."""
-        x = self._stacked(batch) if columns is None else None
+        x = self._stacked(batch) if self._columns is None else None
         if x is not None:
             return [*self._rows(x, **options)], self._id
         arrays: dict[int, np.ndarray] = {}
         results: dict[int, dict[str, Any]] = {}
         for index, element in enumerate(batch):
             try:
-                arrays[index] = self._array(element, columns)
+                arrays[index] = self._array(element)
             except ValueError as error:
                 if invalid == "raise":
                     raise ValueError(
@@ -246,9 +259,12 @@ class _Model:
         rows = zip(*(columns[name] for name in names), strict=True)
         return (dict(zip(names, row, strict=True)) for row in rows)
 
-    def _array(self, element: Any, columns: list[str] | None) -> np.ndarray:
+    def _array(self, element: Any) -> np.ndarray:
         """Return one element as the model takes it, or raise a ValueError that says why not."""
-        x = _numbers(element) if columns is None else _row(element, columns)
+        columns = self._columns
+        if columns is None and self._known and _beam_rows.is_row(element):
+            columns = self._known
+        x = _beam_rows.numbers(element) if columns is None else _beam_rows.row(element, columns)
         if columns is not None and x.size == np.prod(self._shape):
             x = x.reshape(self._shape)
         if x.shape != self._shape:
@@ -261,7 +277,7 @@ class _Model:
                 f"model. Received: an element of dtype {x.dtype}"
             )
         if self._uint8:
-            return _bytes(x)
+            return _beam_rows.as_bytes(x)
         with np.errstate(over="ignore"):
             x = x.astype(np.float32)
         bad = np.flatnonzero(~np.isfinite(x))
@@ -271,53 +287,6 @@ class _Model:
                 f"its values must be finite as float32. Received: {x.flat[bad[0]]} at {place}"
             )
         return x
-
-
-def _numbers(element: Any) -> np.ndarray:
-    if isinstance(element, Mapping):
-        raise ValueError(
-            "a row needs SavedModelHandler(..., columns=[...]), the names of its values in "
-            f"order. Received: a dictionary with {', '.join(map(repr, list(element)[:10]))}"
-        )
-    try:
-        x = np.asarray(element)
-    except ValueError:  # lists of unequal lengths
-        raise ValueError(
-            f"it must be an array. Received: a ragged {type(element).__name__}"
-        ) from None
-    if x.dtype.kind not in "fiub":
-        raise ValueError(f"it must hold numbers. Received: an element of dtype {x.dtype}")
-    return x
-
-
-def _row(element: Any, columns: list[str]) -> np.ndarray:
-    """Return the values of a row in the order of `columns`."""
-    read = element.__getitem__ if isinstance(element, Mapping) else partial(getattr, element)
-    try:
-        values = [read(name) for name in columns]
-    except (AttributeError, KeyError) as error:
-        name = error.name if isinstance(error, AttributeError) else error.args[0]
-        there = ", ".join(map(repr, [*element][:10])) if isinstance(element, Mapping) else ""
-        raise ValueError(
-            f"it has no column {name!r}. Received: {there or type(element).__name__}"
-        ) from None
-    if not {*map(type, values)} <= {float, int}:
-        for name, value in zip(columns, values, strict=True):
-            if not isinstance(value, (int, float, np.integer, np.floating, np.bool_)):
-                raise ValueError(f"its column {name!r} must be one number. Received: {value!r}")
-    return np.array(values, np.float64)
-
-
-def _bytes(x: np.ndarray) -> np.ndarray:
-    """Return uint8 as it is, and other whole numbers from 0 to 255 as uint8."""
-    if x.dtype == np.uint8:
-        return x
-    if not ((x >= 0) & (x <= 255) & (x == np.rint(x))).all():
-        raise ValueError(
-            "its values must be whole numbers from 0 to 255. "
-            f"Received: values from {x.min()} to {x.max()}"
-        )
-    return x.astype(np.uint8)
 
 
 def _check_arguments(
@@ -357,6 +326,12 @@ def _check_signature(path: str, signature: str, known: Iterable[str]) -> None:
         )
 
 
+def _known(version: Path, signature: str) -> list[str] | None:
+    """Return the names of the values of a row, None where they are not known: codes have none."""
+    codes = _SIGNATURES[signature] == "code"
+    return None if codes else _beam_rows.trained_columns(version)
+
+
 def _located(path: Any, signature: str) -> str:
     """Return the version folder of a local path, and any other path as it is."""
     if "://" in str(path):
@@ -389,7 +364,8 @@ def _fetch(path: str, scratch: Path) -> str:
         raise FileNotFoundError(f"There is no exported model to load. Received: path={path!r}")
     newest = max(numbered, key=lambda f: int(f.rpartition("/")[2]), default=path)
     folder = path if path in folders else newest
-    patterns = [f"{folder}/{_GRAPH}", f"{folder}/variables/*", f"{folder}/assets/*"]
+    inner = (_GRAPH, "card.json", "variables/*", "assets/*")
+    patterns = [f"{folder}/{name}" for name in inner]
     for result in FileSystems.match(patterns):
         for entry in result.metadata_list:
             target = scratch / entry.path.removeprefix(f"{folder}/")

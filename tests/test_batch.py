@@ -193,13 +193,13 @@ def test_kill_loses_the_current_file_only(model, many, tmp_path):
         import kerasae
         from kerasae import batch, data
         write = data.write
-        def killed(path, batches, names=None):
+        def killed(path, batches, names=None, **more):
             def pieces():
                 yield from batches
                 if path.name == "part1.parquet":
                     assert list(path.parent.glob(".part1.parquet.*.part"))
                     os.kill(os.getpid(), signal.SIGKILL)
-            return write(path, pieces(), names)
+            return write(path, pieces(), names, **more)
         data.write = killed
         batch.apply(*sys.argv[1:2], "score", *sys.argv[2:], keep=["id"])
     """)
@@ -234,6 +234,9 @@ def test_kill_loses_the_current_file_only(model, many, tmp_path):
         (["-i", "x.npy", "-o", "out.csv", "--keep", "id"], "from CSV and Parquet files only"),
         (["-i", "in", "-o", "out", "--keep", "id", "--keep", "a"], "--keep"),
         (["-i", "in", "-o", "file"], "output must be a folder"),
+        (["-i", "in/part0.parquet", "-o", "o.xlsx", "--keep", "ID"], "A file must end in .npy"),
+        (["-i", "in/part0.parquet", "-o", "o", "--keep", "ID"], "results are no images"),
+        (["-i", "in/part0.parquet", "-o", "no/o.csv", "--keep", "ID"], "no folder to write in"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -260,6 +263,102 @@ def test_a_bad_row_is_named_and_finished_files_stay(judge, many, tmp_path):
     with pytest.raises(ValueError, match=r"'part1.parquet' holds nan.* in row 41 .*column 'c'"):
         batch.apply(judge, "score", many, tmp_path / "out", keep=["id"])
     assert names_of(tmp_path / "out") == ["part0.parquet"]
+
+
+@pytest.mark.parametrize("how", ["truncated", "changed"])
+def test_resume_does_not_trust_an_output_that_is_not_as_it_was_written(model, many, tmp_path, how):
+    out = tmp_path / "out"
+    batch.apply(model, "score", many, out, keep=["id"])
+    whole = (out / "part1.parquet").read_bytes()
+    (out / "part1.parquet").write_bytes(whole[:-100] if how == "truncated" else whole[::-1])
+    done = batch.apply(model, "score", many, out, keep=["id"], resume=True)
+    assert done.skipped == 2
+    assert pq.read_table(out / "part1.parquet").num_rows == 60
+
+
+@pytest.mark.parametrize("at", ["part0.parquet", "part1.parquet"])
+def test_replace_never_mixes_old_and_new(model, many, tmp_path, monkeypatch, at):
+    out = tmp_path / "out"
+    batch.apply(model, "score", many, out, keep=["id"])
+    (out / "other.txt").write_text("precious")
+    write = kerasae.data.write
+
+    def interrupted(path, batches, names=None, **more):
+        def pieces():
+            yield next(batches)
+            if path.name == at:
+                raise KeyboardInterrupt
+            yield from batches
+
+        return write(path, pieces(), names, **more)
+
+    monkeypatch.setattr(kerasae.data, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        batch.apply(model, "encode", many, out, keep=["id"], replace=True)
+    monkeypatch.undo()
+    if at == "part0.parquet":  # nothing is new, and all that is old still there
+        assert names_of(out) == ["other.txt", *(f"part{i}.parquet" for i in range(3))]
+        more = {"verb": "score", "skipped": 3}
+    else:
+        assert names_of(out) == ["other.txt", "part0.parquet"]
+        assert pq.read_schema(out / "part0.parquet").names == ["id", "code_0", "code_1"]
+        more = {"verb": "encode", "skipped": 1}
+    done = batch.apply(model, more["verb"], many, out, keep=["id"], resume=True)
+    assert (done.files, done.skipped) == (3, more["skipped"])
+
+
+# Nothing to do ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", batch.applying.VERBS)
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_a_table_without_rows_gives_one_without_rows(judge, tmp_path, verb, suffix):
+    (tmp_path / "in").mkdir()
+    days = pa.array([1, 2, 3], pa.timestamp("ms"))
+    for name, made in (("a", table(rows(3, 0), day=days)), ("b", table(rows(0, 0), day=days[:0]))):
+        path = tmp_path / "in" / f"{name}.{suffix}"
+        pq.write_table(made, path) if suffix == "parquet" else csv.write_csv(made, path)
+    done = batch.apply(judge, verb, tmp_path / "in", tmp_path / "out", keep=["day"])
+    assert (done.rows, done.files) == (3, 2)
+    read = pq.read_table if suffix == "parquet" else csv.read_csv
+    full, empty = (read(tmp_path / "out" / f"{name}.{suffix}") for name in "ab")
+    assert (full.num_rows, empty.num_rows) == (3, 0)
+    assert empty.column_names == full.column_names
+    if suffix == "parquet":
+        assert empty.schema == full.schema
+
+
+def test_one_file_without_rows_is_no_mistake(model, tmp_path, kerasae_):
+    pq.write_table(table(rows(0, 0)), tmp_path / "in.parquet")
+    words = ("detect", model, "-i", tmp_path / "in.parquet", "-o", tmp_path / "out.csv")
+    status, out, err = kerasae_(*words)
+    assert (status, err) == (0, "")
+    assert out == f"0 rows written to {tmp_path / 'out.csv'}\n"
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines == ['"anomaly_score","p_value","is_anomaly"']
+    np.save(tmp_path / "in.npy", rows(0, 0))
+    assert batch.apply(model, "encode", tmp_path / "in.npy", tmp_path / "out.npy").rows == 0
+    assert np.load(tmp_path / "out.npy").shape == (0, 2)
+    lists = pa.array([], pa.list_(pa.float32()))
+    pq.write_table(pa.table({"x": lists}), tmp_path / "lists.parquet")
+    batch.apply(model, "reconstruct", tmp_path / "lists.parquet", tmp_path / "out.csv")
+    assert csv.read_csv(tmp_path / "out.csv").column_names == [f"x_{i}" for i in range(4)]
+    with pytest.raises(ValueError, match="at least one row to write"):
+        kerasae.data.write(tmp_path / "none.csv", [np.empty((0, 3))])
+
+
+def test_only_files_that_can_be_read_are_suggested(model, many, tmp_path, kerasae_, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mk.py", "load.py", "b.npy", "readings.py", "readings.csv"):
+        (tmp_path / name).write_text("x0\n1\n")
+    for word, hint in (
+        ("x.npy", ""),
+        ("nope.npy", ""),
+        ("reading.npy", " Did you mean 'readings.csv'?"),
+        ("in/prt1.parquet", " Did you mean 'part1.parquet'?"),
+    ):
+        _, _, err = kerasae_("score", model, "-i", word, "-o", "out.csv")
+        assert err == f"There is no such file or folder.{hint} Received: {word!r}\n"
 
 
 # Columns ----------------------------------------------------------------------------------

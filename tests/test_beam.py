@@ -1,5 +1,6 @@
 """The model handler for Apache Beam, on the DirectRunner, against the local answers."""
 
+import collections
 import os
 import pickle
 import runpy
@@ -122,6 +123,63 @@ def test_rows_of_a_table_are_judged_by_their_named_columns(table, form, collecte
     assert 0 < expected["is_anomaly"].sum() < 70
     for output, values in expected.items():
         close([found[i][output] for i in range(70)], values)
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory):
+    """A model whose card has the names of its columns."""
+    path = tmp_path_factory.mktemp("named")
+    ae = kerasae.build("undercomplete", (4,), 2, hidden=(8,), seed=0)
+    kerasae.export(ae, path, verify=False, training={"columns": COLUMNS})
+    return path
+
+
+Measured = collections.namedtuple("Measured", reversed(COLUMNS))
+
+
+@pytest.mark.parametrize("columns", [None, COLUMNS, ["weight", "depth", "width", "height"]])
+@pytest.mark.parametrize("form", [dict, beam.Row, Measured])
+@pytest.mark.parametrize("place", ["local", "remote"])
+def test_rows_get_the_order_of_the_training(named, columns, form, place, monkeypatch):
+    monkeypatch.setattr(Store, "root", named.parent)
+    path = named if place == "local" else f"store://bucket/{named.name}/1"
+    x = rows(6, seed=5)
+    made = [form(**dict(zip(COLUMNS, map(float, row), strict=True))) for row in x]
+    handler = SavedModelHandler(path, columns=columns)
+    if place == "local":
+        assert handler.columns == (None if columns is None else COLUMNS)
+    assert handler.get_num_bytes(made) == 6 * 4 * 8
+    found = [r.inference["score"] for r in handler.run_inference(made, handler.load_model())]
+    close(found, kerasae.load(named).score(x))
+    if columns is None:  # arrays are still taken
+        found = [r.inference["score"] for r in handler.run_inference(x, handler.load_model())]
+        close(found, kerasae.load(named).score(x))
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        (["height", "width", "depth", "wieght"], "'wieght' is not one of them. Did you mean 'wei"),
+        (["height", "width", "depth"], "'weight' is missing. Received: columns="),
+        ([*COLUMNS, "width"], "one is named twice. Received: columns="),
+        ([*COLUMNS, "colour"], "'colour' is not one of them"),
+    ],
+)
+def test_other_columns_than_those_of_the_training_are_refused(
+    named, columns, sentence, monkeypatch
+):
+    monkeypatch.setattr(Store, "root", named.parent)
+    remote = SavedModelHandler(f"store://bucket/{named.name}", columns=columns)
+    for make in (lambda: SavedModelHandler(named, columns=columns), remote.load_model):
+        with pytest.raises(ValueError, match=f"that the model was trained on, .*{sentence}"):
+            make()
+
+
+def test_codes_are_not_named_after_the_columns(named):
+    handler = SavedModelHandler(named, "decode", columns=["u", "v"])
+    code = {"v": 2.0, "u": 1.0}
+    [found] = handler.run_inference([code], handler.load_model())
+    close([found.inference["reconstruction"]], kerasae.load(named).decode(np.float32([[1, 2]])))
 
 
 @pytest.mark.parametrize("signature", ["encode", "reconstruct", "decode"])
@@ -276,7 +334,7 @@ def test_a_side_input_changes_the_version(table, tmp_path):
 
     old.update_model_path(None)
     old.update_model_path("")
-    assert old.load_model().answers(list(x), None, "raise", per_feature=False,
+    assert old.load_model().answers(list(x), "raise", per_feature=False,
                                     false_alarm_rate=None)[1] == str(table / "1")  # fmt: skip
 
 

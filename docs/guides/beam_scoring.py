@@ -1,7 +1,7 @@
 """Score or judge the rows of Parquet files with an exported model, on Apache Beam.
 
     python beam_scoring.py --model saved_models/table --input 'rows/*.parquet' --key id \
-        --columns a,b,c,d --output scored/part
+        --output scored/part
 
 Every row of the input gives one row of the output, with its key: `score`, or `anomaly_score`,
 `p_value` and `is_anomaly` with `--signature detect`. Rows that do not fit the model (a value that
@@ -36,10 +36,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--signature", choices=sorted(ANSWERS), default="score")
     parser.add_argument("--input", required=True, help="Parquet files; may hold wildcards")
     parser.add_argument("--key", required=True, help="column that names a row")
-    parser.add_argument("--columns", required=True, help="columns of a sample, with commas")
+    parser.add_argument(
+        "--columns", help="columns of a sample, with commas; by default those of the model's card"
+    )
     parser.add_argument("--output", required=True, help="path that all output files begin with")
     arguments, others = parser.parse_known_args(argv)
-    key, columns = arguments.key, arguments.columns.split(",")
+    key = arguments.key
+    columns = arguments.columns.split(",") if arguments.columns else None
 
     handler = SavedModelHandler(
         arguments.model, arguments.signature, columns=columns, invalid="report"
@@ -50,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     with beam.Pipeline(options=PipelineOptions(others)) as pipeline:
         rows = (
             pipeline
-            | "Read" >> ReadFromParquet(arguments.input, columns=[key, *columns])
+            | "Read" >> ReadFromParquet(arguments.input, columns=columns and [key, *columns])
             | "Key" >> beam.Map(lambda row: (str(row[key]), row))
             | "Answer" >> RunInference(KeyedModelHandler(handler))
             | "Row" >> beam.MapTuple(lambda name, result: {key: name, **result.inference})

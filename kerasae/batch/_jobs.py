@@ -1,8 +1,11 @@
 """Which files `kerasae.batch` makes of which, and what of that is done already."""
 
+import contextlib
+import difflib
 import glob
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,10 +112,53 @@ def _find(words: Sequence[str], apart: bool) -> tuple[list[Path], bool]:
     if not found:
         raise ValueError("There must be at least one input. Received: none")
     for path in found:
-        if several and not path.exists():
-            raise FileNotFoundError(f"There is no such file or folder. Received: {str(path)!r}")
+        if not path.exists():
+            raise FileNotFoundError(
+                f"There is no such file or folder.{_beside(path)} Received: {str(path)!r}"
+            )
     # A file that two patterns match is one input.
     return list(dict.fromkeys(found)), several
+
+
+def _beside(path: Path) -> str:
+    """Return a hint at a file beside a missing one, among those that can be read."""
+    from kerasae.data import files, images
+
+    readable = {*files.SUFFIXES, *images.SUFFIXES}
+    stems: dict[str, str] = {}
+    for entry in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
+        if not entry.name.startswith(".") and (
+            entry.is_dir() if not path.suffix else entry.suffix.lower() in readable
+        ):
+            stems.setdefault(entry.stem.lower(), entry.name)
+    # Equal suffixes would make any two short names alike.
+    close = difflib.get_close_matches(path.stem.lower(), stems, n=1, cutoff=0.6)
+    return f" Did you mean {stems[close[0]]!r}?" if close else ""
+
+
+def check_outputs(plan: Plan, keep: Sequence[str], *, images: bool) -> None:
+    """Refuse outputs that cannot be written, before anything is read.
+
+    Args:
+        plan: What to make.
+        keep: Columns to pass through.
+        images: Whether the results could be images, for a folder.
+    """
+    from kerasae.data.writing import check_target
+
+    for target in [job.target for job in plan.jobs]:
+        if plan.folder is None:
+            suffix = check_target(Path(os.path.abspath(target)))
+            if not suffix and not images:
+                raise ValueError(
+                    "output must end in .npy, .npz, .csv or .parquet, since the results are no "
+                    f"images. Received: output={str(target)!r}"
+                )
+        if keep and target.suffix.lower() not in (".csv", ".parquet"):
+            raise ValueError(
+                "Columns can be kept (--keep) in a .csv or .parquet file only. "
+                f"Received: output={str(target)!r}"
+            )
 
 
 def _name(source: Path, form: str | None) -> str:
@@ -215,22 +261,34 @@ class Record:
     def done(self, job: Job) -> dict[str, Any] | None:
         """Return what was found in a job that need not be done again, or None."""
         known = self._made["files"].get(job.target.name)
-        same = known and job.target.exists() and known["input"] == describe(job.source)
-        return known["found"] if same else None
+        if not known or not job.target.exists() or known.get("output") != _state(job.target):
+            return None
+        return known["found"] if known["input"] == describe(job.source) else None
+
+    def clear(self, targets: Sequence[Path]) -> None:
+        """Remove the outputs of an earlier command, and first of all its record."""
+        for path in (self.path, *targets):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
 
     def add(self, job: Job, source: dict[str, Any], found: dict[str, Any]) -> None:
         """Write down that a job is done; `source` describes the input as it was read."""
-        self._made["files"][job.target.name] = {"input": source, "found": found}
+        output = _state(job.target)
+        entry = {"input": source, "output": output, "found": found}
+        self._made["files"][job.target.name] = entry
         with replacing(self.path) as temporary:
             temporary.write_text(json.dumps(self._made, indent=1) + "\n", "utf-8")
 
 
 def describe(source: Path) -> dict[str, Any]:
     """Return what tells whether an input has changed."""
-    files = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+    return {"path": str(source.resolve()), **_state(source)}
+
+
+def _state(path: Path) -> dict[str, int]:
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     states = [file.stat() for file in files]
     return {
-        "path": str(source.resolve()),
         "bytes": sum(state.st_size for state in states),
         "modified_ns": max((state.st_mtime_ns for state in states), default=0),
     }

@@ -12,13 +12,12 @@ import numpy as np
 
 from kerasae import _run_columns
 from kerasae._text import nearest
-from kerasae.batch import _jobs
+from kerasae.batch import _empty, _jobs
 from kerasae.batch._streaming import Progress, ahead, gathered, joined, quick
 from kerasae.serving import versions
 
 RECORD = _jobs.RECORD
 VERBS = ("encode", "reconstruct", "score", "feature_scores", "detect")
-_DETECTED = [("anomaly_score", "f4"), ("p_value", "f8"), ("is_anomaly", "?")]
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Applied:
         rows: Rows written, those of skipped files included.
         files: Number of outputs, those skipped included.
         skipped: Outputs that an earlier call had made.
-        anomalies: Rows flagged by `detect`, None for other verbs.
+        anomalies: Rows flagged by `detect`, None for other verbs and where there are no rows.
     """
 
     rows: int
@@ -57,7 +56,7 @@ def apply(
 
     Files are read and computed at the same time, piece by piece: memory does not grow with their
     length. An output appears under its name when it is complete; when a file turns out bad, those
-    finished before it stay.
+    finished before it stay. A file without rows gives one without rows.
 
     Args:
         model: A run directory, a `.keras` file, a SavedModel, or what `kerasae.load` gives.
@@ -79,8 +78,9 @@ def apply(
         format: `"parquet"`, `"csv"` or `"npy"`; by default that of each input.
         batch_size: Samples in one call of the model; by default 1024, or up to 8192 short ones.
         resume: Skip inputs whose output this command made before on the same model, as recorded
-            in the output folder.
-        replace: Make all outputs in the folder anew.
+            in the output folder, and is as it was written.
+        replace: Make the outputs of all inputs anew. The old ones are removed together, just
+            before the first new one is there.
         progress: Show a progress bar on standard error, if that is a terminal.
 
     Returns:
@@ -101,6 +101,7 @@ def apply(
         if isinstance(value, str):
             raise ValueError(f"{name} must be a list of names. Received: {name}={value!r}")
     plan = _jobs.plan(inputs, Path(output), format)
+    _jobs.check_outputs(plan, keep, images=verb in ("reconstruct", "feature_scores"))
     if plan.folder is None and resume:
         raise ValueError(
             "resume is for several inputs and a folder of outputs. "
@@ -117,25 +118,27 @@ def apply(
         }  # fmt: skip
         record = _jobs.Record(plan.folder, _identity(model, resume), command)
         record.open(plan.jobs, resume, replace)
-    from kerasae.data import files
-
     # A mistyped name should cost no time, so one input is opened before the model.
-    files.stream(plan.jobs[0].source, **_reading(plan.jobs[0].source, columns, keep, config))
+    _open(plan.jobs[0].source, columns, keep, config)
     loaded = model
     if is_path:
         import kerasae
 
         loaded = kerasae.load(model)
     rows = skipped = anomalies = 0
+    old = [job.target for job in plan.jobs] if record is not None and replace else []
     with _made(plan.folder), quick(loaded), Progress(len(plan.jobs), progress) as shown:
         for job in plan.jobs:
             found = record.done(job) if record is not None and resume else None
             if found is None:
                 source = _jobs.describe(job.source)
-                stream = files.stream(job.source, **_reading(job.source, columns, keep, config))
-                found = _one(
-                    loaded, verb, stream, job.target, false_alarm_rate, batch_size, columns, shown
+                stream = _open(job.source, columns, keep, config)
+                none = None if stream.rows else _empty.kept(job.source, keep)
+                answers, names = _answers(
+                    loaded, verb, stream, none, false_alarm_rate, batch_size, columns, shown
                 )
+                found = _written(job.target, answers, names, record, old)
+                old = []
                 if record is not None:
                     record.add(job, source, found)
             else:
@@ -143,7 +146,7 @@ def apply(
             shown.finished()
             rows += found["rows"]
             anomalies += found["anomalies"] or 0
-    return Applied(rows, len(plan.jobs), skipped, anomalies if verb == "detect" else None)
+    return Applied(rows, len(plan.jobs), skipped, anomalies if verb == "detect" and rows else None)
 
 
 def _check(verb: Any, rate: Any, batch_size: Any, resume: bool, replace: bool) -> None:
@@ -163,13 +166,18 @@ def _check(verb: Any, rate: Any, batch_size: Any, resume: bool, replace: bool) -
         raise ValueError("resume and replace exclude each other. Received: both")
 
 
-def _reading(
+def _open(
     source: Path, columns: Sequence[str] | None, keep: Sequence[str], config: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the columns of a table to read, as arguments of `stream`."""
+) -> Any:
+    """Open an input; of a table, the columns to read."""
+    from kerasae.data import files
+
+    without = _empty.array(source, keep) if columns is None else None
+    if without is not None:
+        return without
     known = _run_columns.to_read(source, config) if columns is None else None
     label = _run_columns.label_of_run(config)
-    return {"columns": columns, "keep": list(keep), "preferred": known, "unwanted": label}
+    return files.stream(source, columns, list(keep), preferred=known, unwanted=label)
 
 
 def recorded(model: Path) -> dict[str, Any]:
@@ -226,48 +234,79 @@ def _made(folder: Path | None) -> Iterator[None]:
                 path.rmdir()
 
 
-def _one(
+def _answers(
     model: Any,
     verb: str,
     stream: Any,
-    target: Path,
+    without: Any,
     rate: float | None,
     batch_size: int | None,
     columns: Sequence[str] | None,
     shown: Progress,
-) -> dict[str, Any]:
-    """Make one output; return how many rows it has, and how many of them are anomalies."""
-    from kerasae.data import write
+) -> tuple[Iterator[Any], list[str] | None]:
+    """Return the answers to one input piece by piece, and the names of their columns.
 
+    `without` are the columns to keep of an input without rows.
+    """
     as_series = verb == "detect" and _stride(model) is not None
-    if not as_series:
+    # Of lists that are not there nobody knows the length.
+    if not as_series and not (stream.rows == 0 and len(stream.names or ()) == 1):
         _check_width(model, stream, columns)
     size = batch_size or _rows_at_once(model)
-    flagged = 0
 
-    def results() -> Iterator[Any]:
-        nonlocal flagged
+    def answers() -> Iterator[Any]:
+        some = False
         with ahead(stream.pieces()) as pieces:
             for x, kept in _whole(pieces, model) if as_series else gathered(pieces):
                 x = x if as_series else fit_to(model, x)
                 if verb == "detect":
                     found = model.detect(x, false_alarm_rate=rate, batch_size=size)
-                    answer = np.empty(len(x), _DETECTED)
-                    for name, _ in _DETECTED:
+                    answer = np.empty(len(x), _empty.DETECTED)
+                    for name, _ in _empty.DETECTED:
                         answer[name] = found[name]
-                    flagged += int(answer["is_anomaly"].sum())
                 else:
                     answer = getattr(model, verb)(x, size)
                 shown.advance(len(x), stream.rows)
+                some = True
                 yield answer if kept is None else (kept, answer)
+        if not some:
+            answer = _empty.answer(model, verb)
+            yield answer if without is None else (without, answer)
 
-    names = {
+    names = stream.names if stream.rows else _empty.widened(stream.names, model)
+    named = {
         "score": ["reconstruction_error"],
         "encode": [f"code_{i}" for i in range(model.latent_dim)],
         "detect": None,
-    }.get(verb, stream.names)
-    rows = write(target, results(), names)
-    return {"rows": rows, "anomalies": flagged if verb == "detect" else None}
+    }
+    return answers(), named.get(verb, names)
+
+
+def _written(
+    target: Path,
+    answers: Iterator[Any],
+    names: list[str] | None,
+    record: _jobs.Record | None,
+    old: Sequence[Path],
+) -> dict[str, Any]:
+    """Write one output; return how many rows it has, and how many of them are anomalies."""
+    from kerasae import data
+
+    flagged = None
+
+    def counted() -> Iterator[Any]:
+        nonlocal flagged
+        for piece in answers:
+            answer = piece[1] if isinstance(piece, tuple) else piece
+            if answer.dtype.names:
+                flagged = (flagged or 0) + int(answer["is_anomaly"].sum())
+            yield piece
+        # The first file went well, so that the others are worth losing what was there.
+        if record is not None and old:
+            record.clear(old)
+
+    rows = data.write(target, counted(), names, empty=True)
+    return {"rows": rows, "anomalies": flagged}
 
 
 def _stride(model: Any) -> int | None:
@@ -299,7 +338,10 @@ def _rows_at_once(model: Any) -> int:
 
 def _whole(pieces: Iterator[Any], model: Any) -> Iterator[Any]:
     """Yield a file as one long series, a time step per row."""
-    xs, kepts = zip(*pieces, strict=True)
+    held = [*pieces]
+    if not held:
+        return
+    xs, kepts = zip(*held, strict=True)
     x = np.concatenate(xs)
     if len(model.sample_shape) == 1 and x.ndim == 2 and x.shape[1] == 1:
         x = x[:, 0]

@@ -22,7 +22,11 @@ _GROUP_BYTES = 1 << 24
 
 
 def write(
-    path: str | os.PathLike, batches: Iterable[Any], names: Sequence[str] | None = None
+    path: str | os.PathLike,
+    batches: Iterable[Any],
+    names: Sequence[str] | None = None,
+    *,
+    empty: bool = False,
 ) -> int:
     """Write batches to a file, or images to a folder.
 
@@ -39,6 +43,7 @@ def write(
             array `(n,)` gives a table one column per field, each of its own type. A pair of a
             pyarrow record batch and an array gives a table the columns of both.
         names: Column names of a table; default "x0", "x1", ..., or the names of the fields.
+        empty: Write a file without rows where all batches have none, instead of raising.
 
     Returns:
         Number of rows written.
@@ -54,15 +59,9 @@ def write(
         ```
     """
     path = Path(os.path.abspath(path))
-    suffix = path.suffix.lower()
-    if suffix not in _WRITERS:
-        known = ", ".join(filter(None, _WRITERS))
-        raise bad(f"A file must end in {known}, or have no suffix for images.", path=str(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder to write in. Received: path={str(path)!r}")
-    _check_replaceable(path, is_folder=not suffix)
+    suffix = check_target(path)
     sweep(path)
-    rows = _Rows(batches)
+    rows = _Rows(batches, empty)
     if rows.kept is not None and suffix not in (".csv", ".parquet"):
         raise bad("Columns can be kept in a .csv or .parquet file only.", path=str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -72,6 +71,23 @@ def write(
     finally:
         _remove(temporary)
     return rows.count
+
+
+def check_target(path: Path) -> str:
+    """Return the suffix of a file to write, in small letters.
+
+    Raises:
+        ValueError: The suffix is unknown, or something else is at `path`.
+        FileNotFoundError: The folder to write in does not exist.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _WRITERS:
+        known = ", ".join(filter(None, _WRITERS))
+        raise bad(f"A file must end in {known}, or have no suffix for images.", path=str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder to write in. Received: path={str(path)!r}")
+    _check_replaceable(path, is_folder=not suffix)
+    return suffix
 
 
 def sweep(path: Path) -> None:
@@ -134,10 +150,17 @@ def _remove(path: Path) -> None:
 class _Rows:
     """Batches, checked against the first one and counted as they pass."""
 
-    def __init__(self, batches: Iterable[Any]) -> None:
+    def __init__(self, batches: Iterable[Any], empty: bool = False) -> None:
         self.count = 0
         iterator = (self._pair(batch) for batch in batches)
-        first = next((pair for pair in iterator if len(pair[1])), None)
+        first = without = None
+        for pair in iterator:
+            if len(pair[1]):
+                first = pair
+                break
+            without = without or pair
+        if empty:
+            first = first or without
         if first is None:
             raise bad("There must be at least one row to write.", batches="no rows")
         self._first, self._rest = first, iterator
@@ -245,7 +268,11 @@ def _write_table(path: Path, rows: _Rows, names: Sequence[str] | None, make: Cal
     schema = pa.schema([*before, *own])
     with make(path, schema) as writer:
         for kept, batch in rows.pairs():
-            values = [batch[name] for name in fields] if fields else batch.reshape(len(batch), -1).T
+            values = (
+                [batch[name] for name in fields]
+                if fields
+                else batch.reshape(len(batch), len(titles)).T
+            )
             columns = [
                 pa.array(np.ascontiguousarray(column, dtype))
                 for column, dtype in zip(values, dtypes, strict=True)
