@@ -119,3 +119,16 @@ def one_each(labels: Any, total: int) -> np.ndarray:
             f"Received: shape={array.shape}"
         )
     return array
+
+
+def one_score_each(scores: Any, total: int) -> np.ndarray | None:
+    """Scores as an array, one number per sample; None where there are none."""
+    if scores is None:
+        return None
+    array = np.asarray(scores, float)
+    if array.shape != (total,):
+        raise ValueError(
+            f"scores must hold one number for each of the {total} samples. "
+            f"Received: shape={array.shape}"
+        )
+    return array

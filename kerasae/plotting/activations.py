@@ -59,7 +59,7 @@ def activation_histograms(
     left.set_title("all activations", pad=_title_pad(dead, target_activation))
     left.set(xlabel="activation", ylabel="share of all activations")
     left.grid(axis="y")
-    _draw_means(right, means, dead, target_activation)
+    _draw_means(right, means, dead, target_activation, len(codes))
     return figure
 
 
@@ -68,7 +68,9 @@ def _title_pad(dead: np.ndarray, target: float | None) -> int:
     return 40 if dead.any() and target is not None else 24
 
 
-def _draw_means(ax: Axes, means: np.ndarray, dead: np.ndarray, target: float | None) -> None:
+def _draw_means(
+    ax: Axes, means: np.ndarray, dead: np.ndarray, target: float | None, samples: int
+) -> None:
     order = np.argsort(-means, kind="stable")
     ranks, gone = np.arange(1, len(means) + 1), dead[order]
     size = 5.5 if len(means) <= MANY else 3
@@ -93,7 +95,7 @@ def _draw_means(ax: Axes, means: np.ndarray, dead: np.ndarray, target: float | N
         loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, fontsize=9, ncols=2,
         handletextpad=0.4, columnspacing=1.2,
     )  # fmt: skip
-    ax.set_title("mean of each unit", pad=_title_pad(dead, target))
+    ax.set_title(f"mean of each unit over {count(samples, 'sample')}", pad=_title_pad(dead, target))
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     ax.set(xlabel="unit, by its mean activation", ylabel="mean activation")
     ax.set_xlim(0.4, len(means) + 0.6)
@@ -107,11 +109,13 @@ def alt_activation_histograms(
     """Say in words what `activation_histograms` shows; same data."""
     codes, means, dead = _units(codes, dead)
     low, middle, high = np.percentile(codes, [5, 50, 95])
+    these = "this sample" if len(codes) == 1 else f"these {len(codes):,} samples"
     parts = [
         f"Activations of {count(codes.shape[1], 'code unit')} for {count(len(codes), 'sample')}: "
         f"from {number(codes.min())} to {number(codes.max())}, median {number(middle)}, "
         f"5% to 95% from {number(low)} to {number(high)}.",
-        f"The mean of a unit lies between {number(means.min())} and {number(means.max())}, "
+        f"The mean of a unit over {these} lies between {number(means.min())} and "
+        f"{number(means.max())}, "
         f"{number(means.mean())} on average.",
     ]
     if target_activation is not None:

@@ -35,8 +35,9 @@ def score_histogram(
     """Draw the anomaly scores of normal samples, the threshold, and scores of anomalies.
 
     Each histogram is a share of its own samples. Below the threshold a sample passes, above it
-    is flagged; the legend says which share is. The axis is logarithmic where positive scores
-    span more than a factor of 20 between their 1st and 99th percentile.
+    is flagged; the legend says which share is, and no bar lies on both sides. The axis is
+    logarithmic where positive scores span more than a factor of 20 between their 1st and 99th
+    percentile.
 
     Args:
         normal_scores: (n,), higher is worse.
@@ -194,6 +195,7 @@ def _bins(groups: dict[str, np.ndarray], threshold: float | None) -> tuple[np.nd
         everything, low, high = np.log(everything), math.log(low), math.log(high)
     extent = high - low
     low, high = max(everything.min(), low - extent), min(everything.max(), high + extent)
+    line = None
     if threshold is not None and math.isfinite(threshold) and (threshold > 0 or not logarithmic):
         line = math.log(threshold) if logarithmic else threshold
         low, high = min(low, line), max(high, line)
@@ -203,7 +205,19 @@ def _bins(groups: dict[str, np.ndarray], threshold: float | None) -> tuple[np.nd
     start = max(0.0, low - margin) if low >= 0 and not logarithmic else low - margin
     bins = int(np.clip(np.sqrt(max(map(len, groups.values()))), 12, 60))
     edges = np.linspace(start, high + margin, bins + 1)
-    return (np.exp(edges) if logarithmic else edges), logarithmic
+    if threshold is None or line is None:
+        return (np.exp(edges) if logarithmic else edges), logarithmic
+    # No bar may lie on both sides of the line.
+    width = (edges[-1] - start) / bins
+    before = max(1, math.ceil((line - start) / width - 1e-9))
+    after = max(1, math.ceil((edges[-1] - line) / width - 1e-9))
+    edges = line + width * np.arange(-before, after + 1)
+    if edges[0] < start < line:
+        edges[0] = start
+    edges = np.exp(edges) if logarithmic else edges
+    # A score equal to the threshold is not above it.
+    edges[before] = np.nextafter(threshold, np.inf)
+    return edges, logarithmic
 
 
 def _roc(scores: Any, labels: Any) -> tuple[np.ndarray, np.ndarray, float]:

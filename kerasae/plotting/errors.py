@@ -10,6 +10,7 @@ from kerasae.plotting._samples import one_each, vector
 from kerasae.plotting._style import BLUE, INK, count, new_axes, number, plain, styled
 
 _WHISKERS = (5, 95)  # percentiles
+_HALF = 0.22  # of the height of a box, in rows
 
 
 @styled
@@ -24,7 +25,7 @@ def class_errors(
     """Draw how the errors of the samples are distributed in each class, lowest median on top.
 
     A box holds the middle half of a class, its whiskers reach from the 5th to the 95th
-    percentile, and the number beside it is the median. The axis is logarithmic where the
+    percentile, and the number above its thick mark is the median. The axis is logarithmic where the
     positive whiskers span more than a factor of 20.
 
     Args:
@@ -44,7 +45,7 @@ def class_errors(
         >>> ax = class_errors(ae.score(x), labels)  # doctest: +SKIP
     """
     groups = _by_class(errors, labels, class_names)
-    ax = ax or new_axes(7.4, 1.0 + 0.34 * len(groups))
+    ax = ax or new_axes(7.4, 1.1 + 0.44 * len(groups))
     # Whiskers end at the outermost samples within the percentiles.
     limits = [np.percentile(values, _WHISKERS) for values in groups.values()]
     reach = np.array([
@@ -55,25 +56,26 @@ def class_errors(
         ax.set_xscale("log")
     ax.boxplot(
         list(groups.values()), positions=range(len(groups)), orientation="horizontal",
-        whis=_WHISKERS, showfliers=False, widths=0.55, patch_artist=True,
+        whis=_WHISKERS, showfliers=False, widths=2 * _HALF, patch_artist=True,
         boxprops={"facecolor": "#D6E6F2", "edgecolor": BLUE, "linewidth": 1.2},
         medianprops={"color": BLUE, "linewidth": 2.6},
         whiskerprops={"color": BLUE, "linewidth": 1.2},
         capprops={"color": BLUE, "linewidth": 1.2},
     )  # fmt: skip
-    for row, (values, (_, high)) in enumerate(zip(groups.values(), reach, strict=True)):
+    for row, values in enumerate(groups.values()):
+        middle = float(np.median(values))
         ax.annotate(
-            number(float(np.median(values))), (high, row), (6, 0), textcoords="offset points",
-            va="center", fontsize=9, color=INK, annotation_clip=False,
+            number(middle), (middle, row - _HALF), (0, 1), textcoords="offset points",
+            ha="center", va="bottom", fontsize=8.5, color=INK, annotation_clip=False,
         )  # fmt: skip
     ax.set_yticks(range(len(groups)), [plain(name) for name in groups])
     ax.tick_params(axis="y", length=0, labelcolor=INK)
-    ax.set_ylim(len(groups) - 0.4, -0.6)
+    ax.set_ylim(len(groups) - 0.5, -0.85)
     if ax.get_xscale() == "linear" and reach.min() >= 0:
-        ax.set_xlim(0, 1.12 * float(reach.max()) or 1)
+        ax.set_xlim(0, 1.05 * float(reach.max()) or 1)
     ax.set_xlabel(
         f"{quantity} (lower is better)\n"
-        "box: the middle half; whiskers: 5% to 95% of the class; number: the median"
+        "box: the middle half; whiskers: 5% to 95% of the class; number: the median, the thick mark"
     )
     ax.grid(axis="x")
     ax.spines["left"].set_visible(False)

@@ -48,7 +48,7 @@ def feature_scores(
         labels: One label per sample, shown above it.
         value_range: (lowest, highest) value of images, as in `reconstruction_grid`.
         kind: "image", "series" or "table", as in `reconstruction_grid`.
-        names: Names of the features of a table.
+        names: Names of the features of a table; "feature 1" and so on when None.
 
     Returns:
         The figure.

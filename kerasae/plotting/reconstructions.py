@@ -12,6 +12,7 @@ from kerasae.plotting._samples import (
     batch,
     kind_of,
     mse,
+    one_score_each,
     psnr,
     shown,
     span_of,
@@ -30,6 +31,7 @@ from kerasae.plotting._style import (
     plain,
     styled,
 )
+from kerasae.plotting._titles import above, called, with_ranks
 
 _SERIES_LOOKS: dict[str, dict[str, Any]] = {
     "corrupted input": {"color": ORANGE, "linewidth": 0.9, "linestyle": ":"},
@@ -83,12 +85,16 @@ def reconstruction_grid(
     kind: str | None = None,
     names: Sequence[str] | None = None,
     ranks: Sequence[float] | None = None,
+    score_name: str = "score",
+    rows: Sequence[int] | None = None,
+    split: str = "",
 ) -> Figure:
     """Draw samples beside their reconstructions, one column or panel per sample.
 
-    Images get rows of input, corrupted input, reconstruction and absolute error, with the PSNR of
-    each image below it. Series are overlaid, one panel per channel. Tables are paired dots, one
-    line per feature. Everything given is drawn: pass 6 to 12 samples.
+    Images get rows of input, reconstruction and absolute error, with the PSNR of each image below
+    it. Series are overlaid, one panel per channel. Tables are paired dots, one line per feature.
+    Beside a corrupted input the samples themselves are called clean. Everything given is drawn:
+    pass 6 to 12 samples.
 
     Args:
         original: Samples (n, H, W), (n, H, W, 1 or 3), (n, T), (n, T, C) or (n, features).
@@ -103,33 +109,46 @@ def reconstruction_grid(
             when the last two are at least 8; of two axes, up to 40 features are a table.
         names: Names of the channels of a series or of the features of a table.
         ranks: Rank of each sample among all, from 0 (best) to 1 (worst), as `best_to_worst`
-            returns them; written above each sample.
+            returns them; written above each sample. `scores` should be what they are ranks of.
+        score_name: What `scores` are called.
+        rows: Row of each sample in its split, counted from 0, written above it.
+        split: Name of that split, such as "test".
 
     Returns:
         The figure.
 
     Raises:
-        ValueError: Shapes differ, there is no sample, or `kind` is unknown or does not fit.
+        ValueError: Shapes differ, there is no sample, `kind` is unknown or does not fit, or there
+            is not one rank, score or row per sample.
 
     Example:
-        >>> indices, ranks = best_to_worst(ae.score(x))  # doctest: +SKIP
-        >>> y = ae.reconstruct(x[indices])  # doctest: +SKIP
-        >>> figure = reconstruction_grid(x[indices], y, ranks=ranks)  # doctest: +SKIP
+        >>> errors = ae.score(x)  # doctest: +SKIP
+        >>> at, ranks = best_to_worst(errors)  # doctest: +SKIP
+        >>> y = ae.reconstruct(x[at])  # doctest: +SKIP
+        >>> figure = reconstruction_grid(x[at], y, scores=errors[at], ranks=ranks)  # doctest: +SKIP
     """
     samples = _samples(original, reconstruction, corrupted)
     kind = kind_of(samples["input"], kind)
     span = span_of(original, value_range)
-    notes = _notes(samples, span, kind, scores)
+    total = len(samples["input"])
+    notes = _notes(samples, span, kind, one_score_each(scores, total), score_name)
     if ranks is not None:
-        labels = _with_ranks(ranks, labels, len(samples["input"]), kind)
+        labels = with_ranks(ranks, labels, total, kind)
+    who = called(rows, split, total)
+    short = who or []
     if kind == "image":
-        figure = _draw_images(samples, span, notes, labels)
+        # A full name would be wider than its image.
+        short = [name.replace(f"{split} sample", split) if split else name for name in short]
+        figure = _draw_images(samples, span, notes, labels, short or None)
     else:
         draw = _draw_series if kind == "series" else _draw_tables
-        figure = draw(samples, notes["reconstruction"], labels, names)
-    if ranks is not None:
-        lines = filter(None, [figure.get_supxlabel(), _RANKS])
-        figure.supxlabel("\n".join(lines), fontsize=9, color=GREY)
+        figure = draw(samples, notes["reconstruction"], labels, names, who)
+    lines = [figure.get_supxlabel(), "" if ranks is None else _RANKS]
+    if who and rows is not None and kind == "image":
+        of = f"the {split} split" if split else "the data"
+        lines.append(f"{short[0]}: row {rows[0]} of {of}, counted from 0")
+    if any(lines):
+        figure.supxlabel("\n".join(filter(None, lines)), fontsize=9, color=GREY)
     return figure
 
 
@@ -144,8 +163,11 @@ def alt_reconstruction_grid(
     kind: str | None = None,
     names: Sequence[str] | None = None,
     ranks: Sequence[float] | None = None,
+    score_name: str = "score",
+    rows: Sequence[int] | None = None,
+    split: str = "",
 ) -> str:
-    """Say in words what `reconstruction_grid` shows; same arguments, `names` are not said."""
+    """Say in words what `reconstruction_grid` shows; same arguments."""
     samples = _samples(original, reconstruction, corrupted)
     kind = kind_of(samples["input"], kind)
     span = span_of(original, value_range)
@@ -153,22 +175,46 @@ def alt_reconstruction_grid(
     shape = " by ".join(map(str, sides[:-1] if len(sides) == 3 and sides[-1] == 1 else sides))
     noun = {"image": f"images ({shape})", "series": f"series ({shape})", "table": "table rows"}
     what, unit = ("PSNR", " dB") if kind == "image" else ("Mean squared error", "")
-    parts = [f"{total} {noun[kind]} from the data and their reconstructions."]
+    known = one_score_each(scores, total)
+    clean = "" if corrupted is None else ", clean and corrupted,"
+    parts = [f"{total} {noun[kind]} from the data{clean} and their reconstructions."]
     for name in list(samples)[1:]:
+        # What is said is what is drawn: scores stand in place of errors.
+        if known is not None and (kind != "image" or name == "reconstruction"):
+            continue
         errors = mse(samples["input"], samples[name])
         values = psnr(errors, span) if kind == "image" else errors
-        spread = (values.min(), values.max(), np.median(values))
-        low, high, middle = (number(value) + unit for value in spread)
-        parts.append(f"{what} of the {name}: {low} to {high}, median {middle}.")
+        parts.append(f"{what} of the {name}: {_spread(values, unit)}.")
+    if known is not None:
+        named = f"{score_name[:1].upper()}{score_name[1:]}"
+        parts.append(f"{named} of the reconstruction: {_spread(known, '')}.")
+    if kind == "table" and names:
+        parts.append(f"Columns: {', '.join(map(str, names))}.")
     if ranks is not None:
-        told = _with_ranks(ranks, None, total, kind)
+        told = with_ranks(ranks, None, total, kind)
         parts.append(f"Ordered by error among all samples: {', '.join(told)}.")
-    worst = int(np.argmax(mse(samples["input"], samples["reconstruction"])))
+    errors = mse(samples["input"], samples["reconstruction"]) if known is None else known
+    worst = int(np.argmax(errors))
     label = "" if labels is None else f" (label {labels[worst]})"
-    parts.append(f"The largest error is in sample {worst + 1}{label}.")
-    if scores is not None:
-        parts.append(f"Scores from {number(min(scores))} to {number(max(scores))}.")
+    who = called(rows, split, total)
+    if who is None:
+        parts.append(f"The largest error is in sample {worst + 1}{label}.")
+    else:
+        parts.append(f"In this order: {', '.join(who)}; rows are counted from 0.")
+        parts.append(f"The largest error is in {who[worst]}{label}.")
     return " ".join(parts)
+
+
+def _spread(values: np.ndarray, unit: str) -> str:
+    low, high, middle = (
+        number(value) + unit for value in (values.min(), values.max(), np.median(values))
+    )
+    return f"{low} to {high}, median {middle}"
+
+
+def _legend(name: str, samples: dict[str, np.ndarray]) -> str:
+    """Name of a row as it is read: beside a corrupted input, the model never saw the clean one."""
+    return "clean" if name == "input" and "corrupted input" in samples else name
 
 
 def _samples(original: Any, reconstruction: Any, corrupted: Any) -> dict[str, np.ndarray]:
@@ -187,29 +233,12 @@ def _samples(original: Any, reconstruction: Any, corrupted: Any) -> dict[str, np
     return samples
 
 
-def _with_ranks(
-    ranks: Sequence[float], labels: Sequence[Any] | None, total: int, kind: str
-) -> list[str]:
-    """Labels that say the rank: "best", "better than 75%", ..., "worst"."""
-    ranks = [float(rank) for rank in ranks]
-    if len(ranks) != total or not all(0 <= rank <= 1 for rank in ranks):
-        raise ValueError(
-            f"ranks must be a number from 0 to 1 for each of the {total} samples. "
-            f"Received: ranks={ranks}"
-        )
-    ends = {0.0: "best", 1.0: "worst"}
-    told = [ends.get(rank, "median" if rank == 0.5 else f"rank {rank:.0%}") for rank in ranks]
-    if labels is None:
-        return told
-    between = "\n" if kind == "image" else ", "
-    return [f"{rank}{between}{label}" for rank, label in zip(told, labels, strict=False)]
-
-
 def _notes(
     samples: dict[str, np.ndarray],
     span: tuple[float, float],
     kind: str,
-    scores: Sequence[float] | None,
+    scores: np.ndarray | None,
+    score_name: str,
 ) -> dict[str, list[str]]:
     """Row name -> the small print below each sample."""
     notes = {}
@@ -220,12 +249,8 @@ def _notes(
         else:
             notes[name] = [f"MSE {number(value)}" for value in errors]
     if scores is not None:
-        notes["reconstruction"] = [f"score {number(score)}" for score in scores]
+        notes["reconstruction"] = [f"{score_name} {number(score)}" for score in scores]
     return notes
-
-
-def _title(label: Any) -> str:
-    return "\n".join(plain(line, 24) for line in str(label).split("\n"))
 
 
 def _draw_images(
@@ -233,6 +258,7 @@ def _draw_images(
     span: tuple[float, float],
     notes: dict[str, list[str]],
     labels: Sequence[Any] | None,
+    who: list[str] | None,
 ) -> Figure:
     rows = {name: as_images(array) for name, array in samples.items()}
     error = np.abs(rows["input"] - rows["reconstruction"])
@@ -252,7 +278,10 @@ def _draw_images(
     worst = float(error.max()) or 1.0
     for ax, image in zip(axes[-1], error, strict=True):
         ax.imshow(image, cmap="Greys", vmin=0, vmax=worst, interpolation="nearest")
-    titles = [*rows, f"absolute error\n(black: {number(worst)})"]
+    titles = [
+        *(_legend(name, samples) for name in rows),
+        f"absolute error\n(black: {number(worst)})",
+    ]
     for ax, title in zip(axes[:, 0], titles, strict=True):
         ax.set_ylabel(
             title.replace(" input", "\ninput"), rotation=0, ha="right", va="center",
@@ -261,8 +290,10 @@ def _draw_images(
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set(visible=True, color=FAINT)
-    for ax, label in zip(axes[0], [] if labels is None else labels, strict=False):
-        ax.set_title(_title(label), loc="center", fontsize=10, pad=5)
+    for at, ax in enumerate(axes[0]):
+        if labels is not None or who is not None:
+            title = "\n".join(above(at, labels, who, "sample"))
+            ax.set_title(title, loc="center", fontsize=10 if who is None else 9, pad=5)
     return figure
 
 
@@ -271,6 +302,7 @@ def _draw_series(
     notes: list[str],
     labels: Sequence[Any] | None,
     names: Sequence[str] | None,
+    who: list[str] | None,
 ) -> Figure:
     lines = {name: as_series(samples[name]) for name in _SERIES_LOOKS if name in samples}
     total, steps, channels = lines["input"].shape
@@ -279,10 +311,13 @@ def _draw_series(
     for index, ax in enumerate(axes):
         channel, sample = divmod(index, total)
         for name, array in lines.items():
-            ax.plot(np.arange(steps), array[sample, :, channel], label=name, **_SERIES_LOOKS[name])
+            ax.plot(np.arange(steps), array[sample, :, channel], label=_legend(name, samples),
+                    **_SERIES_LOOKS[name])  # fmt: skip
         if channel == 0:
-            label = f"sample {sample + 1}" if labels is None else str(labels[sample])
-            ax.set_title(f"{_title(label)} · {notes[sample]}", fontsize=9.5, pad=5)
+            lines_above = above(sample, labels, who, "sample")
+            joint = " · " if columns <= 3 else "\n"
+            title = joint.join(["\n".join(lines_above), notes[sample]])
+            ax.set_title(title, fontsize=9.5, pad=5)
         if channels > 1 and sample == 0:
             ax.set_ylabel(str(names[channel]) if names else f"channel {channel + 1}")
         ax.grid(axis="y")
@@ -297,6 +332,7 @@ def _draw_tables(
     notes: list[str],
     labels: Sequence[Any] | None,
     names: Sequence[str] | None,
+    who: list[str] | None,
 ) -> Figure:
     total, features = samples["input"].shape
     unit = "value"
@@ -311,11 +347,13 @@ def _draw_tables(
         ax.hlines(places, *pair, color="#BBBBBB", linewidth=1.2, zorder=1)
         for name, look in _TABLE_LOOKS.items():
             if name in samples:
-                ax.plot(samples[name][sample], places, label=name, linestyle="", mew=1.4, **look)
-        label = f"row {sample + 1}" if labels is None else str(labels[sample])
-        ax.set_title(f"{_title(label)}\n{notes[sample]}", fontsize=9.5, pad=6)
+                ax.plot(samples[name][sample], places, label=_legend(name, samples),
+                        linestyle="", mew=1.4, **look)  # fmt: skip
+        title = "\n".join([*above(sample, labels, who, "row"), notes[sample]])
+        ax.set_title(title, fontsize=9.5, pad=6)
         ax.grid(axis="y")
-    axes[0].set_yticks(places, names or [f"feature {place + 1}" for place in places])
+    known = names or [f"feature {place + 1}" for place in places]
+    axes[0].set_yticks(places, [plain(name, 32) for name in known])
     axes[0].set_ylim(features - 0.5, -0.5)
     figure.supxlabel(unit, fontsize=9, color=GREY)
     legend_above(figure, axes[0])

@@ -62,9 +62,20 @@ def codes(run: Run) -> str:
         ("Hoyer sparsity", quantity(value_of(part, "hoyer_sparsity"), "{:.3f}"),
          "How few units speak for a sample: 0 all of them equally, 1 a single one."),
         ("Mean activation", _mean_activation(part.get("mean_activation")),
-         f"Mean of a unit over the {split} split, and then over the units.{aim}"),
+         f"Mean of a unit over {_how_many(run)}the {split} split, and then over the "
+         f"units.{aim}"),
     ]  # fmt: skip
     return facts(rows) + pictures(run, "codes")
+
+
+def _how_many(run: Run) -> str:
+    """How many samples the codes were measured on, where that is known: "300 samples of "."""
+    total = value_of(run.test, "samples")
+    if total is None:
+        return ""
+    left_out = value_of(run.part("codes"), "left_out") or 0
+    count = total - left_out
+    return f"{count:,.0f} sample{'' if count == 1 else 's'} of "
 
 
 def _references(part: dict[str, Any], key: str) -> str:

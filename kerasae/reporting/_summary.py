@@ -31,7 +31,7 @@ def notice(run: Run) -> str:
 
 
 def _summary(run: Run) -> str:
-    """What was trained on what and how well it did, in one sentence."""
+    """What was trained on what and how well it did, in one sentence; another where it is bad."""
     size = run.config.get("latent_dim")
     text = f"{'An' if run.variant[:1].lower() in set('aeiou') else 'A'} {run.variant} autoencoder"
     if size is not None:
@@ -44,13 +44,24 @@ def _summary(run: Run) -> str:
         return f"{text}."
     text += f", reconstructs the {run.split} split with a mean squared error of {shown(mse)}"
     if errors := _beside_pca(run):
-        text += f", {_comparison(*errors)} PCA at the same code size ({shown(errors[1])})"
+        text += f", {_comparison(*errors)} at the same code size ({shown(errors[1])})"
     if psnrs := _psnr_gain(run):
         before, after = psnrs
         verb = "raises" if after >= before else "lowers"
         gain = f"{after - before:+.1f} dB"
         text += f", and {verb} noisy input from {before:.1f} to {after:.1f} dB ({gain})"
-    return f"{text}."
+    return f"{text}.{_verdict(run, mse)}"
+
+
+def _verdict(run: Run, mse: float) -> str:
+    """What to say of a model that is worse than no model, empty for all others."""
+    mean = value_of(run.baselines.get("mean"), "mse")
+    if mean is None or not mse > 1.005 * mean:
+        return ""
+    fitted_on = "training"
+    if run.metrics.get("baselines_fitted_on") == "the measured samples":
+        fitted_on = "measured"
+    return f" Worse than the mean of the {fitted_on} data: train longer, or look at the scaling."
 
 
 def _key_numbers(run: Run) -> str:
@@ -60,7 +71,8 @@ def _key_numbers(run: Run) -> str:
         tiles.append(("Mean squared error", data_element(mse), f"{run.split} split, scaled units"))
     if errors := _beside_pca(run):
         own, pca = errors
-        change = typeset(f"{100 * (own / pca - 1):+.0f}%")
+        change = f"{_times(own, pca)} times" if own > 2 * pca else ""
+        change = change or typeset(f"{100 * (own / pca - 1):+.0f}%")
         tiles.append(("Error beside PCA", change, f"PCA at the same code size: {shown(pca)}"))
     if psnr is not None:
         tiles.append(("PSNR", f"{data_element(psnr, '{:.1f}')} dB", "higher is better"))
@@ -92,8 +104,15 @@ def _beside_pca(run: Run) -> tuple[float, float] | None:
 def _comparison(value: float, other: float) -> str:
     change = value / other - 1
     if abs(change) < 0.005:
-        return "equal within half a percent to"
-    return f"{abs(change):.0%} {'below' if change < 0 else 'above'}"
+        return "equal within half a percent to PCA"
+    if change > 1:
+        return f"{_times(value, other)} times PCA's"
+    return f"{abs(change):.0%} {'below' if change < 0 else 'above'} PCA"
+
+
+def _times(value: float, other: float) -> str:
+    ratio = value / other
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:,.0f}" if ratio < 1e6 else f"{ratio:.2g}"
 
 
 def _psnr_gain(run: Run) -> tuple[float, float] | None:

@@ -1,7 +1,7 @@
 """The figures of a run, each with its title and its text alternative."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,26 @@ _SEED = 1
 
 def draw(
     ae: Any, splits: Any, split: str, history: dict[str, list[float]], metrics: dict[str, Any],
-    path: Path,
+    path: Path, *, columns: Sequence[str] | None = None,
 ) -> list[dict[str, str]]:  # fmt: skip
-    """Draw what suits model and data into `path/figures`; return the entries of its index."""
+    """Draw what suits model and data into `path/figures`; return the entries of its index.
+
+    Args:
+        ae: A trained `Autoencoder`.
+        splits: Its data.
+        split: Which split was measured.
+        history: Term to one value per epoch.
+        metrics: What `measure` gave.
+        path: Folder that gets a folder of figures.
+        columns: Names of the columns of a table, in the order of the features.
+    """
     from kerasae import plotting
 
     folder = path / files.FIGURES
     folder.mkdir(exist_ok=True)
     entries = []
     for name, title, function, arguments, options, *notes in _plan(
-        ae, splits, split, history, metrics
+        ae, splits, split, history, metrics, columns
     ):
         draw_it: Callable[..., Any] = getattr(plotting, function)
         say_it: Callable[..., str] = getattr(plotting, f"alt_{function}")
@@ -45,8 +55,9 @@ Plan = tuple[Any, ...]
 
 
 def _plan(
-    ae: Any, splits: Any, split: str, history: dict[str, list[float]], metrics: dict[str, Any]
-) -> Iterator[Plan]:
+    ae: Any, splits: Any, split: str, history: dict[str, list[float]], metrics: dict[str, Any],
+    columns: Sequence[str] | None,
+) -> Iterator[Plan]:  # fmt: skip
     """Yield file name, title, function of `plotting`, its arguments, its options, and notes.
 
     Notes are sentences for the text alternative, beside what the function itself says.
@@ -66,17 +77,21 @@ def _plan(
     note = _left_out(int((~shown).sum()))
     if not shown.any():
         return
+    rows = np.flatnonzero(shown)
     if note:
         x, errors, codes = x[shown], errors[shown], codes[shown]
         labels = None if labels is None else labels[shown]
-    yield from _reconstructions(ae, splits, x, labels, names, note)
+    columns = _fitting(ae, columns)
+    rerun = _Rerun(ae, x)
+    squares = rerun.errors(_RANKED if labels is None or ae.corruption is None else len(x))
+    yield from _reconstructions(
+        ae, splits.value_range, x, rerun, squares[:_RANKED], labels, names, columns, rows, split,
+        note,
+    )  # fmt: skip
     if labels is not None:
-        summed = getattr(ae.reconstruction_loss, "features", "mean") == "sum"
-        options = {"quantity": "reconstruction error, nats"} if summed else {}
-        arguments = (errors, labels, names)
-        yield "class_errors", "Error of each class", "class_errors", arguments, options, note
+        yield from _class_errors(ae, errors, squares, labels, names, note)
     yield from _codes(ae, codes, labels, names, metrics, note)
-    yield from _detection(ae, x, errors, splits.value_range, split, note)
+    yield from _detection(ae, x, errors, splits.value_range, columns, rows, split, note)
     yield from _generation(ae, x, splits.value_range, metrics)
 
 
@@ -110,48 +125,105 @@ def _errors(ae: Any, metrics: dict[str, Any]) -> dict[str, float]:
     return errors | {names[name]: value["mse"] for name, value in others.items() if value}
 
 
-def _reconstructions(
-    ae: Any, splits: Any, x: np.ndarray, labels: Any, names: Any, note: str
-) -> Iterator[Plan]:
-    from kerasae import evaluation, plotting
+def _fitting(ae: Any, columns: Sequence[str] | None) -> list[str] | None:
+    """Return the names where there is one for each feature, or for each channel of a series."""
+    shape = ae.sample_shape
+    return list(columns) if columns and len(shape) <= 2 and len(columns) == shape[-1] else None
 
-    x, step = x[:_RANKED], rows_of(ae.sample_shape)
-    model = evaluation.reconstruction_model(ae)
+
+class _Rerun:
+    """What the model is given and what it makes of it, in scaled units, a few samples at a time.
+
+    The noise of a batch is the same whenever it is asked for: nothing has to be kept for the few
+    samples that are drawn.
+    """
+
+    def __init__(self, ae: Any, x: np.ndarray):
+        from kerasae import evaluation
+
+        self.ae, self.x, self.step = ae, x, rows_of(ae.sample_shape)
+        self.model = evaluation.reconstruction_model(ae)
+
+    def batch(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the clean samples of a batch, what the model is given, and its output."""
+        from kerasae import evaluation
+
+        rows = slice(number * self.step, (number + 1) * self.step)
+        clean = given = evaluation.scale(self.ae, self.x[rows])
+        if self.ae.corruption is not None:
+            given = evaluation.corrupt(self.ae, clean, _SEED + number)
+        return clean, given, evaluation.reconstruct(self.model, given)
+
+    def errors(self, count: int) -> np.ndarray:
+        """Return the mean squared error of each of the first samples, at least `count`."""
+        parts = []
+        for number in range(-(-min(count, len(self.x)) // self.step)):
+            clean, _, output = self.batch(number)
+            with np.errstate(over="ignore", invalid="ignore"):
+                parts.append(np.square(output - clean).reshape(len(clean), -1).mean(axis=1))
+        return np.concatenate(parts)
+
+    def drawn(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the model is given for some samples, and its output."""
+        pairs = []
+        for row in rows.tolist():
+            _, given, output = self.batch(row // self.step)
+            pairs.append((given[row % self.step], output[row % self.step]))
+        given, output = (np.stack(part) for part in zip(*pairs, strict=True))
+        return given, output
+
+
+def _reconstructions(
+    ae: Any, span: Any, x: np.ndarray, rerun: _Rerun, errors: np.ndarray, labels: Any, names: Any,
+    columns: Any, rows: np.ndarray, split: str, note: str,
+) -> Iterator[Plan]:  # fmt: skip
+    from kerasae import plotting
+
     title = "Inputs and their reconstructions, from best to worst"
     if ae.corruption is not None:
         title = "Corrupted inputs and what the model makes of them, from best to worst"
-
-    def rerun(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        # The same noise whenever it is called: nothing has to be kept for the few that are drawn.
-        clean = given = evaluation.scale(ae, x[number * step : (number + 1) * step])
-        if ae.corruption is not None:
-            given = evaluation.corrupt(ae, clean, _SEED + number)
-        return clean, given, evaluation.reconstruct(model, given)
-
-    errors = np.empty(len(x))
-    for number in range(-(-len(x) // step)):
-        clean, _, output = rerun(number)
-        with np.errstate(over="ignore", invalid="ignore"):
-            squares = np.square(output - clean).reshape(len(clean), -1)
-            errors[number * step : number * step + len(clean)] = squares.mean(axis=1)
     known = np.flatnonzero(np.isfinite(errors))
     if not len(known):
         return
     few, ranks = plotting.best_to_worst(errors[known], 8 if math.prod(ae.sample_shape) > 40 else 4)
     few = known[few]
-    drawn = []
-    for row in few.tolist():
-        _, given, output = rerun(row // step)
-        drawn.append((given[row % step], output[row % step]))
-    inputs, outputs = (np.stack(part) for part in zip(*drawn, strict=True))
+    inputs, outputs = rerun.drawn(few)
     corrupted = None if ae.corruption is None else _raw(ae, inputs)
     marks = None
     if labels is not None:
         marks = [names[label] if names else label for label in labels[few]]
-    arguments = (x[few], _raw(ae, outputs), corrupted, None, marks)
-    options = {"value_range": splits.value_range, "ranks": ranks}
+    raw = _raw(ae, outputs)
+    # What is printed is what is ranked. Of images the PSNR says the same, if one scale is of all.
+    scores = errors[few]
+    if _is_image(ae.sample_shape):
+        squares = np.square(raw - x[few].astype("float64")).reshape(len(few), -1).mean(axis=1)
+        if (np.diff(squares) >= -1e-4 * squares[1:]).all():
+            scores = None
+    arguments = (x[few], raw, corrupted, scores, marks)
+    options = {
+        "value_range": span, "ranks": ranks, "names": columns, "rows": rows[few].tolist(),
+        "split": split, "score_name": "MSE" if ae.scaler is None else "scaled MSE",
+    }  # fmt: skip
     lost = _left_out(len(errors) - len(known), "error")
     yield "reconstructions", title, "reconstruction_grid", arguments, options, note, lost
+
+
+def _class_errors(
+    ae: Any, errors: np.ndarray, squares: np.ndarray, labels: Any, names: Any, note: str
+) -> Iterator[Plan]:
+    title, options, lost = "Error of each class", {}, ""
+    if ae.corruption is not None:
+        # As in the headline of the run, and in the figure of its baselines.
+        known = np.isfinite(squares)
+        if not known.any():
+            return
+        lost = _left_out(int((~known).sum()), "error")
+        errors, labels = squares[known], labels[known]
+        title += ", of corrupted inputs"
+        options = {"quantity": "scaled mean squared error with corrupted input"}
+    elif getattr(ae.reconstruction_loss, "features", "mean") == "sum":
+        options = {"quantity": "reconstruction error, nats"}
+    yield "class_errors", title, "class_errors", (errors, labels, names), options, note, lost
 
 
 def _codes(
@@ -185,7 +257,10 @@ def _codes(
         yield "singular_values", title, "singular_values", (lines,), {}
 
 
-def _detection(ae: Any, x: np.ndarray, errors: np.ndarray, span: Any, split: str, note: str) -> Any:
+def _detection(
+    ae: Any, x: np.ndarray, errors: np.ndarray, span: Any, columns: Any, rows: np.ndarray,
+    split: str, note: str,
+) -> Any:  # fmt: skip
     """Yield what shows where a calibrated model draws the line."""
     known = ae.calibration
     if known is None or known.stride is not None:
@@ -195,10 +270,13 @@ def _detection(ae: Any, x: np.ndarray, errors: np.ndarray, span: Any, split: str
     options = {"name": split}
     yield "scores", "Anomaly scores and the threshold", "score_histogram", shown, options, note
     if isinstance(ae.reconstruction_loss, losses.ReconstructionLoss):
-        worst = x[np.argsort(errors)[::-1][:6]]
-        arguments = (worst, ae.reconstruct(worst), ae.feature_scores(worst))
+        at = np.argsort(errors)[::-1][:6]
+        worst, who = x[at], [f"{split} sample {row}" for row in rows[at]]
+        arguments = (worst, ae.reconstruct(worst), ae.feature_scores(worst), who)
         title = "The highest scores, feature by feature"
-        yield "feature_scores", title, "feature_scores", arguments, {"value_range": span}, note
+        options = {"value_range": span, "names": columns}
+        counted = "Rows are counted from 0."
+        yield "feature_scores", title, "feature_scores", arguments, options, counted, note
 
 
 def _generation(ae: Any, x: np.ndarray, span: Any, metrics: dict[str, Any]) -> Any:

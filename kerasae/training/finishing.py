@@ -59,7 +59,10 @@ def publish(
         try:
             samples = None
             if splits is not None:
-                figures.draw(ae, splits, config["measured_on"], history, metrics, new)
+                figures.draw(
+                    ae, splits, config["measured_on"], history, metrics, new,
+                    columns=config.get("columns"),
+                )  # fmt: skip
                 samples = _to_verify_on(ae, splits.array(config["measured_on"], 257))
             stale = _stale(path / files.FIGURES, new / files.FIGURES, splits is not None)
             files.write_json(new / files.METRICS, metrics)

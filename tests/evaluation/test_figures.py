@@ -11,10 +11,10 @@ from kerasae.evaluation import _passes
 from kerasae.training import figures
 
 
-def drawn(ae, splits, path, metrics=None, split="test"):
+def drawn(ae, splits, path, metrics=None, split="test", **options):
     path.mkdir(exist_ok=True)
     metrics = metrics or {"test": {"mse": 1.0}, "baselines": {"mean": {"mse": 2.0}}}
-    figures.draw(ae, splits, split, {}, metrics, path)
+    figures.draw(ae, splits, split, {}, metrics, path, **options)
     entries = json.loads((path / "figures" / "figures.json").read_text())
     return {entry["file"]: entry["alt"] for entry in entries}
 
@@ -95,3 +95,67 @@ def test_wide_samples_go_through_the_network_a_few_at_a_time(tmp_path, monkeypat
     assert in_passes["reconstructions.png"] == at_once["reconstructions.png"]
     monkeypatch.setattr(_passes, "KEPT", 64 * 4 * 50)
     assert "Map of 50 codes" in drawn(ae, splits, tmp_path / "c")["code_map.png"]
+
+
+NAMES = ["age", "pay", "height", "weight", "steps", "sleep"]
+
+
+def test_samples_are_named_by_their_row_of_the_split_and_columns_by_name(table, tmp_path):
+    ae = kerasae.build("undercomplete", (6,), 2, seed=0)
+    ae.calibrate(table.validation, 0.1)
+    told = drawn(ae, table, tmp_path / "run", columns=NAMES)
+    scores = ae.score(table.array("test"))
+    worst = np.argsort(np.where(np.isfinite(scores), scores, -1))[::-1][0]
+    feature = NAMES[ae.feature_scores(table.array("test")[worst : worst + 1])[0].argmax()]
+    first = told["feature_scores.png"].split("the largest of each: ")[1]
+    assert first.startswith(f"test sample {worst}: ")
+    assert f" at {feature}, " in first.split(";")[0]
+    assert "Rows are counted from 0." in first
+    assert f"The largest error is in test sample {worst} (label" in told["reconstructions.png"]
+    assert "Columns: age, pay, height, weight, steps, sleep." in told["reconstructions.png"]
+
+
+@pytest.mark.parametrize("columns", [None, NAMES[:2]])
+def test_names_that_are_unknown_or_do_not_fit_are_left_out(columns, table, tmp_path):
+    ae = kerasae.build("undercomplete", (6,), 2, seed=0)
+    ae.calibrate(table.validation, 0.1)
+    told = drawn(ae, table, tmp_path / "run", columns=columns)
+    assert " at feature " in told["feature_scores.png"]
+    assert "Columns" not in told["reconstructions.png"]
+
+
+def test_tables_are_ranked_by_the_number_that_is_printed(tmp_path):
+    x = np.random.default_rng(0).normal(size=(300, 6)) * [1e-2, 1, 1, 1, 1, 1e5]
+    splits = kerasae.data.load(x.astype("float32"))
+    ae = kerasae.build("undercomplete", (6,), 2, seed=0, scaler="standardize")
+    ae.scaler.adapt(splits.array("train"))
+    told = drawn(ae, splits, tmp_path / "run")["reconstructions.png"]
+    scores = ae.score(splits.array("test"))
+    low, high = (as_printed(value) for value in (scores.min(), scores.max()))
+    assert f"Scaled MSE of the reconstruction: {low} to {high}, median" in told
+    assert f"The largest error is in test sample {scores.argmax()}." in told
+
+
+def as_printed(value):
+    from kerasae.plotting._style import number
+
+    return number(value)
+
+
+def test_class_errors_of_a_denoising_model_are_of_the_inputs_of_its_headline(tmp_path):
+    x = np.random.default_rng(0).normal(size=(2000, 6)).astype("float32")
+    np.savez(tmp_path / "x.npz", x=x, y=np.zeros(2000, int))
+    splits = kerasae.data.load(tmp_path / "x.npz", test=1500)
+    ae = kerasae.build("denoising", (6,), 2, seed=0)
+    told = drawn(ae, splits, tmp_path / "run")["class_errors.png"]
+    assert told.startswith("Scaled mean squared error with corrupted input of 1,500 samples")
+    entries = json.loads((tmp_path / "run" / "figures" / "figures.json").read_text())
+    titles = {entry["file"]: entry["title"] for entry in entries}
+    assert titles["class_errors.png"] == "Error of each class, of corrupted inputs"
+    rerun = figures._Rerun(ae, splits.array("test"))
+    errors = rerun.errors(1500)
+    headline = evaluation.measure(ae, splits)["test"]["mse"]
+    assert errors.mean() == pytest.approx(headline, rel=0.02)
+    assert f"0 ({as_printed(np.median(errors))})" in told
+    clean = np.median(ae.score(splits.array("test")))
+    assert f"0 ({as_printed(clean)})" not in told

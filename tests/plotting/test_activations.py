@@ -27,7 +27,7 @@ def test_panels_hold_all_activations_and_the_mean_of_each_unit():
 def test_words_count_and_name_the_range():
     text = plotting.alt_activation_histograms(CODES, 0.5)
     assert text.startswith("Activations of 3 code units for 2 samples: from 0 to 5.00")
-    assert "between 1.00 and 5.00, 2.67 on average. The target is 0.5." in text
+    assert "over these 2 samples lies between 1.00 and 5.00, 2.67 on average. The target" in text
     assert text.endswith("1 unit is dead, the same for every sample.")
     assert plotting.alt_activation_histograms(CODES[:, :2]).endswith("No unit is dead.")
 
@@ -56,3 +56,9 @@ def test_codes_that_never_change_and_any_size_are_drawn(shape, tmp_path):
 def test_codes_must_be_a_finite_table(codes):
     with pytest.raises(ValueError, match=r"codes must be a finite array .*Received: shape="):
         plotting.alt_activation_histograms(codes)
+
+
+def test_the_panel_of_means_says_of_how_many_samples_they_are():
+    right = plotting.activation_histograms(CODES).axes[1]
+    assert right.get_title("left") == "mean of each unit over 2 samples"
+    assert "over this sample lies" in plotting.alt_activation_histograms(CODES[:1])

@@ -59,6 +59,29 @@ class TestScoreHistogram:
         with pytest.raises(ValueError, match=r"anomaly_scores must be .*shape=\(1,\)"):
             say([1.0], 0.5, [np.inf])
 
+    @pytest.mark.parametrize(
+        ("scores", "threshold"),
+        [
+            ([0.2, 0.3, 0.31, 0.5, 0.52, 0.6], 0.61),
+            ([0.2, 0.3, 0.31, 0.5, 0.52, 0.6], 0.5),
+            ([0.0, 0.0, 0.0, 1.0], 0.0),
+            ([0.0, 0.3, 0.9], 1e-9),
+            ([-3.0, -1.0, 4.0], -1.5),
+            (np.geomspace(1e-3, 1e3, 9), 1.0),
+            (np.geomspace(1e-3, 1e3, 9), 1e5),
+            ([2.0, 2.0], 2.0),
+        ],
+    )
+    def test_no_bar_lies_on_both_sides_of_the_threshold(self, scores, threshold):
+        (filled, _) = plotting.score_histogram(scores, threshold).patches
+        heights, edges, _ = filled.get_data()
+        assert np.isclose(edges, threshold, rtol=1e-12, atol=0).any() or threshold == 0
+        above = heights[edges[:-1] > threshold].sum()
+        assert above == pytest.approx(np.mean(np.asarray(scores) > threshold))
+        assert heights.sum() == pytest.approx(1)
+        assert (np.diff(edges) > 0).all()
+        assert len(heights) < 70
+
     def test_samples_that_may_not_be_normal_are_called_otherwise(self):
         ax = plotting.score_histogram(NORMAL, 3.5, name="test")
         (legend,) = (text.get_text() for text in ax.get_legend().get_texts())

@@ -39,3 +39,11 @@ def test_what_does_not_fit_is_refused(say):
         say([np.nan], [0])
     with pytest.raises(ValueError, match=r"each of the 2 samples\. Received: shape=\(3,\)"):
         say([1.0, 2.0], [0, 1, 2])
+
+
+def test_the_median_stands_at_its_mark_and_not_at_the_end_of_the_whisker():
+    ax = plotting.class_errors([1.0, 2.0, 3.0, 4.0, 1000.0], [0] * 5)
+    (text,) = ax.texts
+    assert text.get_text() == "3.00"
+    assert text.xy[0] == 3.0
+    assert text.get_ha() == "center"

@@ -45,3 +45,10 @@ def test_shapes_must_agree(say):
         say(x, x, x[:1])
     with pytest.raises(ValueError, match=r"reconstruction must have the shape of x"):
         say(x, x[:, :2], x)
+
+
+def test_columns_without_names_are_numbered():
+    x = np.array([[1.0, 20.0]])
+    (ax,) = plotting.feature_scores(x, x, [[0.5, 1.5]]).axes
+    assert [tick.get_text() for tick in ax.get_yticklabels()][1] == "feature 2 = 20.0"
+    assert "at feature 2" in plotting.alt_feature_scores(x, x, [[0.5, 1.5]])

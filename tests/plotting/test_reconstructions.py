@@ -15,7 +15,7 @@ class TestReconstructionGrid:
         )
         axes = np.reshape(figure.axes, (4, 3))
         assert [ax.get_ylabel() for ax in axes[:, 0]] == [
-            "input", "corrupted\ninput", "reconstruction", "absolute error\n(black: 25.5)",
+            "clean", "corrupted\ninput", "reconstruction", "absolute error\n(black: 25.5)",
         ]  # fmt: skip
         assert [ax.get_title() for ax in axes[0]] == ["a", "b", "c"]
         assert [ax.get_xlabel() for ax in axes[:, 1]] == ["", "6.0 dB", "20.0 dB", ""]
@@ -42,7 +42,7 @@ class TestReconstructionGrid:
         assert len(figure.axes) == 6
         assert [figure.axes[i].get_ylabel() for i in (0, 3)] == ["left", "right"]
         lines = {line.get_label(): line for line in figure.axes[4].lines}
-        np.testing.assert_array_equal(lines["input"].get_ydata(), x[1, :, 1])
+        np.testing.assert_array_equal(lines["clean"].get_ydata(), x[1, :, 1])
         np.testing.assert_array_equal(lines["reconstruction"].get_ydata(), 2 * x[1, :, 1])
         assert len({line.get_linestyle() for line in lines.values()}) == 3
 
@@ -135,3 +135,63 @@ class TestBestToWorst:
         x = np.zeros((2, 8, 8))
         with pytest.raises(ValueError, match=r"ranks must be .* 2 samples\. Received: ranks="):
             plotting.reconstruction_grid(x, x, ranks=[0, 2])
+
+
+class TestWhatIsPrinted:
+    # Ranked by scaled errors, in which the second column counts little.
+    x = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    y = np.array([[0.0, 300.0], [1.0, 0.0], [2.0, 0.0]])
+
+    def test_panels_and_words_give_the_number_that_is_ranked(self):
+        options = {"scores": [0.01, 0.5, 2.0], "ranks": [0, 0.5, 1], "score_name": "scaled MSE"}
+        figure = plotting.reconstruction_grid(self.x, self.y, **options)
+        titles = [ax.get_title("left") for ax in figure.axes]
+        assert [title.split("\n")[-1] for title in titles] == [
+            "scaled MSE 0.0100", "scaled MSE 0.500", "scaled MSE 2.00",
+        ]  # fmt: skip
+        text = plotting.alt_reconstruction_grid(self.x, self.y, self.x + 1, **options)
+        assert "Scaled MSE of the reconstruction: 0.0100 to 2.00, median 0.500." in text
+        assert "The largest error is in sample 3." in text
+        assert "Mean squared error" not in text
+
+    @pytest.mark.parametrize("shape", [(3, 8, 8), (3, 50), (3, 4)])
+    def test_samples_are_called_by_their_row(self, shape):
+        x = np.zeros(shape)
+        y = x + np.array([0.1, 0.9, 0.2]).reshape(-1, *[1] * (len(shape) - 1))
+        options = {"rows": [417, 3, 20], "split": "test"}
+        figure = plotting.reconstruction_grid(x, y, labels=["a", "b", "c"], **options)
+        titles = [ax.get_title("center") or ax.get_title("left") for ax in figure.axes[:3]]
+        name = "test 417" if len(shape) == 3 else "test sample 417"
+        assert titles[0].split("\n")[0] == "a"
+        assert name in titles[0].split("\n")[1]
+        text = plotting.alt_reconstruction_grid(x, y, labels=["a", "b", "c"], **options)
+        assert "test sample 417, test sample 3, test sample 20; rows are counted from 0." in text
+        assert text.endswith("The largest error is in test sample 3 (label b).")
+
+    def test_what_a_short_name_means_is_said_below_images(self):
+        x = np.zeros((2, 8, 8))
+        figure = plotting.reconstruction_grid(x, x, rows=[5, 6], split="test", ranks=[0, 1])
+        assert "test 5: row 5 of the test split, counted from 0" in figure.get_supxlabel()
+        assert figure.axes[0].get_title("center") == "best\ntest 5"
+
+    def test_columns_are_named_in_the_figure_and_in_the_words(self):
+        figure = plotting.reconstruction_grid(self.x, self.y, names=["age", "pay"])
+        assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["age", "pay"]
+        text = plotting.alt_reconstruction_grid(self.x, self.y, names=["age", "pay"])
+        assert "Columns: age, pay." in text
+        figure = plotting.reconstruction_grid(self.x, self.y)
+        assert figure.axes[0].get_yticklabels()[1].get_text() == "feature 2"
+
+    def test_beside_a_corrupted_input_the_samples_are_called_clean(self):
+        figure = plotting.reconstruction_grid(self.x, self.y, self.x + 1)
+        labels = [line.get_label() for line in figure.axes[0].lines]
+        assert labels == ["corrupted input", "clean", "reconstruction"]
+        text = plotting.alt_reconstruction_grid(self.x, self.y, self.x + 1)
+        assert text.startswith("3 table rows from the data, clean and corrupted, and their")
+
+    @pytest.mark.parametrize("say", ["reconstruction_grid", "alt_reconstruction_grid"])
+    def test_rows_and_scores_must_be_one_per_sample(self, say):
+        with pytest.raises(ValueError, match=r"rows must hold .* 3 samples\. Received: rows=\[1"):
+            getattr(plotting, say)(self.x, self.y, rows=[1, 2])
+        with pytest.raises(ValueError, match=r"scores must hold .* 3 .*Received: shape=\(2,\)"):
+            getattr(plotting, say)(self.x, self.y, scores=[1.0, 2.0])

@@ -168,3 +168,15 @@ def test_infinite_and_huge_numbers_are_told(make_run, read):
     page = read(make_run(metrics=metrics))
     assert "infinite" in page.text
     assert {2.0, 3.0} <= set(numbers(page))
+
+
+def test_the_mean_activation_says_of_how_many_samples_it_is(make_run, read):
+    codes = {"mean_activation": [0.25, 0.75], "left_out": 2}
+    for samples, said in ((1797, "over 1,795 samples of the test split"),
+                          (3, "over 1 sample of the test split")):  # fmt: skip
+        metrics = {"test": {"samples": samples}, "codes": codes}
+        assert said in read(make_run(str(samples), metrics=metrics)).text
+    assert (
+        "Mean of a unit over the test split"
+        in read(make_run("unknown", metrics={"test": {}, "codes": codes})).text
+    )
