@@ -315,7 +315,7 @@ def _draw_series(
                     **_SERIES_LOOKS[name])  # fmt: skip
         if channel == 0:
             lines_above = above(sample, labels, who, "sample")
-            joint = " · " if columns <= 3 else "\n"
+            joint = " · " if columns <= 3 and who is None else "\n"
             title = joint.join(["\n".join(lines_above), notes[sample]])
             ax.set_title(title, fontsize=9.5, pad=5)
         if channels > 1 and sample == 0:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasae import _run_columns
 from kerasae.training import figures, files
 
 
@@ -61,7 +62,7 @@ def publish(
             if splits is not None:
                 figures.draw(
                     ae, splits, config["measured_on"], history, metrics, new,
-                    columns=config.get("columns"),
+                    columns=_run_columns.of_run(config),
                 )  # fmt: skip
                 samples = _to_verify_on(ae, splits.array(config["measured_on"], 257))
             stale = _stale(path / files.FIGURES, new / files.FIGURES, splits is not None)

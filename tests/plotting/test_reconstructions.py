@@ -168,6 +168,17 @@ class TestWhatIsPrinted:
         assert "test sample 417, test sample 3, test sample 20; rows are counted from 0." in text
         assert text.endswith("The largest error is in test sample 3 (label b).")
 
+    def test_titles_of_series_side_by_side_do_not_touch(self):
+        x = np.random.default_rng(0).normal(size=(3, 60))
+        figure = plotting.reconstruction_grid(
+            x, x, None, [0.1234, 0.2, 0.3], ["a", "b", "c"], ranks=[0, 0.5, 1],
+            rows=[12345, 7, 8], split="validation", score_name="scaled MSE",
+        )  # fmt: skip
+        figure.canvas.draw()
+        boxes = [ax._left_title.get_window_extent() for ax in figure.axes]
+        assert boxes[0].x1 < boxes[1].x0
+        assert boxes[1].x1 < boxes[2].x0
+
     def test_what_a_short_name_means_is_said_below_images(self):
         x = np.zeros((2, 8, 8))
         figure = plotting.reconstruction_grid(x, x, rows=[5, 6], split="test", ranks=[0, 1])
