@@ -18,9 +18,13 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen at; 0.0.0.0 for all of the machine's.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of REST.")] = 8080,
-    grpc_port: Annotated[int, typer.Option(help="Port of gRPC.")] = 8081,
-    metrics_port: Annotated[int, typer.Option(help="Port of /metrics, for Prometheus.")] = 8082,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of REST; 0 for any free one.")
+    ] = 8080,
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of gRPC.")] = 8081,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of /metrics, for Prometheus.")
+    ] = 8082,
     runtime: Annotated[
         str, typer.Option(help="tensorflow, onnx, or auto: onnx where it is there.")
     ] = "auto",
@@ -33,8 +37,9 @@ def serve(
     max_batch_time: Annotated[
         float, typer.Option(min=0.0, help="Seconds that a request waits for others.")
     ] = 0.001,
-    max_request_bytes: Annotated[int, typer.Option(min=1, help="Largest body of a request.")] = 32
-    * 2**20,
+    max_request_bytes: Annotated[
+        int, typer.Option(min=1, help="Largest body of a request, and largest raw answer.")
+    ] = 32 * 2**20,
     name: Annotated[
         str | None, typer.Option(help="Name of the model.", show_default="that of its folder")
     ] = None,

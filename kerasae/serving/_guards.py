@@ -1,5 +1,6 @@
 """What stands before MLServer's doors: limits and sentences where it would answer with 500."""
 
+import asyncio
 import logging
 import math
 import re
@@ -18,7 +19,9 @@ from mlserver.grpc.interceptors import PromServerInterceptor
 from mlserver.grpc.model_repository import ModelRepositoryServicer
 from mlserver.grpc.model_repository_pb2_grpc import add_ModelRepositoryServiceServicer_to_server
 from mlserver.grpc.servicers import InferenceServicer
+from mlserver.grpc.utils import STATUS_CODE_MAPPING
 from mlserver.rest.responses import Response
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 Known = Callable[[str, str | None], Awaitable[bool]]
 
@@ -31,6 +34,9 @@ _SIZES = {
 # What is sent beyond the limit is read and dropped up to this many times the limit, since many
 # clients read no answer before they have sent everything.
 _PATIENCE = 8
+# Seconds that the body of a request has to arrive in.
+BODY_SECONDS = 30.0
+STATUS_CODE_MAPPING[413] = grpc.StatusCode.RESOURCE_EXHAUSTED
 _NO_STREAMS = "These models do not stream; send single requests to infer"
 
 _NO_BINARY = (
@@ -62,7 +68,15 @@ class RequestGuard:
         refused = await self._refused(scope["path"], packing)
         if not refused and b"inference-header-content-length" in headers:
             refused = 400, _NO_BINARY
-        body = b"" if refused else await _read(receive, self._limit)
+        closing: dict[str, str] = {}
+        body: bytes | None = b""
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = body if refused else await _read(receive, self._limit)
+        except TimeoutError:
+            # Without this the server would go on waiting for the rest.
+            closing = {"connection": "close"}
+            refused = 408, f"The body of a request must arrive within {BODY_SECONDS:g} seconds."
         if not refused and packing != "identity":
             try:
                 body = _unpacked(body, self._limit)
@@ -72,7 +86,8 @@ class RequestGuard:
             refused = 413, f"The body of a request may have at most {self._limit} bytes."
         if refused or body is None:
             status, text = refused or (500, "")
-            return await Response({"error": text}, status_code=status)(scope, receive, send)
+            answer = Response({"error": text}, status_code=status, headers=closing)
+            return await answer(scope, receive, send)
         # All bodies of the protocol are JSON; `curl -d` alone says otherwise.
         headers |= {b"content-type": b"application/json", b"content-length": b"%d" % len(body)}
         given = [{"type": "http.request", "body": body, "more_body": False}]
@@ -95,6 +110,17 @@ class RequestGuard:
         if (found["verb"] or "").endswith("_stream"):
             return 400, f"{_NO_STREAMS}. Received: {path}"
         return None
+
+
+class HalfOpen(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """uvicorn's protocol, for clients that close their direction once they have asked."""
+
+    def eof_received(self) -> bool:
+        cycle = getattr(self, "cycle", None)
+        if cycle is None or cycle.more_body or cycle.response_complete:
+            return False
+        cycle.keep_alive = False
+        return True
 
 
 async def invalid(request: Any, error: RequestValidationError) -> Response:

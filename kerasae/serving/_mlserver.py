@@ -1,25 +1,21 @@
 """The runtime for MLServer: a signature is one of its models, a folder of ours its repository."""
 
 import asyncio
-import dataclasses
 import importlib.util
 import multiprocessing
 import threading
 import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mlserver import MLModel, ModelSettings
 from mlserver.batching import AdaptiveBatcher
-from mlserver.errors import InferenceError, ModelNotFound
-from mlserver.logging import logger
-from mlserver.repository import ModelRepository
-from mlserver.settings import ModelParameters
+from mlserver.errors import InferenceError, MLServerError
 from mlserver.types import (
     InferenceRequest,
     InferenceResponse,
-    MetadataTensor,
     RequestInput,
     ResponseOutput,
 )
@@ -27,14 +23,14 @@ from mlserver.types import (
 from kerasae.serving import _sources, _tensors
 from kerasae.serving.served import Served
 
-Settings = list[ModelSettings]  # a method of the repository is named `list`
-_loaded: weakref.WeakValueDictionary[tuple[str, str], Served] = weakref.WeakValueDictionary()
+_loaded: weakref.WeakValueDictionary[tuple[str, str, int], Served] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 
 
 def acquire(folder: Any, runtime: str) -> Served:
     """Return a version in memory; all signatures of it share one."""
-    key = (str(folder), runtime)
+    # Another version may have taken the place of one that has not been freed yet.
+    key = (str(folder), runtime, Path(folder).stat().st_ctime_ns)
     served = _loaded.get(key)
     if served is None:
         with _lock:
@@ -51,6 +47,13 @@ if multiprocessing.current_process().name != "MainProcess" and importlib.util.fi
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     asyncio.set_event_loop(uvloop.new_event_loop())
+
+
+class TooLarge(MLServerError):
+    """The answer to a request would be larger than the limit."""
+
+    def __init__(self, text: str):
+        super().__init__(text, 413)
 
 
 class Signature(MLModel):
@@ -113,13 +116,13 @@ class Signature(MLModel):
     def _check(self, served: Served, arrays: Mapping[str, np.ndarray]) -> None:
         inputs = self._inputs(arrays)
         served.check(self._endpoint.signature, inputs)
-        if "n" in inputs:
-            # The answer in JSON, at up to 20 characters a number, must not exhaust the memory.
-            most = max(1, self._most // (20 * int(np.prod(served.sample_shape))))
-            if inputs["n"] > most:
-                raise ValueError(
-                    f"n may be at most {most} in one request. Received: n={inputs['n']}"
-                )
+        samples = inputs["n"] if "n" in inputs else len(arrays[self._endpoint.inputs[0].name])
+        most = self._endpoint.most(self._most)
+        if samples > most:
+            raise TooLarge(
+                f"The answer of {self.name} to {most} samples fits into the limit of {self._most} "
+                f"bytes; send so many in one request. Received: {samples} samples"
+            )
 
     def _inputs(self, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         alone = {t.name for t in self._endpoint.inputs if t.shape == (1,)}
@@ -163,75 +166,3 @@ class _Merged(MLModel):
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         # In a thread, so that a large batch does not keep all other requests waiting.
         return await asyncio.to_thread(self._run, payload)
-
-
-class Repository(ModelRepository):
-    """The newest versions of some models; MLServer asks it when it is told to load one again."""
-
-    def __init__(
-        self, root: str, sources: list[_sources.Source], runtime: str, extra: dict[str, Any]
-    ):
-        self._sources = sources
-        self._runtime = runtime
-        self._extra = extra
-        self.held: dict[str, list[Served]] = {}
-
-    def newest(self, source: _sources.Source) -> Settings:
-        """Return what to serve of a model, loaded; the old version stays in memory until then.
-
-        Raises:
-            ValueError: It cannot be loaded.
-        """
-        found = _sources.endpoints(source, self._runtime)
-        self.held[source.name] = [acquire(e.folder, e.runtime) for e in found if not e.lazy]
-        return [self._settings(endpoint) for endpoint in found]
-
-    def describe(self, source: _sources.Source) -> Settings:
-        """Return what to serve of a model without loading it.
-
-        Raises:
-            ValueError: There is no version, or its card cannot be read.
-        """
-        return [self._settings(e) for e in _sources.endpoints(source, self._runtime)]
-
-    async def list(self) -> Settings:
-        found = []
-        for source in self._sources:
-            try:
-                found += self.describe(source)
-            except ValueError as error:
-                logger.error(str(error))
-        return found
-
-    async def find(self, name: str) -> Settings:
-        for source in self._sources:
-            if not source.owns(name):
-                continue
-            try:
-                # Here, because MLServer names a version its newest before it has loaded it.
-                found = await asyncio.to_thread(self.newest, source)
-            except (ValueError, OSError) as error:
-                raise InferenceError(str(error)) from error
-            chosen = [settings for settings in found if settings.name == name]
-            if chosen:
-                return chosen
-        raise ModelNotFound(name)
-
-    def _settings(self, endpoint: _sources.Endpoint) -> ModelSettings:
-        return ModelSettings(
-            name=endpoint.name,
-            implementation=Signature,
-            platform={"onnx": "onnx_onnxv1"}.get(endpoint.runtime, "tensorflow_savedmodel"),
-            versions=[] if endpoint.version is None else [endpoint.version],
-            inputs=[_metadata(tensor) for tensor in endpoint.inputs],
-            outputs=[_metadata(tensor) for tensor in endpoint.outputs],
-            parameters=ModelParameters(
-                uri=str(endpoint.folder),
-                version=endpoint.version,
-                extra={**self._extra, "endpoint": dataclasses.asdict(endpoint)},
-            ),
-        )
-
-
-def _metadata(tensor: _sources.Tensor) -> MetadataTensor:
-    return MetadataTensor(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape))

@@ -16,6 +16,7 @@ from mlserver.rest import server as rest_server
 from starlette.middleware import Middleware
 
 from kerasae.serving import _guards
+from kerasae.serving._repository import Repository
 from kerasae.serving._sources import Source
 
 # Seconds between two looks for new versions.
@@ -50,6 +51,14 @@ class Server(MLServer):
         )
         app.user_middleware.append(guard)  # the innermost, so that metrics count what it refuses
         app.add_exception_handler(RequestValidationError, _guards.invalid)
+        configured = self._rest_server._get_config
+
+        def config() -> Any:
+            made = configured()
+            made.http = _guards.HalfOpen
+            return made
+
+        setattr(self._rest_server, "_get_config", config)  # noqa: B010
         self._grpc_server = _guards.GuardedGRPCServer(
             self._settings, self._data_plane, self._model_repository_handlers
         )
@@ -69,20 +78,19 @@ class Server(MLServer):
         await super().stop(sig)
         self._stopped.set()
 
-    async def run(self, models: list[ModelSettings], loaded: dict[str, Any]) -> None:
+    async def run(self, models: list[ModelSettings], repository: Repository) -> None:
         """Serve until a signal.
 
         Args:
             models: What to serve.
-            loaded: Keeps it in memory; emptied once it is served.
+            repository: Has loaded it.
 
         Raises:
             ValueError: A model cannot be loaded.
         """
+        self._model_repository.take_over(repository)
         serving = asyncio.create_task(self.start(models))
-        tasks = [asyncio.create_task(self._announce(models, loaded))]
-        if self._reload:
-            tasks.append(asyncio.create_task(self._watch(models)))
+        tasks = [asyncio.create_task(self._announce(models, repository))]
         stopped = asyncio.create_task(self._stopped.wait())
         try:
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -97,7 +105,7 @@ class Server(MLServer):
         if not self._ready:
             raise ValueError("The server stopped before it was ready; its log says why.")
 
-    async def _announce(self, models: list[ModelSettings], loaded: dict[str, Any]) -> None:
+    async def _announce(self, models: list[ModelSettings], repository: Repository) -> None:
         settings = self._settings
         for port in (settings.http_port, settings.grpc_port):
             while not await _listens(settings.host, port):
@@ -106,52 +114,48 @@ class Server(MLServer):
         while not all([await self._is_ready(model.name) for model in models]):
             await asyncio.sleep(0.05)
         self._ready = True
-        loaded.clear()
+        repository.held.clear()
         _settle()
-        print(announcement(settings, models), flush=True)
+        print(announcement(settings, models, repository.runtimes()), flush=True)
+        if self._reload:
+            await self._watch({model.name for model in models})
 
     async def _is_ready(self, name: str) -> bool:
         return await self._known(name, None) and await self._data_plane.model_ready(name)
 
-    async def _watch(self, models: list[ModelSettings]) -> None:
-        """Load new versions, and those that are left when the newest was taken away."""
-        folders = {model.parameters.uri for model in models}
-        names = {model.name for model in models}
-        refused: dict[Source, tuple[Path, int]] = {}
+    async def _watch(self, names: set[str]) -> None:
+        """Serve new versions, and those that are left when the newest was taken away."""
         while True:
             await asyncio.sleep(INTERVAL)
             for source in self._sources:
                 # No version at all: what is in memory goes on.
                 with contextlib.suppress(ValueError, OSError):
-                    folder = await asyncio.to_thread(source.newest)
-                    seen = folder, folder.stat().st_mtime_ns
-                    if str(folder) in folders or refused.get(source) == seen:
-                        continue
-                    try:
-                        found = await self._load(source)
-                    # A watch that ends at one bad version would not see the next good one.
-                    except Exception as error:
-                        refused[source] = seen
-                        logger.error(
-                            f"Version {folder.name} of {source.name} cannot be loaded, and the "
-                            f"one before goes on: {error}"
-                        )
-                        continue
-                    logger.info(f"Version {folder.name} of {source.name} is served.")
-                    old = source.path
-                    folders = {f for f in folders if Path(f).parent != old} | {str(folder)}
-                    kept = {model.name for model in found}
-                    for name in [n for n in names if n not in kept and source.owns(n)]:
-                        await self._model_repository_handlers.unload(name)
-                        names.discard(name)
-                    names |= kept
-                    _settle()
+                    names = await self._renew(source, names)
 
-    async def _load(self, source: Source) -> list[ModelSettings]:
-        found = await asyncio.to_thread(self._model_repository.newest, source)
-        for model in found:
-            await self._model_repository_handlers.load(model.name)
-        return found
+    async def _renew(self, source: Source, names: set[str]) -> set[str]:
+        """Serve another version of a model if there is one to serve; return all names."""
+        repository = self._model_repository
+        before = repository.served[source.name]
+        found = await asyncio.to_thread(repository.renewed, source)
+        if found is None:
+            return names
+        folder = Path(found[0].parameters.uri)
+        try:
+            for model in found:
+                await self._model_repository_handlers.load(model.name)
+        except Exception as error:
+            repository.served[source.name] = before
+            repository.refuse(source, folder, error)
+            return names
+        finally:
+            repository.done(source)
+        logger.info(f"Version {folder.name} of {source.name} is served.")
+        kept = {model.name for model in found}
+        old = {name for name in names if source.owns(name)} - kept
+        for name in old:
+            await self._model_repository_handlers.unload(name)
+        _settle()
+        return (names - old) | kept
 
 
 def _settle() -> None:
@@ -168,7 +172,7 @@ def _leave_signals_to_mlserver() -> None:
         module._NoSignalServer.capture_signals = lambda self: contextlib.nullcontext()
 
 
-def announcement(settings: Settings, models: list[ModelSettings]) -> str:
+def announcement(settings: Settings, models: list[ModelSettings], runtimes: dict[str, str]) -> str:
     """Return what is printed when all models are ready."""
     address = f"http://{_shown(settings.host)}:{settings.http_port}"
     lines = ["", "Ready. Models, each at /v2/models/NAME/infer:"]
@@ -177,6 +181,8 @@ def announcement(settings: Settings, models: list[ModelSettings]) -> str:
         inputs = ", ".join(f"{t.name} {t.datatype} {t.shape}" for t in model.inputs)
         outputs = ", ".join(output.name for output in model.outputs)
         lines.append(f"  {model.name:<{width}}  {inputs} -> {outputs}")
+    lines.append("")
+    lines += [f"{name} runs on {runtime}." for name, runtime in runtimes.items()]
     lines += [
         "",
         f"  REST     {address}",

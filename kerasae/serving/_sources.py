@@ -1,6 +1,7 @@
 """What a server finds at the paths it is given: models, their versions and their signatures."""
 
 import importlib.util
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _ALONE = ("detect_at_rate", "generate")
 _DATATYPES = {
     "float32": "FP32", "uint8": "UINT8", "bool": "BOOL", "int32": "INT32", "int64": "INT64",
 }  # fmt: skip
+# Bytes of an answer for what is not numbers: names, shapes and the id of the request.
+_FRAME = 1024
 _URL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -41,18 +44,31 @@ class Source:
     def pinned(self) -> bool:
         return is_version(self.path)
 
-    def newest(self) -> Path:
-        """Return the version folder to serve: the highest number.
+    def candidates(self) -> list[Path]:
+        """Return the version folders that may be served, the highest number first.
 
         Raises:
             ValueError: There is none any more.
         """
         if self.pinned:
-            return self.path
+            return [self.path]
         written = _written(self.path)
         if not written:
             raise ValueError(f"The folder has no versions. Received: path={str(self.path)!r}")
-        return written[max(written)]
+        return [written[number] for number in sorted(written, reverse=True)]
+
+    def newest(self) -> Path:
+        """Return the version folder of the highest number.
+
+        Raises:
+            ValueError: There is none any more.
+        """
+        return self.candidates()[0]
+
+    def strange(self) -> list[Path]:
+        """Return the folders that have the name of a version and hold no export."""
+        found = [] if self.pinned else versions(self.path).values()
+        return sorted(path for path in found if not is_version(path))
 
     def owns(self, name: str) -> bool:
         """Say whether a name is that of one of this model's signatures."""
@@ -94,6 +110,12 @@ class Endpoint:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
+    def most(self, limit: int) -> int:
+        """Return how many samples have an answer of at most `limit` bytes, as raw numbers."""
+        sizes = {"FP32": 4, "INT32": 4, "INT64": 8}
+        sample = sum(sizes.get(t.datatype, 1) * math.prod(t.shape[1:]) for t in self.outputs)
+        return max(0, limit - _FRAME) // max(1, sample)
+
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Endpoint":
         """Return what `dataclasses.asdict` was given, also after a detour through JSON."""
@@ -105,7 +127,7 @@ class Endpoint:
 
 
 def find(paths: Iterable[Path], name: str | None = None) -> list[Source]:
-    """Return the models at some paths.
+    """Return the models at some paths; one that is there twice is one.
 
     Args:
         paths: Folders of versions, version folders, run directories, or folders that hold
@@ -117,7 +139,7 @@ def find(paths: Iterable[Path], name: str | None = None) -> list[Source]:
         ValueError: There is no model at a path, a name is not fit for a URL, or two models
             would have one name.
     """
-    sources = [source for path in paths for source in _at(Path(path))]
+    sources = list(dict.fromkeys(source for path in paths for source in _at(Path(path))))
     if name is not None:
         if len(sources) != 1:
             found = ", ".join(source.name for source in sources)
@@ -141,18 +163,19 @@ def find(paths: Iterable[Path], name: str | None = None) -> list[Source]:
     return sources
 
 
-def endpoints(source: Source, runtime: str) -> list[Endpoint]:
-    """Return the signatures of the newest version, as its card describes them.
+def endpoints(source: Source, runtime: str, folder: Path | None = None) -> list[Endpoint]:
+    """Return the signatures of a version, as its card describes them.
 
     Args:
         source: The model.
+        folder: The version folder; None is the newest.
         runtime: `"tensorflow"`, `"onnx"`, or `"auto"`, which takes ONNX Runtime where it is
             installed and the version has its files, and TensorFlow for `generate` then.
 
     Raises:
         ValueError: There is no version, or its card cannot be read.
     """
-    folder = source.newest()
+    folder = source.newest() if folder is None else folder
     card = read_card(folder)
     signatures = card.get("signatures")
     if not isinstance(signatures, dict):
@@ -197,6 +220,12 @@ def _at(path: Path) -> Iterator[Source]:
         return
     children = sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
     found = [source for source in map(_single, children) if source is not None]
+    if not found and (_exportable(path) or any(map(_exportable, children))):
+        one = path if _exportable(path) else next(filter(_exportable, children))
+        raise ValueError(
+            f"This {'run' if one.is_dir() else 'model'} has not been exported; try: "
+            f"kerasae export {one}. Received: path={str(path)!r}"
+        )
     if not found:
         raise ValueError(
             "path must be a folder of versions as kerasae.export writes it, one of the versions, "
@@ -217,6 +246,13 @@ def _single(path: Path) -> Source | None:
     return None
 
 
+def _exportable(path: Path) -> bool:
+    """Say whether there is a model, or the run of one, that could be exported."""
+    if path.is_dir():
+        return (path / "model.keras").is_file()
+    return path.suffix == ".keras"
+
+
 def _name(folder: Path) -> str:
     """Return the name of a folder of versions; that of a run is named after the run."""
     return folder.parent.name if folder.name == "saved_model" else folder.name
@@ -224,6 +260,20 @@ def _name(folder: Path) -> str:
 
 def _written(path: Path) -> dict[int, Path]:
     return {number: p for number, p in versions(path).items() if is_version(p)}
+
+
+def why(endpoints: Iterable[Endpoint], runtime: str) -> str:
+    """Return the name of the runtime of a model, and the reason where one may wonder."""
+    endpoint = next(endpoint for endpoint in endpoints if not endpoint.lazy)
+    shown = {"onnx": "ONNX Runtime", "tensorflow": "TensorFlow"}[endpoint.runtime]
+    if runtime != "auto" or endpoint.runtime == "onnx":
+        return shown
+    if (Path(endpoint.folder) / "onnx" / "reconstruct.onnx").is_file():
+        return (
+            f"{shown}, since onnxruntime is not installed for its ONNX files; "
+            'try: pip install "kerasae[onnx]"'
+        )
+    return f"{shown}, since it has no ONNX files"
 
 
 def _choose(folder: Path, runtime: str) -> str:

@@ -1,6 +1,7 @@
 """How a server is started: what is asked for, checked before anything is loaded."""
 
 import asyncio
+import contextlib
 import importlib.util
 import math
 import shutil
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kerasae.serving import _sources
+
+# What MLServer answers by; it names them one by one, without saying where they come from.
+_NEEDED = ("mlserver", "grpc", "fastapi", "uvicorn", "starlette", "pydantic")
 
 
 def serve(
@@ -37,10 +41,10 @@ def serve(
 
     Args:
         paths: A path or several: a folder of versions, a version folder, a run directory, or a
-            folder that holds some of these. A model is named after the folder of its versions,
-            or after its run.
+            folder that holds some of these. One that is given twice is served once. A
+            model is named after the folder of its versions, or after its run.
         host: Address to listen at; `"0.0.0.0"` means all of the machine's.
-        port: Port of REST.
+        port: Port of REST, from 0 to 65535; 0 is any free port, for the others, too.
         grpc_port: Port of gRPC.
         metrics_port: Port of the metrics for Prometheus, at `/metrics`.
         runtime: `"tensorflow"`, `"onnx"`, or `"auto"`: ONNX Runtime where it is installed and
@@ -49,7 +53,8 @@ def serve(
         workers: Processes that run the models, each with all of them; 0 runs them in this one.
         max_batch_size: Largest number of requests that are answered together; 0 or 1 for none.
         max_batch_time: Seconds that a request waits for others, if there are some at that time.
-        max_request_bytes: Largest body of a request.
+        max_request_bytes: Largest body of a request in bytes. No answer is larger either, as
+            raw numbers: a request may have as many samples as fit.
         name: Another name for the model, where there is one only.
         reload: Serve new versions as they appear. With workers, nothing is loaded again.
 
@@ -65,10 +70,11 @@ def serve(
     sources = _sources.find(several, name)
     ports = {"port": port, "grpc_port": grpc_port, "metrics_port": metrics_port}
     _check_ports(host, ports)
+    port, grpc_port, metrics_port = _chosen_ports(host, ports)
 
     from mlserver import Settings
 
-    from kerasae.serving._mlserver import Repository
+    from kerasae.serving._repository import Repository
 
     batched = max_batch_size > 1 and max_batch_time > 0
     # MLServer makes folders for environments and metrics, by default in the working directory.
@@ -96,18 +102,17 @@ def serve(
             model_repository_implementation_args=arguments,
         )  # fmt: skip
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            server = _run(settings, sources, models, repository.held, reload and workers == 0)
-            runner.run(server)
+            runner.run(_run(settings, sources, models, repository, reload and workers == 0))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 async def _run(
-    settings: Any, sources: list[_sources.Source], models: Any, loaded: Any, reload: bool
+    settings: Any, sources: list[_sources.Source], models: Any, repository: Any, reload: bool
 ) -> None:
     from kerasae.serving._server import Server
 
-    await Server(settings, sources, reload).run(models, loaded)
+    await Server(settings, sources, reload).run(models, repository)
 
 
 def _loop_factory() -> Any:
@@ -121,9 +126,11 @@ def _loop_factory() -> Any:
 def _check(
     runtime: str, workers: int, batch_size: int, batch_time: float, request_bytes: int
 ) -> None:
-    if importlib.util.find_spec("mlserver") is None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
         raise ModuleNotFoundError(
-            'Serving needs mlserver; try: pip install "kerasae[serve]". Received: no mlserver'
+            f'Serving needs {" and ".join(missing)}; try: pip install "kerasae[serve]". '
+            f"Received: no {missing[0]}"
         )
     if runtime not in _sources.RUNTIME_NAMES:
         raise ValueError(
@@ -141,8 +148,12 @@ def _check(
 
 
 def _check_ports(host: str, ports: dict[str, int]) -> None:
-    """Raise if a port is taken; MLServer would end without a sentence."""
-    if len(set(ports.values())) < len(ports):
+    """Raise if a port is none or taken; MLServer would end without a sentence."""
+    for name, port in ports.items():
+        if not 0 <= port <= 65535:
+            raise ValueError(f"{name} must be from 0 to 65535. Received: {name}={port}")
+    given = [port for port in ports.values() if port]
+    if len(set(given)) < len(given):
         raise ValueError(f"The ports must differ. Received: {_listed(ports.items())}")
     for name, port in ports.items():
         try:
@@ -157,6 +168,22 @@ def _check_ports(host: str, ports: dict[str, int]) -> None:
                 f"The server cannot listen there: {error}. "
                 f"Received: {_listed([('host', host), (name, port)])}"
             ) from error
+
+
+def _chosen_ports(host: str, ports: dict[str, int]) -> list[int]:
+    """Return the ports, with a free one for each 0: what listens must be known beforehand."""
+    with contextlib.ExitStack() as stack:
+        chosen = []
+        for port in ports.values():
+            if not port:
+                family, kind, _, _, address = socket.getaddrinfo(
+                    host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+                )[0]
+                probe = stack.enter_context(socket.socket(family, kind))
+                probe.bind(address)
+                port = probe.getsockname()[1]
+            chosen.append(port)
+        return chosen
 
 
 def _listed(arguments: Iterable[tuple[str, Any]]) -> str:

@@ -19,7 +19,7 @@ def request(x):
 
 @pytest.mark.parametrize(("size", "calls"), [(4, 3), (0, 9)])
 def test_puts_requests_together(digits, monkeypatch, size, calls):
-    from kerasae.serving._mlserver import Repository
+    from kerasae.serving._repository import Repository
 
     seen = []
     call = Served.call

@@ -1,6 +1,8 @@
 """`kerasae serve` as a process: answers, metadata, health and metrics, and what it refuses."""
 
+import asyncio
 import gzip
+import importlib.util
 import json
 import re
 import signal
@@ -302,12 +304,80 @@ def test_refuses_rates_counts_and_streams(server):
     assert status == 400
     assert "must be one number" in answer["error"]
     seed = server.tensor("seed", np.int64([0]))
-    for n, sentence in ((0, "whole number"), (2**31 - 1, "at most 156 in one request")):
+    for n, sentence in ((0, "whole number"), (2**31 - 1, "to 777 samples fits")):
         status, answer = server.infer("digits-generate", server.tensor("n", np.int64([n])), seed)
-        assert status == 400
+        assert status == (400 if n == 0 else 413)
         assert sentence in answer["error"]
     status, answer = server.call("/v2/models/digits/infer_stream", x_of())
     assert (status, "do not stream" in answer["error"]) == (400, True)
+
+
+def test_an_answer_is_bounded_before_it_is_computed(onnx_server, digits):
+    """777 images of 256 bytes, and what is around them, are at most 200000 bytes."""
+    x = np.zeros((778, 8, 8, 1), "uint8")
+    tensor = onnx_server.tensor
+    status, answer = onnx_server.infer("digits", tensor("x", x))
+    assert status == 413
+    assert "to 777 samples fits" in answer["error"]
+    assert "Received: 778 samples" in answer["error"]
+    assert onnx_server.outputs("digits-encode", tensor("x", x))["code"].shape == (778, 4)
+    assert len(onnx_server.outputs("digits", tensor("x", x[1:]))["reconstruction"]) == 777
+
+    grpc = pytest.importorskip("grpc")
+    from mlserver.grpc import dataplane_pb2 as pb
+    from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
+
+    def request(n):
+        made = pb.ModelInferRequest(model_name="digits", raw_input_contents=[bytes(64 * n)])
+        made.inputs.add(name="x", datatype="UINT8", shape=(n, 8, 8, 1))
+        return made
+
+    with grpc.insecure_channel(f"127.0.0.1:{onnx_server.grpc_port}") as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        assert stub.ModelInfer(request(777)).outputs[0].shape[0] == 777
+        with pytest.raises(grpc.RpcError) as raised:
+            stub.ModelInfer(request(778))
+    assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "to 777 samples fits" in raised.value.details()
+
+
+def test_answers_clients_that_close_their_direction(onnx_server):
+    body = json.dumps(x_of()).encode()
+    head = (
+        f"POST /v2/models/digits-encode/infer HTTP/1.1\r\nHost: x\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    with socket.create_connection(("127.0.0.1", onnx_server.port), 30) as client:
+        client.sendall(head + body)
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"code"' in answer
+
+
+def test_a_body_that_never_ends_is_given_up(monkeypatch):
+    from kerasae.serving import _guards
+
+    monkeypatch.setattr(_guards, "BODY_SECONDS", 0.01)
+    sent, given = [], [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def receive():
+        return given.pop() if given else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    async def known(name, version):
+        return True
+
+    guard = _guards.RequestGuard(None, 100, known)
+    path = "/v2/models/digits/infer"
+    asyncio.run(
+        guard({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
+    )
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert b"must arrive within 0.01 seconds" in sent[1]["body"]
 
 
 def test_takes_packed_bodies_up_to_the_limit(onnx_server, digits):
@@ -463,6 +533,8 @@ def test_worker_processes_answer_too(start, digits):
         ({"runtime": "onx"}, ValueError, "runtime must be 'auto' or 'tensorflow' or 'onnx'"),
         ({"workers": -1}, ValueError, "workers must be 0 or more. Received: workers=-1"),
         ({"max_batch_time": float("nan")}, ValueError, "max_batch_time must be 0 or more"),
+        ({"grpc_port": 99999}, ValueError, "grpc_port must be from 0 to 65535. .*=99999"),
+        ({"port": -1}, ValueError, "port must be from 0 to 65535. Received: port=-1"),
         ({"port": 9, "grpc_port": 9}, ValueError, "The ports must differ"),
         ({"host": "192.0.2.1"}, OSError, "cannot listen there.* host='192.0.2.1'"),
         ({"name": "a/b"}, ValueError, "must be of letters"),
@@ -471,6 +543,17 @@ def test_worker_processes_answer_too(start, digits):
 def test_refuses_to_start(digits, arguments, error, sentence):
     with pytest.raises(error, match=sentence):
         kerasae.serving.serve(digits[1], **arguments)
+
+
+def test_the_extra_is_named_where_a_part_of_it_is_missing(digits, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "grpc" else found(name)
+    )
+    with pytest.raises(
+        ModuleNotFoundError, match=r'needs grpc; try: pip install "kerasae\[serve\]"'
+    ):
+        kerasae.serving.serve(digits[1])
 
 
 def test_refuses_a_port_that_is_taken(digits, onnx_server):

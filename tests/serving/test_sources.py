@@ -76,3 +76,47 @@ def test_an_endpoint_survives_json(folder):
     for endpoint in _sources.endpoints(_sources.find([folder / "digits"])[0], "auto"):
         plain = json.loads(json.dumps(dataclasses.asdict(endpoint)))
         assert _sources.Endpoint.of(plain) == endpoint
+
+
+def test_a_model_that_is_given_twice_is_one(folder):
+    versions = folder / "digits"
+    assert [s.name for s in _sources.find([versions, folder / "digits" / ".", folder])] == [
+        "digits", "a-run",
+    ]  # fmt: skip
+    assert len(_sources.find([versions, versions], name="mine")) == 1
+
+
+def test_says_how_to_export_what_has_not_been(folder, tmp_path):
+    run = tmp_path / "runs" / "never"
+    run.mkdir(parents=True)
+    (run / "model.keras").write_bytes(b"")
+    for path in (run, run.parent):
+        with pytest.raises(ValueError, match=f"run has not been exported.* kerasae export {run}"):
+            names(path)
+    file = run / "model.keras"
+    with pytest.raises(ValueError, match=f"model has not been exported.* kerasae export {file}"):
+        names(file)
+
+
+def test_says_why_tensorflow_runs_a_model(folder, monkeypatch):
+    source = _sources.find([folder / "digits"])[0]
+
+    def why(runtime):
+        return _sources.why(_sources.endpoints(source, runtime), runtime)
+
+    assert why("auto") == "ONNX Runtime"
+    assert why("tensorflow") == "TensorFlow"
+    monkeypatch.setattr(_sources, "_installed", lambda package: package != "onnxruntime")
+    assert "onnxruntime is not installed" in why("auto")
+    shutil.rmtree(folder / "digits" / "1" / "onnx")
+    assert why("auto") == "TensorFlow, since it has no ONNX files"
+
+
+def test_candidates_go_down_and_others_are_named(folder):
+    versions = folder / "digits"
+    shutil.copytree(versions / "1", versions / "12")
+    (versions / "3").mkdir()
+    source = _sources.find([versions])[0]
+    assert [path.name for path in source.candidates()] == ["12", "1"]
+    assert [path.name for path in source.strange()] == ["3"]
+    assert _sources.find([versions / "1"])[0].strange() == []
