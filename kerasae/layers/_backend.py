@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasae.layers import _philox
 from kerasae.layers._step import suspended
 
 
@@ -16,25 +17,18 @@ def _unsupported(what: str) -> NotImplementedError:
     )
 
 
-def normal(shape: tuple, seed: keras.random.SeedGenerator, dtype: str = "float32") -> Any:
-    """Return standard normal noise of `shape`; entries of `shape` may be tensors."""
+def normal(shape: tuple, seed: keras.random.SeedGenerator) -> Any:
+    """Return float32 standard normal noise of `shape`; entries of `shape` may be tensors."""
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # keras.random draws with TensorFlow's default algorithm, which XLA runs twenty times
-        # slower on a CPU. (XLA numbers Philox's draws differently: a seed repeats its noise with
-        # jit_compile on or off, not from one to the other.)
-        return tf.random.stateless_normal(shape, seed.next(), dtype=dtype, alg="philox")
-    return keras.random.normal(shape, dtype=dtype, seed=seed)
+        return _philox.normal(shape, seed.next())
+    return keras.random.normal(shape, seed=seed)
 
 
-def uniform(shape: tuple, seed: keras.random.SeedGenerator, dtype: str = "float32") -> Any:
-    """Return uniform noise in [0, 1) of `shape`; entries of `shape` may be tensors."""
+def uniform(shape: tuple, seed: keras.random.SeedGenerator) -> Any:
+    """Return float32 uniform noise in [0, 1) of `shape`; entries of `shape` may be tensors."""
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.random.stateless_uniform(shape, seed.next(), dtype=dtype, alg="philox")
-    return keras.random.uniform(shape, dtype=dtype, seed=seed)
+        return _philox.uniform(shape, seed.next())
+    return keras.random.uniform(shape, seed=seed)
 
 
 def _pure(layer: keras.Layer, training: bool | None) -> Callable[[Any], Any]:

@@ -20,12 +20,14 @@ class Step:
         owner: The `Autoencoder` whose step it is; a nested one is a plain layer to it.
         terms: Name -> list of `(value, weighted)` tensors that penalties reported.
         tracked: Where the values of the terms go instead of their metrics, or None.
+        xla: Whether XLA compiles it.
     """
 
     training: bool
     owner: Any = None
     terms: dict[str, list[tuple[Any, Any]]] = dataclasses.field(default_factory=dict)
     tracked: dict[str, Any] | None = None
+    xla: bool = False
 
 
 _current: contextvars.ContextVar[Step | None] = contextvars.ContextVar("step", default=None)
@@ -33,10 +35,13 @@ _current: contextvars.ContextVar[Step | None] = contextvars.ContextVar("step", d
 
 @contextlib.contextmanager
 def step(
-    training: bool, owner: Any = None, tracked: dict[str, Any] | None = None
+    training: bool,
+    owner: Any = None,
+    tracked: dict[str, Any] | None = None,
+    xla: bool = False,
 ) -> Iterator[Step]:
     """Enter a step; layers called inside see it through `current_step`."""
-    token = _current.set(Step(training, owner, tracked=tracked))
+    token = _current.set(Step(training, owner, tracked=tracked, xla=xla))
     try:
         yield _current.get()  # type: ignore[misc]
     finally:
@@ -50,7 +55,7 @@ def suspended() -> Iterator[None]:
     Noise stays on where it is on.
     """
     current = _current.get()
-    token = _current.set(None if current is None else Step(current.training))
+    token = _current.set(None if current is None else Step(current.training, xla=current.xla))
     try:
         yield
     finally:

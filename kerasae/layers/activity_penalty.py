@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasae._text import is_real
 from kerasae.layers._step import PenaltyMixin
 from kerasae.regularizers import ActivationRegularizer, KLSparsity, check_unit_interval
 
@@ -55,8 +56,8 @@ class ActivityPenalty(PenaltyMixin, keras.layers.Layer):
                     "momentum belongs to KLSparsity, the penalty of a mean activation. "
                     f"Received: regularizer={regularizer!r}, momentum={momentum}"
                 )
-            if not 0 <= momentum < 1:
-                raise ValueError(f"momentum must lie in [0, 1). Received: momentum={momentum}")
+            if not is_real(momentum) or not 0 <= momentum < 1:
+                raise ValueError(f"momentum must lie in [0, 1). Received: momentum={momentum!r}")
         self.regularizer = regularizer
         self.momentum = momentum
         self.supports_masking = True

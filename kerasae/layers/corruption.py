@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasae._text import is_real, is_whole
 from kerasae.layers._backend import normal, uniform
 from kerasae.layers._step import stochastic
 
@@ -92,15 +93,15 @@ class GaussianCorruption(Corruption):
     ):
         super().__init__(seed=seed, **kwargs)
         if isinstance(stddev, (tuple, list)):
-            if not (len(stddev) == 2 and 0 < stddev[0] < stddev[1] < float("inf")):
+            if not (len(stddev) == 2 and all(map(is_real, stddev)) and 0 < stddev[0] < stddev[1]):
                 raise ValueError(
                     f"stddev must be >= 0, or a pair 0 < low < high. Received: stddev={stddev}"
                 )
             stddev = (float(stddev[0]), float(stddev[1]))
-        elif not 0 <= stddev < float("inf"):
-            raise ValueError(f"stddev must be >= 0. Received: stddev={stddev}")
-        if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
-            raise ValueError(f"clip must be a pair low < high. Received: clip={clip}")
+        elif not is_real(stddev) or stddev < 0:
+            raise ValueError(f"stddev must be >= 0. Received: stddev={stddev!r}")
+        if clip is not None and not _is_range(clip):
+            raise ValueError(f"clip must be a pair low < high. Received: clip={clip!r}")
         self.stddev = stddev if isinstance(stddev, tuple) else float(stddev)
         self.clip = None if clip is None else (float(clip[0]), float(clip[1]))
 
@@ -120,9 +121,14 @@ class GaussianCorruption(Corruption):
         return {**super().get_config(), "stddev": self.stddev, "clip": self.clip}
 
 
+def _is_range(pair: Any) -> bool:
+    two = isinstance(pair, (tuple, list)) and len(pair) == 2
+    return two and all(map(is_real, pair)) and pair[0] < pair[1]
+
+
 def _check_rate(rate: float) -> float:
-    if not 0 <= rate <= 1:
-        raise ValueError(f"rate must lie in [0, 1]. Received: rate={rate}")
+    if not is_real(rate) or not 0 <= rate <= 1:
+        raise ValueError(f"rate must lie in [0, 1]. Received: rate={rate!r}")
     return float(rate)
 
 
@@ -174,8 +180,8 @@ class SaltAndPepperCorruption(Corruption):
         **kwargs: Any,
     ):
         super().__init__(seed=seed, **kwargs)
-        if not low < high:
-            raise ValueError(f"low must be below high. Received: low={low}, high={high}")
+        if not _is_range((low, high)):
+            raise ValueError(f"low must be below high. Received: low={low!r}, high={high!r}")
         self.rate = _check_rate(rate)
         self.low = float(low)
         self.high = float(high)
@@ -210,18 +216,24 @@ class LowResolutionCorruption(Corruption):
 
     def __init__(self, factor: int = 2, seed: int | None = None, **kwargs: Any):
         super().__init__(seed=seed, **kwargs)
-        if not (math.isfinite(factor) and int(factor) == factor and factor >= 1):
-            raise ValueError(f"factor must be a whole number >= 1. Received: factor={factor}")
+        if not is_whole(factor, 1):
+            raise ValueError(f"factor must be a whole number >= 1. Received: factor={factor!r}")
         self.factor = int(factor)
 
-    def apply(self, inputs: Any, seed_generator: keras.random.SeedGenerator) -> Any:
-        rank = len(inputs.shape)
-        pooled_axes = {2: (1,), 3: (1,), 4: (1, 2)}.get(rank)
-        if pooled_axes is None:
+    def build(self, input_shape: Any) -> None:
+        self._pooled_axes(input_shape)
+
+    def _pooled_axes(self, shape: Any) -> tuple[int, ...]:
+        axes = {2: (1,), 3: (1,), 4: (1, 2)}.get(len(shape))
+        if axes is None:
             raise ValueError(
                 "LowResolutionCorruption takes vectors, series or images. "
-                f"Received: input of shape {tuple(inputs.shape)}"
+                f"Received: input of shape {tuple(shape)}"
             )
+        return axes
+
+    def apply(self, inputs: Any, seed_generator: keras.random.SeedGenerator) -> Any:
+        rank, pooled_axes = len(inputs.shape), self._pooled_axes(inputs.shape)
         x = inputs[..., None] if rank == 2 else inputs
         x = ops.average_pool(x, self.factor, self.factor, padding="same")
         sizes = x.shape[1:-1]

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasae._text import is_real
 from kerasae.layers._backend import normal
 from kerasae.layers._step import PenaltyMixin, stochastic
 from kerasae.schedules import Weight
@@ -50,8 +51,8 @@ class GaussianSampling(PenaltyMixin, keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if not 0 <= free_bits < float("inf"):
-            raise ValueError(f"free_bits must be >= 0 nats. Received: free_bits={free_bits}")
+        if not is_real(free_bits) or free_bits < 0:
+            raise ValueError(f"free_bits must be >= 0 nats. Received: free_bits={free_bits!r}")
         self.kl_weight = self._init_penalty(kl_weight, "kl_weight")
         self.free_bits = float(free_bits)
         self.seed = seed

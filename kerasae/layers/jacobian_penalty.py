@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae._text import nearest
+from kerasae._text import is_whole, nearest
 from kerasae.layers._backend import (
     call_with_jacobian_norm,
     call_with_vjps,
@@ -72,14 +72,16 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
         seed: int | None = None,
         **kwargs: Any,
     ):
+        if not isinstance(layer, keras.layers.Layer):
+            raise ValueError(f"layer must be a Keras layer or model. Received: layer={layer!r}")
         super().__init__(layer, **kwargs)
         if method not in METHODS:
             raise ValueError(
                 f"method must be one of {', '.join(METHODS)}."
                 f"{nearest(method, METHODS)} Received: method={method!r}"
             )
-        if not (math.isfinite(probes) and int(probes) == probes and probes >= 1):
-            raise ValueError(f"probes must be a whole number >= 1. Received: probes={probes}")
+        if not is_whole(probes, 1):
+            raise ValueError(f"probes must be a whole number >= 1. Received: probes={probes!r}")
         if method == "closed_form":
             _check_chain(layer)
         self.weight = self._init_penalty(weight, "weight")

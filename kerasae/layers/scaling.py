@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasae._text import is_real
+
 # Share of the scale that float32's spacing at the offset may be.
 FAR = 0.01
 
@@ -151,14 +153,11 @@ class UnitScale(Scaler):
 
     def __init__(self, minimum: float | None = None, maximum: float | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        if (minimum is None) != (maximum is None) or (
-            minimum is not None
-            and maximum is not None
-            and not -float("inf") < minimum < maximum < float("inf")
-        ):
+        neither = minimum is None and maximum is None
+        if not neither and not (is_real(minimum) and is_real(maximum) and minimum < maximum):
             raise ValueError(
                 "minimum and maximum must both be None or satisfy minimum < maximum. "
-                f"Received: minimum={minimum}, maximum={maximum}"
+                f"Received: minimum={minimum!r}, maximum={maximum!r}"
             )
         self.minimum = minimum
         self.maximum = maximum

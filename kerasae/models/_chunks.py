@@ -81,7 +81,10 @@ def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callabl
     def train(batch: Any) -> Any:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
         tracked: dict[str, Any] = {}
-        with step(training=True, owner=ae, tracked=tracked), tf.GradientTape() as tape:
+        with (
+            step(training=True, owner=ae, tracked=tracked, xla=True),
+            tf.GradientTape() as tape,
+        ):
             decoded = ae(x, training=True)
             loss = ae._compute_loss(x=x, y=y, y_pred=decoded, sample_weight=weight, training=True)
         weights = ae.trainable_weights

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from kerasae import layers, losses
-from kerasae._text import nearest
+from kerasae._text import is_whole, nearest, shorten
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.networks import NETWORKS, NORMALIZATIONS
 
@@ -99,6 +99,10 @@ def assemble(
         raise ValueError(
             "input_dtype must be 'float32' or 'uint8', the dtype of the raw input. "
             f"Received: input_dtype={input_dtype!r}"
+        )
+    if seed is not None and not (is_whole(seed, 0) and seed < 2**32):
+        raise ValueError(
+            f"seed must be None or a whole number from 0 to below 2**32. Received: seed={seed!r}"
         )
     scaler = _scaler(scaler, input_dtype)
     unit = isinstance(scaler, layers.UnitScale)
@@ -249,7 +253,10 @@ def _own_networks(
     mechanism: Mechanism,
 ) -> tuple[keras.Model, keras.Model, int]:
     """Check the user's networks against the input and each other."""
-    out = tuple(encoder(keras.Input(input_shape)).shape[1:])
+    for name, own in (("encoder", encoder), ("decoder", decoder)):
+        if not isinstance(own, keras.layers.Layer):
+            raise ValueError(f"{name} must be a Keras model or layer. Received: {name}={own!r}")
+    out = tuple(_symbolic("encoder", encoder, "samples of shape", input_shape))
     if len(out) != 1:
         raise ValueError(
             "encoder must end in a vector per sample, (batch, units); add a Flatten layer. "
@@ -270,13 +277,24 @@ def _own_networks(
                 "latent_dim is needed with a decoder that is not built yet. "
                 "Received: latent_dim=None"
             ) from None
-    try:
-        decoder(keras.Input((latent_dim,)))
-    except ValueError as error:
-        raise ValueError(
-            f"decoder must take a code of size {latent_dim}. Received: {error}"
-        ) from error
+    _symbolic("decoder", decoder, "a code of shape", (latent_dim,))
     return encoder, decoder, latent_dim
+
+
+def _symbolic(
+    name: str, own: keras.layers.Layer, what: str, shape: tuple[int, ...]
+) -> tuple[int | None, ...]:
+    """Return the shape that one of the user's networks makes of a shape, without the batch."""
+    try:
+        return tuple(own(keras.Input(shape)).shape[1:])
+    except (TypeError, ValueError) as error:
+        # Of Keras's many lines, the one that says what is wrong.
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        told = [line for line in lines if "Exception encountered when calling" not in line]
+        why = shorten((told or lines or [type(error).__name__])[0])
+        raise ValueError(
+            f"{name} must take {what} {shape}. Received: {name}={own.name!r}, which says: {why}"
+        ) from error
 
 
 def _ends_in_sigmoid(decoder: keras.Model) -> bool:

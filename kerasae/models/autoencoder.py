@@ -265,11 +265,11 @@ class Autoencoder(Verbs, Chunks, keras.Model):
         return super().predict(x, *args, **kwargs)
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
-        with step(training=True, owner=self):
+        with step(training=True, owner=self, xla=bool(self.jit_compile)):
             return super().train_step(*args, **kwargs)
 
     def test_step(self, *args: Any, **kwargs: Any) -> Any:
-        with step(training=False, owner=self):
+        with step(training=False, owner=self, xla=bool(self.jit_compile)):
             return super().test_step(*args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

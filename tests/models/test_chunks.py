@@ -66,8 +66,11 @@ def same(build, tolerance=1e-5, **options):
         ("overcomplete", {}),
         ("sparse_l1", {}),
         ("sparse_kl", {}),
-        ("denoising", {"corruption": None}),
+        ("denoising", {}),
+        ("denoising", {"corruption": "salt_and_pepper"}),
+        ("contractive", {}),
         ("contractive", {"jacobian_method": "closed_form"}),
+        ("variational", {"kl_weight": kerasae.schedules.Warmup(0.0, 1.0, 100)}),
     ],
 )
 def test_weights_are_those_of_kerass_own_loop(variant, options):
