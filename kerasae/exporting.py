@@ -19,7 +19,7 @@ from kerasae import _card, _converting, _signatures
 from kerasae._comparison import VerificationError, golden, verified
 from kerasae._text import nearest
 from kerasae.models import Autoencoder, _checks
-from kerasae.serving import versions
+from kerasae.serving import _vetting, versions
 
 __all__ = ["VerificationError", "export"]
 
@@ -60,7 +60,8 @@ def export(
     TensorFlow Serving pass over files that they do not know.
 
     The version folder appears under its number only when it is complete and verified. A
-    failure leaves nothing behind, and earlier versions are never touched.
+    failure leaves nothing behind, and earlier versions are never touched. Verification refuses
+    operations that do more than compute, such as those of files, which `Served` does not load.
 
     Args:
         ae: A trained autoencoder, on the TensorFlow backend.
@@ -84,7 +85,8 @@ def export(
 
     Raises:
         ValueError: An argument does not fit, or the backend is not TensorFlow.
-        VerificationError: The SavedModel says something else than `ae`, or cannot be loaded.
+        VerificationError: The SavedModel says something else than `ae`, cannot be loaded, or
+            does more than compute.
 
     Example:
     >>> import kerasae, tempfile
@@ -92,6 +94,8 @@ def export(
     >>> kerasae.export(ae, tempfile.mkdtemp()).name
     '1'
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"path must be the folder of the versions. Received: path={path!r}")
     path = Path(path)
     _check(ae, path, samples)
     also = _check_targets(also)
@@ -106,6 +110,8 @@ def export(
         for target in also:
             _converting.TARGETS[target][0](ae, folder)
         verification = verified(ae, endpoints, folder, samples, also) if verify else None
+        if verify:
+            _check_computes(folder)
         if samples is not None:
             np.savez_compressed(folder / "golden.npz", **golden(ae, endpoints, samples))
         card = _card.card(ae, _signatures.describe(ae), endpoints, verification, metrics, training)
@@ -135,8 +141,11 @@ def _check(ae: Any, path: Path, samples: Any) -> None:
             "ae must be trained before it is exported: its scaler has not seen data. "
             f"Received: scaler={type(ae.scaler).__name__} before fit"
         )
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"path must be a folder, not a file. Received: path={str(path)!r}")
+    there = next(p for p in (path, *path.parents) if p.exists())
+    if not there.is_dir():
+        raise ValueError(
+            f"path must be a folder, not a file or below one. Received: path={str(path)!r}"
+        )
     if (path / "saved_model.pb").exists():
         raise ValueError(
             "path must be the folder above the versions, not one of them. "
@@ -149,6 +158,16 @@ def _check(ae: Any, path: Path, samples: Any) -> None:
                 f"Received: samples of type {type(samples).__name__}"
             )
         _checks.check_data(ae, samples, name="samples")
+
+
+def _check_computes(folder: Path) -> None:
+    what = _vetting.beyond(folder)
+    if what is not None:
+        raise VerificationError(
+            "kerasae.serving loads models that compute and do nothing else, and not this one; "
+            "verify=False writes it for other servers. Nothing was written. "
+            f"Received: {what}"
+        )
 
 
 def _check_targets(also: Any) -> list[str]:

@@ -292,6 +292,60 @@ def test_a_layer_that_is_always_noisy_is_refused(monkeypatch, tmp_path):
     assert listing(tmp_path) == []
 
 
+def with_layer(call):
+    """Return a model with a layer of the user's in its encoder."""
+
+    @keras.saving.register_keras_serializable("test_exporting")
+    class Own(keras.layers.Layer):
+        def build(self, shape):
+            self.table = self.add_weight(shape=(5, 2))
+
+        def call(self, x):
+            return call(self, x)
+
+    encoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), Own()])
+    decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    return kerasae.build("undercomplete", (3,), encoder=encoder, decoder=decoder)
+
+
+def test_layers_with_checks_and_tables_of_weights_are_served(monkeypatch, tmp_path):
+    import tensorflow as tf
+
+    here(monkeypatch)
+
+    def own(layer, x):
+        x = tf.debugging.assert_all_finite(x, "finite")
+        tf.debugging.assert_less(x, 1e9)
+        rows = tf.cast(x[:, 0] > 0, "int32")
+        at = tf.stack([rows, rows], axis=1)
+        return x + tf.gather(layer.table.value, rows) + tf.gather_nd(layer.table.value, at)[:, None]
+
+    ae = with_layer(own)
+    folder = exporting.export(ae, tmp_path)
+    kinds = set(_verify.operations(tf.saved_model.load(str(folder)).signatures["encode"]))
+    assert {"CheckNumerics", "Assert", "ResourceGather", "ResourceGatherNd"} <= kinds
+    x = data((3,), 6)
+    np.testing.assert_allclose(kerasae.serving.Served(folder).encode(x), ae.encode(x), atol=1e-5)
+
+
+def test_a_model_that_would_not_be_loaded_is_not_written(monkeypatch, tmp_path):
+    import tensorflow as tf
+
+    here(monkeypatch)
+
+    def own(layer, x):
+        tf.print("seen", output_stream="file:///dev/null")
+        return x
+
+    sentence = "loads models that compute .* Received: the operation 'PrintV2'"
+    with pytest.raises(exporting.VerificationError, match=sentence):
+        exporting.export(with_layer(own), tmp_path)
+    assert listing(tmp_path) == []
+    folder = exporting.export(with_layer(own), tmp_path, verify=False)
+    with pytest.raises(ValueError, match="the operation 'PrintV2'"):
+        kerasae.serving.Served(folder)
+
+
 def test_a_model_that_answers_nan_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(_verify, "in_fresh_process", lambda *_: pytest.fail("not needed"))
     ae = tiny()

@@ -46,6 +46,9 @@ def serve(
     reload: Annotated[
         bool, typer.Option("--reload/--no-reload", help="Serve new versions as they appear.")
     ] = True,
+    allow_model_control: Annotated[
+        bool, typer.Option("--allow-model-control", help="Let clients load and unload models.")
+    ] = False,
 ) -> None:
     """Serve exported models over REST and gRPC (Open Inference Protocol, by MLServer).
 
@@ -57,5 +60,5 @@ def serve(
         paths, host=host, port=port, grpc_port=grpc_port, metrics_port=metrics_port,
         runtime=runtime, workers=workers, max_batch_size=max_batch_size,
         max_batch_time=max_batch_time, max_request_bytes=max_request_bytes, name=name,
-        reload=reload,
+        reload=reload, allow_model_control=allow_model_control,
     )  # fmt: skip

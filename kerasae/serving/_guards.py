@@ -20,8 +20,11 @@ from mlserver.grpc.model_repository import ModelRepositoryServicer
 from mlserver.grpc.model_repository_pb2_grpc import add_ModelRepositoryServiceServicer_to_server
 from mlserver.grpc.servicers import InferenceServicer
 from mlserver.grpc.utils import STATUS_CODE_MAPPING
+from mlserver.handlers import ModelRepositoryHandlers
 from mlserver.rest.responses import Response
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from kerasae.serving import _tensors
 
 Known = Callable[[str, str | None], Awaitable[bool]]
 
@@ -31,13 +34,18 @@ _SIZES = {
     "BOOL": 1, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, "INT8": 1, "INT16": 2,
     "INT32": 4, "INT64": 8, "FP16": 2, "FP32": 4, "FP64": 8,
 }  # fmt: skip
-# What is sent beyond the limit is read and dropped up to this many times the limit, since many
-# clients read no answer before they have sent everything.
+# What is refused is read and dropped up to this many times the limit, since many clients read no
+# answer before they have sent everything.
 _PATIENCE = 8
 # Seconds that the body of a request has to arrive in.
 BODY_SECONDS = 30.0
 STATUS_CODE_MAPPING[413] = grpc.StatusCode.RESOURCE_EXHAUSTED
+STATUS_CODE_MAPPING[403] = grpc.StatusCode.PERMISSION_DENIED
 _NO_STREAMS = "These models do not stream; send single requests to infer"
+
+_NO_CONTROL = (
+    "Clients may not load or unload models here; kerasae serve --allow-model-control lets them."
+)
 
 _NO_BINARY = (
     "MLServer takes no binary tensors over REST; send the data as JSON (in tritonclient, "
@@ -65,14 +73,15 @@ class RequestGuard:
             return await self._app(scope, receive, send)
         headers = dict(scope["headers"])
         packing = headers.pop(b"content-encoding", b"identity").decode("latin-1")
-        refused = await self._refused(scope["path"], packing)
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        refused = await self._refused(path, packing)
         if not refused and b"inference-header-content-length" in headers:
             refused = 400, _NO_BINARY
         closing: dict[str, str] = {}
         body: bytes | None = b""
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                body = body if refused else await _read(receive, self._limit)
+                body = await _read(receive, self._limit, keep=not refused)
         except TimeoutError:
             # Without this the server would go on waiting for the rest.
             closing = {"connection": "close"}
@@ -84,10 +93,10 @@ class RequestGuard:
                 refused = 400, f"The body must be packed as its header says. Received: {error}"
         if body is None and not refused:
             refused = 413, f"The body of a request may have at most {self._limit} bytes."
-        if refused or body is None:
-            status, text = refused or (500, "")
-            answer = Response({"error": text}, status_code=status, headers=closing)
+        if refused:
+            answer = Response({"error": refused[1]}, status_code=refused[0], headers=closing)
             return await answer(scope, receive, send)
+        assert body is not None
         # All bodies of the protocol are JSON; `curl -d` alone says otherwise.
         headers |= {b"content-type": b"application/json", b"content-length": b"%d" % len(body)}
         given = [{"type": "http.request", "body": body, "more_body": False}]
@@ -98,7 +107,7 @@ class RequestGuard:
         await self._app({**scope, "headers": list(headers.items())}, replay, send)
 
     async def _refused(self, path: str, packing: str) -> tuple[int, str] | None:
-        """Return the status and the sentence for a request whose body need not be read."""
+        """Return the status and the sentence for a request whose body does not matter."""
         if packing not in ("identity", "gzip", "deflate"):
             return 415, f"A body is packed by gzip or deflate. Received: {packing}"
         found = _MODEL.fullmatch(path)
@@ -110,6 +119,16 @@ class RequestGuard:
         if (found["verb"] or "").endswith("_stream"):
             return 400, f"{_NO_STREAMS}. Received: {path}"
         return None
+
+
+class ReadOnly(ModelRepositoryHandlers):
+    """What clients reach of the model repository, over REST and gRPC: its index."""
+
+    async def load(self, name: str) -> bool:
+        raise MLServerError(_NO_CONTROL, 403)
+
+    async def unload(self, name: str) -> bool:
+        raise MLServerError(_NO_CONTROL, 403)
 
 
 class HalfOpen(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
@@ -140,9 +159,7 @@ class Servicer(InferenceServicer):
     known: Known
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
-        if not await self.known(request.model_name, request.model_version or None):
-            unknown = _unknown(request.model_name, request.model_version)
-            await context.abort(grpc.StatusCode.NOT_FOUND, unknown)
+        await self._check(request.model_name, request.model_version, context)
         misfit = _misfit(request)
         if misfit:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, misfit)
@@ -152,14 +169,20 @@ class Servicer(InferenceServicer):
         return await super().ModelInfer(request, context)
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
-        if not await self.known(request.name, request.version or None):
-            unknown = _unknown(request.name, request.version)
-            await context.abort(grpc.StatusCode.NOT_FOUND, unknown)
+        await self._check(request.name, request.version, context)
         return await super().ModelReady(request, context)
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:
+        await self._check(request.name, request.version, context)
+        return await super().ModelMetadata(request, context)
 
     async def ModelStreamInfer(self, request_iterator: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{_NO_STREAMS}.")
         yield
+
+    async def _check(self, name: str, version: str, context: Any) -> None:
+        if not await self.known(name, version or None):
+            await context.abort(grpc.StatusCode.NOT_FOUND, _unknown(name, version))
 
 
 class GuardedGRPCServer(GRPCServer):
@@ -195,10 +218,11 @@ def without_traceback(record: logging.LogRecord) -> bool:
 
 
 def _unknown(name: str, version: str | None) -> str:
-    return f"Model {name}{f' with version {version}' if version else ''} not found"
+    more = f" with version {_tensors.shown(version)}" if version else ""
+    return f"Model {_tensors.shown(name)}{more} not found"
 
 
-async def _read(receive: Any, limit: int) -> bytes | None:
+async def _read(receive: Any, limit: int, keep: bool = True) -> bytes | None:
     """Return the body, None if it is too large; a client that hung up has sent what it sent."""
     chunks, size = [], 0
     while size <= _PATIENCE * limit:
@@ -206,7 +230,7 @@ async def _read(receive: Any, limit: int) -> bytes | None:
         chunk = message.get("body", b"")
         size += len(chunk)
         chunks.append(chunk)
-        if size > limit:
+        if size > limit or not keep:
             chunks.clear()
         if not message.get("more_body", False):
             break
@@ -225,11 +249,13 @@ def _unpacked(body: bytes | None, limit: int) -> bytes | None:
 def _misfit(request: Any) -> str | None:
     """Say what is wrong with the raw contents of a gRPC request."""
     for tensor in request.inputs:
+        name = _tensors.shown(tensor.name)
         if tensor.datatype not in _SIZES:
-            return f"Inputs are of numbers. Received: {tensor.name} of datatype {tensor.datatype!r}"
-        if any(size < 0 for size in tensor.shape):
-            shape = list(tensor.shape)
-            return f"The sizes of a shape are 0 or more. Received: {tensor.name} of shape {shape}"
+            datatype = _tensors.shown(tensor.datatype)
+            return f"Inputs are of numbers. Received: {name} of datatype {datatype}"
+        wrong = _tensors.misshapen(tensor.name, tensor.shape)
+        if wrong:
+            return wrong
     raw = request.raw_input_contents
     waiting = [tensor for tensor in request.inputs if not tensor.contents.ListFields()]
     if raw and len(raw) != len(waiting):
@@ -237,8 +263,9 @@ def _misfit(request: Any) -> str | None:
     for tensor, content in zip(waiting, raw, strict=False):
         count = math.prod(tensor.shape)
         if len(content) != count * _SIZES[tensor.datatype]:
+            name = _tensors.shown(tensor.name)
             return (
-                f"{tensor.name} must hold as many numbers as its shape says, {count}. "
+                f"{name} must hold as many numbers as its shape says, {count}. "
                 f"Received: {len(content)} bytes of {tensor.datatype}"
             )
     return None

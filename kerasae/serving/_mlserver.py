@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import multiprocessing
+import re
 import threading
 import weakref
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from mlserver.types import (
 from kerasae.serving import _sources, _tensors
 from kerasae.serving.served import Served
 
+# What fits into the header of an answer, where MLServer puts it.
+_ID = re.compile(r"(?=.{1,256}\Z)[!-~]([ -~]*[!-~])?")
 _loaded: weakref.WeakValueDictionary[tuple[str, str, int], Served] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 
@@ -37,6 +40,21 @@ def acquire(folder: Any, runtime: str) -> Served:
             served = _loaded.get(key)
             if served is None:
                 served = _loaded[key] = Served(folder, runtime)
+    return served
+
+
+def loaded(endpoint: _sources.Endpoint) -> Served:
+    """Return the version of a signature in memory.
+
+    Raises:
+        ValueError: It cannot be loaded, or lacks the signature.
+    """
+    served = acquire(endpoint.folder, endpoint.runtime)
+    if endpoint.signature not in served.signatures:
+        raise ValueError(
+            f"The version lacks the signature {endpoint.signature!r} that its card names. "
+            f"Received: path={endpoint.folder!r}"
+        )
     return served
 
 
@@ -63,7 +81,8 @@ class Signature(MLModel):
         extra = self.settings.parameters.extra
         self._endpoint = _sources.Endpoint.of(extra["endpoint"])
         self._most: int = extra["max_request_bytes"]
-        self._served = None if self._endpoint.lazy else self._acquire()
+        self._served = None if self._endpoint.lazy else loaded(self._endpoint)
+        self._loading = asyncio.Lock()
         # MLServer would batch what has not been checked yet, and one bad request would spoil the
         # answers to all others of its batch. So what it batches is a model within this one.
         self._busy = 0
@@ -76,9 +95,15 @@ class Signature(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         endpoint = self._endpoint
+        if payload.id and not _ID.fullmatch(payload.id):
+            raise InferenceError(
+                "The id of a request must be of at most 256 printable ASCII characters, without "
+                "spaces at its ends. "
+                f"Received: id={_tensors.shown(payload.id)}"
+            )
         served = self._served
         if served is None:
-            served = self._served = await asyncio.to_thread(self._acquire)
+            served = await asyncio.shield(self._late())
         try:
             arrays = _tensors.read(payload.inputs, endpoint.inputs)
             names = _tensors.selected(payload.outputs, endpoint.outputs)
@@ -110,8 +135,15 @@ class Signature(MLModel):
         finally:
             self._busy -= 1
 
-    def _acquire(self) -> Served:
-        return acquire(self._endpoint.folder, self._endpoint.runtime)
+    async def _late(self) -> Served:
+        # Requests that wait for a lock of threads would take the threads of all others.
+        async with self._loading:
+            if self._served is None:
+                try:
+                    self._served = await asyncio.to_thread(loaded, self._endpoint)
+                except Exception as error:
+                    raise MLServerError(f"{self.name} cannot be loaded: {error}", 500) from error
+            return self._served
 
     def _check(self, served: Served, arrays: Mapping[str, np.ndarray]) -> None:
         inputs = self._inputs(arrays)
@@ -119,6 +151,11 @@ class Signature(MLModel):
         samples = inputs["n"] if "n" in inputs else len(arrays[self._endpoint.inputs[0].name])
         most = self._endpoint.most(self._most)
         if samples > most:
+            if self._endpoint.signature == "generate" and most == _sources.MOST_MADE:
+                raise TooLarge(
+                    f"{self.name} makes at most {most} samples for one request; send several. "
+                    f"Received: {samples} samples"
+                )
             raise TooLarge(
                 f"The answer of {self.name} to {most} samples fits into the limit of {self._most} "
                 f"bytes; send so many in one request. Received: {samples} samples"

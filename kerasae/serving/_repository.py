@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import itertools
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from mlserver.settings import ModelParameters
 from mlserver.types import MetadataTensor
 
 from kerasae.serving import _sources
-from kerasae.serving._mlserver import Signature, acquire
+from kerasae.serving._mlserver import Signature, loaded
 from kerasae.serving._sources import Endpoint, Source
 from kerasae.serving.served import Served
 
@@ -22,7 +24,10 @@ from kerasae.serving.served import Served
 Settings = list[ModelSettings]
 Endpoints = list[Endpoint]
 Loaded = list[Served]
-Failed = list[tuple[Path, Exception]]
+Failed = list[tuple[Path, int, Exception]]
+
+# Files and folders of a version that are looked at for changes; an export has some twenty.
+_MOST_FILES = 1000
 
 
 class Repository(ModelRepository):
@@ -33,20 +38,31 @@ class Repository(ModelRepository):
         served: What is served, by name of the model.
     """
 
-    def __init__(self, root: str, sources: list[Source], runtime: str, extra: dict[str, Any]):
+    def __init__(
+        self,
+        root: str,
+        sources: list[Source],
+        runtime: str,
+        extra: dict[str, Any],
+        workers: int = 0,
+    ):
         self.held: dict[str, Loaded] = {}
         self.served: dict[str, Endpoints] = {}
         self._sources = sources
         self._runtime = runtime
         self._extra = extra
-        # Folders that were passed over, as they were then.
-        self._refused: dict[str, int] = {}
+        # Processes that load for themselves.
+        self._workers = workers
+        # Folders that were passed over, as they were then; all that were looked at; what was said.
+        self._refused: dict[Path, int] = {}
+        self._looked: dict[Path, int] = {}
+        self._said: dict[Path, str] = {}
         # What MLServer is about to be told to load, by name of the model.
         self._next: dict[str, Settings] = {}
 
     def take_over(self, other: "Repository") -> None:
         """Go on from what another repository has loaded and passed over."""
-        self.served, self._refused = other.served, other._refused
+        self.served, self._refused, self._said = other.served, other._refused, other._said
 
     def newest(self, source: Source) -> Settings:
         """Return what to serve of a model, loaded: the highest version that can be.
@@ -71,6 +87,9 @@ class Repository(ModelRepository):
     def renewed(self, source: Source) -> Settings | None:
         """Return what to serve instead of what is served, loaded; None if that stays.
 
+        A version is tried once two looks have found it the same, since it may be on its way here;
+        one that was passed over is tried again when anything in its folder has changed.
+
         Raises:
             ValueError: There is no version any more.
         """
@@ -79,13 +98,17 @@ class Repository(ModelRepository):
         for folder in source.candidates():
             if folder == current:
                 return None
-            if self._refused.get(str(folder)) == _seen(folder):
+            seen = _seen(folder)
+            if self._refused.get(folder) == seen:
+                continue
+            if self._looked.get(folder) != seen:
+                self._looked[folder] = seen
                 continue
             try:
                 return self.keep(source, self._fitting(source, folder))
             # A watch that ends at one bad version would not see the next good one.
             except Exception as error:
-                self.refuse(source, folder, error)
+                self.refuse(source, folder, error, seen)
         return None
 
     def keep(self, source: Source, found: Endpoints) -> Settings:
@@ -99,17 +122,29 @@ class Repository(ModelRepository):
         self._next.pop(source.name, None)
         self.held.pop(source.name, None)
 
-    def refuse(self, source: Source, folder: Path, error: Exception) -> None:
-        """Log that a version is passed over, and do so until it changes."""
-        self._refused[str(folder)] = _seen(folder)
+    def refuse(
+        self, source: Source, folder: Path, error: Exception, seen: int | None = None
+    ) -> None:
+        """Log that a version is passed over, and do so until it changes.
+
+        Args:
+            source: The model.
+            folder: The version folder.
+            error: Why; the same reason is logged once.
+            seen: What the folder was like before it was tried; None is what it is like now.
+        """
+        self._refused[folder] = _seen(folder) if seen is None else seen
         reason = str(error) or type(error).__name__
+        text = f"Version {folder.name} of {source.name} cannot be loaded, and another one is served"
         if isinstance(error, _Misfit):
-            logger.error(f"Version {folder.name} of {source.name} is not served: {reason}")
-        else:
-            logger.error(
-                f"Version {folder.name} of {source.name} cannot be loaded, and another one is "
-                f"served: {reason}"
-            )
+            text = f"Version {folder.name} of {source.name} is not served"
+        if self.is_news(folder, reason):
+            logger.error(f"{text}: {reason}")
+
+    def is_news(self, folder: Path, text: str) -> bool:
+        """Note what is said of a folder; the same that was said last is no news."""
+        last, self._said[folder] = self._said.get(folder), text
+        return text != last
 
     async def list(self) -> Settings:
         return [self._settings(e) for found in self.served.values() for e in found]
@@ -139,18 +174,19 @@ class Repository(ModelRepository):
         self._name_strange(source)
         failed: Failed = []
         for folder in source.candidates():
+            seen = _seen(folder)
             try:
                 found: Endpoints = load(folder)
             except ImportError:
                 raise
             except Exception as error:
-                failed.append((folder, error))
+                failed.append((folder, seen, error))
                 continue
-            for other, reason in failed:
-                self.refuse(source, other, reason)
+            for other, then, reason in failed:
+                self.refuse(source, other, reason, then)
             self.served[source.name] = found
             return [self._settings(endpoint) for endpoint in found]
-        raise failed[0][1]
+        raise failed[0][2]
 
     def _described(self, source: Source, folder: Path) -> Endpoints:
         return _sources.endpoints(source, self._runtime, folder)
@@ -158,40 +194,33 @@ class Repository(ModelRepository):
     def _loaded(self, source: Source, folder: Path) -> Endpoints:
         """Return the signatures of a version that is in memory; the old one stays until then."""
         found = self._described(source, folder)
-        held: Loaded = []
-        for endpoint in (endpoint for endpoint in found if not endpoint.lazy):
-            held.append(acquire(endpoint.folder, endpoint.runtime))
-            if endpoint.signature not in held[-1].signatures:
-                raise ValueError(
-                    f"The version lacks the signature {endpoint.signature!r} that its card names. "
-                    f"Received: path={str(folder)!r}"
-                )
-        self.held[source.name] = held
+        self.held[source.name] = [loaded(endpoint) for endpoint in found if not endpoint.lazy]
         return found
 
     def _fitting(self, source: Source, folder: Path) -> Endpoints:
-        """Load a version that fits the clients of what is served."""
+        """Load a version that fits the clients of what is served; workers load for themselves."""
         old = self.served[source.name]
         gone = not Path(old[0].folder).is_dir()
         found = self._described(source, folder)
         missing = _compare(old, found)
         if missing and not gone:
             raise _Misfit("a version without", missing)
-        loaded = self._loaded(source, folder)
+        if not self._workers:
+            self._loaded(source, folder)
         if missing:
             logger.warning(
                 f"Version {folder.name} of {source.name}, which is gone back to, lacks "
                 f"{', '.join(missing)}."
             )
-        return loaded
+        return found
 
     def _name_strange(self, source: Source) -> None:
         for folder in source.strange():
-            if self._refused.get(str(folder)) != 0:
-                self._refused[str(folder)] = 0
+            if self.is_news(folder, "strange"):
                 logger.warning(
                     f"{folder.name} of {source.name} is passed over, since it has no "
-                    f"saved_model.pb and no folder onnx. Received: path={str(folder)!r}"
+                    f"saved_model.pb and no folder onnx, or cannot be read. "
+                    f"Received: path={str(folder)!r}"
                 )
 
     def _settings(self, endpoint: Endpoint) -> ModelSettings:
@@ -253,8 +282,19 @@ def _shown(tensor: _sources.Tensor) -> str:
 
 
 def _seen(folder: Path) -> int:
-    # Also where another folder took the name and its times were copied.
-    return folder.stat().st_ctime_ns
+    """Return a number that changes with the names, sizes and times of the files in a folder."""
+    found = []
+    for path in itertools.islice(folder.rglob("*"), _MOST_FILES):
+        try:
+            status = path.stat()
+        except OSError:  # gone since it was listed
+            continue
+        # Some file systems have no times of folders.
+        if not stat.S_ISDIR(status.st_mode):
+            # The time of change as well: copies may have the other time of what they replace.
+            times = status.st_mtime_ns, status.st_ctime_ns
+            found.append((str(path), status.st_size, *times))
+    return hash(tuple(sorted(found)))
 
 
 def _metadata(tensor: _sources.Tensor) -> MetadataTensor:

@@ -8,11 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from kerasae.serving import _vetting
+
 # What `info` says of a model; `card.json` holds it, too, among other things.
 _INFO = (
     "name", "variant", "kerasae_version", "input_shape", "input_dtype", "latent_dim", "loss",
     "can_generate", "sampler", "calibration",
 )  # fmt: skip
+_MOST = 2**26  # bytes of a card, a thousand times what one has
 _NEEDED = ("variant", "input_shape", "input_dtype", "latent_dim", "loss")
 
 
@@ -37,6 +40,7 @@ class SavedModel:
     def __init__(self, folder: Path):
         import tensorflow as tf
 
+        _vetting.check(folder)
         try:
             self._model = tf.saved_model.load(str(folder))
         # Whatever is wrong with the files, TensorFlow has a dozen exceptions for it.
@@ -49,7 +53,8 @@ class SavedModel:
                 "path must hold a model that kerasae.export wrote, with a signature 'info'. "
                 f"Received: path={str(folder)!r} with {found}"
             )
-        self.info = json.loads(self._functions["info"]()["info"].numpy())
+        info = json.loads(self._functions["info"]()["info"].numpy())
+        self.info = _vetting.check_info(folder, info)
         self.outputs = {name: list(f.structured_outputs) for name, f in self._functions.items()}
 
     def call(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -110,8 +115,10 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     file = folder / "card.json"
     try:
+        if file.stat().st_size > _MOST:
+            raise ValueError(f"it has {file.stat().st_size:,} bytes")
         card = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _unreadable("card of the model", file, error) from error
     missing = [key for key in _NEEDED if not isinstance(card, dict) or key not in card]
     if missing:
@@ -119,7 +126,7 @@ def read_card(folder: Path) -> dict[str, Any]:
             f"card.json must be as kerasae.export wrote it; it lacks {', '.join(missing)}. "
             f"Received: path={str(file)!r}"
         )
-    return card
+    return _vetting.check_info(file, card)
 
 
 def _information(folder: Path) -> dict[str, Any]:

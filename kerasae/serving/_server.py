@@ -10,6 +10,7 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from mlserver import MLServer, ModelSettings, Settings
 from mlserver.errors import ModelNotFound
+from mlserver.handlers import ModelRepositoryHandlers
 from mlserver.logging import logger
 from mlserver.metrics import server as metrics_server
 from mlserver.rest import server as rest_server
@@ -32,18 +33,29 @@ class Server(MLServer):
         settings: Of MLServer; `model_repository_implementation` is our `Repository`.
         sources: The models.
         reload: Look for new versions.
+        control: Let clients load and unload models.
     """
 
-    def __init__(self, settings: Settings, sources: list[Source], reload: bool):
+    def __init__(self, settings: Settings, sources: list[Source], reload: bool, control: bool):
         _leave_signals_to_mlserver()
+        self._control = control
         super().__init__(settings)
         self._sources = sources
         self._reload = reload
+        # The models that are announced; none is before they are known.
+        self._names: set[str] = set()
         self._listening = asyncio.Event()
         self._stopped = asyncio.Event()
         self._ready = False
 
     def _create_servers(self) -> None:
+        # The watch has its own; clients reach the others.
+        repository = self._model_repository, self._model_registry
+        self._handlers = ModelRepositoryHandlers(*repository)
+        if not self._control:
+            self._model_repository_handlers = _guards.ReadOnly(*repository)
+        # MLServer is ready when all that it has is, which may be nothing.
+        setattr(self._data_plane, "ready", self._all_ready)  # noqa: B010
         super()._create_servers()
         app = self._rest_server._app
         guard = Middleware(
@@ -72,6 +84,12 @@ class Server(MLServer):
             return False
         return True
 
+    async def _all_ready(self) -> bool:
+        for name in self._names:
+            if not (await self._known(name, None) and await self._data_plane.model_ready(name)):
+                return False
+        return bool(self._names)
+
     async def stop(self, sig: int | None = None) -> None:
         # What has not started yet cannot be stopped.
         await self._listening.wait()
@@ -89,6 +107,7 @@ class Server(MLServer):
             ValueError: A model cannot be loaded.
         """
         self._model_repository.take_over(repository)
+        self._names = {model.name for model in models}
         serving = asyncio.create_task(self.start(models))
         tasks = [asyncio.create_task(self._announce(models, repository))]
         stopped = asyncio.create_task(self._stopped.wait())
@@ -111,51 +130,74 @@ class Server(MLServer):
             while not await _listens(settings.host, port):
                 await asyncio.sleep(0.05)
         self._listening.set()
-        while not all([await self._is_ready(model.name) for model in models]):
+        while not await self._all_ready():
             await asyncio.sleep(0.05)
         self._ready = True
         repository.held.clear()
         _settle()
         print(announcement(settings, models, repository.runtimes()), flush=True)
         if self._reload:
-            await self._watch({model.name for model in models})
+            await self._watch()
 
-    async def _is_ready(self, name: str) -> bool:
-        return await self._known(name, None) and await self._data_plane.model_ready(name)
-
-    async def _watch(self, names: set[str]) -> None:
+    async def _watch(self) -> None:
         """Serve new versions, and those that are left when the newest was taken away."""
         while True:
             await asyncio.sleep(INTERVAL)
             for source in self._sources:
-                # No version at all: what is in memory goes on.
-                with contextlib.suppress(ValueError, OSError):
-                    names = await self._renew(source, names)
+                await self._look(source)
 
-    async def _renew(self, source: Source, names: set[str]) -> set[str]:
-        """Serve another version of a model if there is one to serve; return all names."""
+    async def _look(self, source: Source) -> None:
+        try:
+            await self._renew(source)
+        except ValueError:
+            pass  # No version at all: what is in memory goes on.
+        except OSError as error:
+            if self._model_repository.is_news(source.path, str(error)):
+                logger.warning(f"New versions of {source.name} cannot be looked for: {error}")
+        # A watch that ends would not see the next version.
+        except Exception:
+            logger.exception(f"The look for new versions of {source.name} failed.")
+
+    async def _renew(self, source: Source) -> None:
+        """Serve another version of a model if there is one to serve."""
         repository = self._model_repository
         before = repository.served[source.name]
         found = await asyncio.to_thread(repository.renewed, source)
         if found is None:
-            return names
+            return
         folder = Path(found[0].parameters.uri)
+        switched = []
         try:
             for model in found:
-                await self._model_repository_handlers.load(model.name)
+                switched.append(model.name)
+                await self._handlers.load(model.name)
         except Exception as error:
-            repository.served[source.name] = before
             repository.refuse(source, folder, error)
-            return names
+            await self._switch_back(switched, repository.keep(source, before))
+            return
         finally:
             repository.done(source)
         logger.info(f"Version {folder.name} of {source.name} is served.")
         kept = {model.name for model in found}
-        old = {name for name in names if source.owns(name)} - kept
-        for name in old:
-            await self._model_repository_handlers.unload(name)
+        gone = {name for name in self._names if source.owns(name)} - kept
+        self._names = (self._names - gone) | kept
+        for name in gone:
+            if await self._known(name, None):
+                await self._handlers.unload(name)
         _settle()
-        return (names - old) | kept
+
+    async def _switch_back(self, switched: list[str], old: list[ModelSettings]) -> None:
+        """Serve the old version again under all names, after a switch that failed half-way."""
+        had = {model.name for model in old}
+        for name in switched:
+            try:
+                if name in had:
+                    await self._handlers.load(name)
+                elif await self._known(name, None):
+                    await self._handlers.unload(name)
+            # The other names can still go back.
+            except Exception:
+                logger.exception(f"{name} could not go back to the version before.")
 
 
 def _settle() -> None:

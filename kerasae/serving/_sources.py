@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ _ALONE = ("detect_at_rate", "generate")
 _DATATYPES = {
     "float32": "FP32", "uint8": "UINT8", "bool": "BOOL", "int32": "INT32", "int64": "INT64",
 }  # fmt: skip
+# Samples of one request to `generate`, which makes all in one call: the maps between its layers may
+# be much larger than its answer. The others are called on as many at a time.
+MOST_MADE = 1024
 # Bytes of an answer for what is not numbers: names, shapes and the id of the request.
 _FRAME = 1024
 _URL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -111,10 +115,14 @@ class Endpoint:
     outputs: tuple[Tensor, ...]
 
     def most(self, limit: int) -> int:
-        """Return how many samples have an answer of at most `limit` bytes, as raw numbers."""
+        """Return how many samples have an answer of at most `limit` bytes, as raw numbers.
+
+        Of `generate` it is 1024 at most.
+        """
         sizes = {"FP32": 4, "INT32": 4, "INT64": 8}
         sample = sum(sizes.get(t.datatype, 1) * math.prod(t.shape[1:]) for t in self.outputs)
-        return max(0, limit - _FRAME) // max(1, sample)
+        most = max(0, limit - _FRAME) // max(1, sample)
+        return min(most, MOST_MADE) if self.signature == "generate" else most
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "Endpoint":
@@ -173,7 +181,8 @@ def endpoints(source: Source, runtime: str, folder: Path | None = None) -> list[
             installed and the version has its files, and TensorFlow for `generate` then.
 
     Raises:
-        ValueError: There is no version, or its card cannot be read.
+        ValueError: There is no version, its card cannot be read, or a file that the card names is
+            not there.
     """
     folder = source.newest() if folder is None else folder
     card = read_card(folder)
@@ -186,10 +195,24 @@ def endpoints(source: Source, runtime: str, folder: Path | None = None) -> list[
         if signature not in signatures:
             continue
         needed = "tensorflow" if signature == "generate" else chosen
-        if needed != chosen and (runtime != "auto" or not _installed("tensorflow")):
+        if needed != chosen and not (runtime == "auto" and _has_tensorflow(folder)):
             continue
-        tensors = signatures[signature]
-        inputs = {name: _tensor(name, spec) for name, spec in tensors["inputs"].items()}
+        if needed == "onnx" and not (folder / "onnx" / f"{signature}.onnx").is_file():
+            raise ValueError(
+                f"The version has no ONNX file of {signature!r}, which its card names; export it "
+                f'with also=["onnx"], or on the command line with --to onnx. '
+                f"Received: path={str(folder)!r}"
+            )
+        try:
+            inputs, outputs = (
+                {name: _tensor(name, spec) for name, spec in signatures[signature][side].items()}
+                for side in ("inputs", "outputs")
+            )
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"card.json lacks inputs or outputs of {signature!r} with a shape and a known "
+                f"dtype. Received: path={str(folder)!r}"
+            ) from error
         if signature == "generate":
             # One whole number each, as `Served.generate` takes them.
             inputs = {name: Tensor(name, "INT64", (1,)) for name in ("n", "seed")}
@@ -203,7 +226,7 @@ def endpoints(source: Source, runtime: str, folder: Path | None = None) -> list[
                 lazy=needed != chosen,
                 batched=signature not in _ALONE,
                 inputs=tuple(inputs.values()),
-                outputs=tuple(_tensor(name, spec) for name, spec in tensors["outputs"].items()),
+                outputs=tuple(outputs.values()),
             )
         )
     return found
@@ -224,7 +247,7 @@ def _at(path: Path) -> Iterator[Source]:
         one = path if _exportable(path) else next(filter(_exportable, children))
         raise ValueError(
             f"This {'run' if one.is_dir() else 'model'} has not been exported; try: "
-            f"kerasae export {one}. Received: path={str(path)!r}"
+            f"kerasae export {shlex.quote(str(one))}. Received: path={str(path)!r}"
         )
     if not found:
         raise ValueError(
@@ -281,6 +304,10 @@ def _choose(folder: Path, runtime: str) -> str:
         return runtime
     ready = _installed("onnxruntime") and (folder / "onnx" / "reconstruct.onnx").is_file()
     return "onnx" if ready else "tensorflow"
+
+
+def _has_tensorflow(folder: Path) -> bool:
+    return _installed("tensorflow") and (folder / "saved_model.pb").is_file()
 
 
 def _installed(package: str) -> bool:

@@ -9,6 +9,9 @@ import numpy as np
 from kerasae.serving._sources import Tensor
 
 DTYPES = {"FP32": "float32", "UINT8": "uint8", "BOOL": "bool", "INT32": "int32", "INT64": "int64"}
+# Characters of what a client has sent that are repeated in a sentence; gRPC has 8 KiB for it.
+_LONGEST = 64
+_MOST_SIZES = 32
 
 
 def read(received: Iterable[Any], wanted: Sequence[Tensor]) -> dict[str, np.ndarray]:
@@ -26,9 +29,10 @@ def read(received: Iterable[Any], wanted: Sequence[Tensor]) -> dict[str, np.ndar
     arrays: dict[str, np.ndarray] = {}
     for tensor in received:
         if tensor.name not in specs or tensor.name in arrays:
+            twice = " twice" if tensor.name in arrays else ""
             raise ValueError(
-                f"The inputs must be {_names(specs)}, once each. Received: input {tensor.name!r}"
-                f"{' twice' if tensor.name in arrays else ''}"
+                f"The inputs must be {_names(specs)}, once each. "
+                f"Received: input {shown(tensor.name)}{twice}"
             )
         arrays[tensor.name] = _array(tensor, specs[tensor.name].datatype)
     missing = [name for name in specs if name not in arrays]
@@ -49,7 +53,7 @@ def selected(requested: Iterable[Any] | None, outputs: Sequence[Tensor]) -> list
     names = [output.name for output in requested or ()]
     for name in names:
         if name not in known:
-            raise ValueError(f"The outputs are {_names(known)}. Received: output {name!r}")
+            raise ValueError(f"The outputs are {_names(known)}. Received: output {shown(name)}")
     return list(dict.fromkeys(names)) or known
 
 
@@ -67,14 +71,31 @@ def number(name: str, array: np.ndarray) -> Any:
     return array.reshape(-1)[0].item()
 
 
+def shown(text: str) -> str:
+    """Return what a client has sent as it may stand in a sentence: in ASCII, and not long."""
+    return ascii(text) if len(text) <= _LONGEST else f"{text[:_LONGEST]!a} and more"
+
+
+def misshapen(name: str, shape: Sequence[int]) -> str | None:
+    """Say what is wrong with a shape that no tensor can have."""
+    if len(shape) <= _MOST_SIZES and all(size >= 0 for size in shape):
+        return None
+    given = f"{list(shape)}" if len(shape) <= _MOST_SIZES else f"{len(shape)} sizes"
+    return (
+        f"A shape has at most {_MOST_SIZES} sizes, each 0 or more. "
+        f"Received: {shown(name)} of shape {given}"
+    )
+
+
 def _array(tensor: Any, datatype: str) -> np.ndarray:
     name, shape = tensor.name, list(tensor.shape)
     if tensor.datatype != datatype:
         raise ValueError(
             f"{name} must have datatype {datatype}. Received: {name} of datatype {tensor.datatype}"
         )
-    if any(size < 0 for size in shape):
-        raise ValueError(f"The sizes of a shape are 0 or more. Received: {name} of shape {shape}")
+    wrong = misshapen(name, shape)
+    if wrong:
+        raise ValueError(wrong)
     data = getattr(tensor.data, "root", tensor.data)
     try:
         array = np.asarray(data if isinstance(data, list) else [data])

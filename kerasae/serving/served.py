@@ -319,9 +319,12 @@ def _version_folder(path: Path) -> Path:
 
 
 def is_version(path: Path) -> bool:
-    """Say whether `path` is a version folder that `kerasae.export` wrote."""
-    # A SavedModel may be taken away to serve the ONNX files alone.
-    return (path / "saved_model.pb").is_file() or (path / "onnx").is_dir()
+    """Say whether `path` is a version folder that `kerasae.export` wrote, and can be read."""
+    try:
+        # A SavedModel may be taken away to serve the ONNX files alone.
+        return (path / "saved_model.pb").is_file() or (path / "onnx").is_dir()
+    except PermissionError:  # one folder that others closed must not keep the rest from use
+        return False
 
 
 def _check_draw(n: Any, seed: Any) -> None:

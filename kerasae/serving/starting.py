@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import math
+import os
 import shutil
 import socket
 import tempfile
@@ -31,6 +32,7 @@ def serve(
     max_request_bytes: int = 32 * 2**20,
     name: str | None = None,
     reload: bool = True,
+    allow_model_control: bool = False,
 ) -> None:
     """Serve exported models by MLServer, until the process is told to stop.
 
@@ -57,6 +59,8 @@ def serve(
             raw numbers: a request may have as many samples as fit.
         name: Another name for the model, where there is one only.
         reload: Serve new versions as they appear. With workers, nothing is loaded again.
+        allow_model_control: Let every client load and unload models, by the model repository
+            extension of the protocol.
 
     Raises:
         FileNotFoundError: There is nothing at a path.
@@ -66,7 +70,9 @@ def serve(
             fit.
     """
     _check(runtime, workers, max_batch_size, max_batch_time, max_request_bytes)
-    several = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+    several = _several(paths)
+    if not several:
+        raise ValueError("paths must name a model, or several. Received: paths=[]")
     sources = _sources.find(several, name)
     ports = {"port": port, "grpc_port": grpc_port, "metrics_port": metrics_port}
     _check_ports(host, ports)
@@ -83,6 +89,7 @@ def serve(
         arguments: dict[str, Any] = {
             "sources": sources,
             "runtime": runtime,
+            "workers": workers,
             "extra": {
                 "max_batch_size": max_batch_size if batched else 0,
                 "max_batch_time": max_batch_time if batched else 0.0,
@@ -101,18 +108,31 @@ def serve(
             model_repository_implementation=Repository, model_repository_root=scratch,
             model_repository_implementation_args=arguments,
         )  # fmt: skip
+        options = {"reload": reload and workers == 0, "control": allow_model_control}
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, sources, models, repository, reload and workers == 0))
+            runner.run(_run(settings, sources, models, repository, options))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 async def _run(
-    settings: Any, sources: list[_sources.Source], models: Any, repository: Any, reload: bool
+    settings: Any,
+    sources: list[_sources.Source],
+    models: Any,
+    repository: Any,
+    options: dict[str, bool],
 ) -> None:
     from kerasae.serving._server import Server
 
-    await Server(settings, sources, reload).run(models, repository)
+    await Server(settings, sources, **options).run(models, repository)
+
+
+def _several(paths: Any) -> list[Path]:
+    found = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    found = list(found) if isinstance(found, Iterable) else [found]
+    if not all(isinstance(path, (str, os.PathLike)) for path in found):
+        raise ValueError(f"paths must be a path, or several. Received: paths={paths!r}")
+    return [Path(path) for path in found]
 
 
 def _loop_factory() -> Any:

@@ -81,7 +81,7 @@ def test_new_versions_are_served_without_a_gap(server, digits, build):
     (broken / "onnx" / "encode.onnx").write_bytes(b"\xff")
     broken.rename(server.folder / "3")
     server.wait("Version 3 of digits cannot be loaded")
-    assert server.call("/v2/repository/models/digits/load", b"")[0] == 400
+    assert server.call("/v2/repository/models/digits/load", b"")[0] == 403
     found = server.outputs("digits-encode", server.tensor("x", x))["code"]
     np.testing.assert_allclose(found, new, atol=1e-4)
 
@@ -101,7 +101,7 @@ def test_new_versions_are_served_without_a_gap(server, digits, build):
 def test_mlservers_own_way_loads_the_newest(start, digits, build, tmp_path):
     folder = tmp_path / "digits"
     shutil.copytree(digits[1], folder)
-    server = start(folder, "--no-reload", "--runtime", "onnx")
+    server = start(folder, "--no-reload", "--runtime", "onnx", "--allow-model-control")
     newer = build(seed=6)
     kerasae.export(newer, folder, also=["onnx"], verify=False)
     x = images()
@@ -112,5 +112,7 @@ def test_mlservers_own_way_loads_the_newest(start, digits, build, tmp_path):
     assert server.call("/v2/repository/models/other/load", b"")[0] == 404
     assert server.call("/v2/repository/models/digits-score/unload", b"")[0] == 200
     assert server.call("/v2/models/digits-score")[0] == 404
+    assert server.call("/v2/health/ready")[0] == 400
     assert server.call("/v2/repository/models/digits-score/load", b"")[0] == 200
     assert server.call("/v2/models/digits-score")[1]["versions"] == ["2"]
+    assert server.call("/v2/health/ready")[0] == 200

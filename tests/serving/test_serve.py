@@ -288,6 +288,49 @@ def test_says_which_model_is_not_there(onnx_server, model):
     assert onnx_server.call(path.removesuffix("/infer"))[0] == 404
 
 
+IDS = ["\N{SNOWMAN}", "\xf6", "a\r\nb", "\0", "\x7f", " a", "a ", "x" * 257, "x" * 100_000]
+
+
+@pytest.mark.parametrize(
+    "given", ["a", "!id ~", "x" * 256, *IDS], ids=lambda given: ascii(given)[:9]
+)
+def test_ids_are_what_a_header_can_hold(onnx_server, given):
+    body = {**x_of(), "id": given}
+    status, answer = onnx_server.call("/v2/models/digits-encode/infer", body)
+    if given in IDS:
+        assert (status, set(answer)) == (400, {"error"})
+        assert "at most 256 printable ASCII characters" in answer["error"]
+        assert len(answer["error"]) < 600
+    else:
+        assert (status, answer["id"]) == (200, given)
+
+
+def test_clients_may_not_load_or_unload(onnx_server, digits):
+    for verb in ("load", "unload"):
+        status, answer = onnx_server.call(f"/v2/repository/models/digits-encode/{verb}", b"")
+        assert status == 403
+        assert "--allow-model-control" in answer["error"]
+
+    grpc = pytest.importorskip("grpc")
+    from mlserver.grpc import dataplane_pb2 as pb
+    from mlserver.grpc import model_repository_pb2 as older
+    from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
+    from mlserver.grpc.model_repository_pb2_grpc import ModelRepositoryServiceStub
+
+    with grpc.insecure_channel(f"127.0.0.1:{onnx_server.grpc_port}") as channel:
+        for stub, messages in (
+            (GRPCInferenceServiceStub(channel), pb), (ModelRepositoryServiceStub(channel), older),
+        ):  # fmt: skip
+            for name in ("RepositoryModelLoad", "RepositoryModelUnload"):
+                request = getattr(messages, f"{name}Request")(model_name="digits-encode")
+                with pytest.raises(grpc.RpcError, match="may not load or unload") as raised:
+                    getattr(stub, name)(request, timeout=30)
+                assert raised.value.code() == grpc.StatusCode.PERMISSION_DENIED
+            index = stub.RepositoryIndex(messages.RepositoryIndexRequest(), timeout=30)
+            assert "digits-encode" in {model.name for model in index.models}
+    good(onnx_server, digits)
+
+
 def test_names_of_unknown_models_leave_no_counters(onnx_server):
     for i in range(3):
         assert onnx_server.call(f"/v2/models/unknown-{i}/infer", x_of())[0] == 404
@@ -380,6 +423,36 @@ def test_a_body_that_never_ends_is_given_up(monkeypatch):
     assert b"must arrive within 0.01 seconds" in sent[1]["body"]
 
 
+def guarded(path, chunks, **scope):
+    """Return the status of a POST to a model that there is not, and how many chunks are left."""
+    from kerasae.serving import _guards
+
+    sent = []
+    given = [{"type": "http.request", "body": body, "more_body": True} for body in chunks]
+    given.append({"type": "http.request", "body": b"", "more_body": False})
+
+    async def receive():
+        return given.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    async def known(name, version):
+        return False
+
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], **scope}
+    asyncio.run(_guards.RequestGuard(None, 100, known)(scope, receive, send))
+    return sent[0]["status"], len(given)
+
+
+def test_what_is_refused_is_read_to_its_end():
+    """Many clients read no answer before they have sent everything."""
+    path = "/v2/models/other/infer"
+    assert guarded(path, [b"x" * 60] * 10) == (404, 0)
+    assert guarded(path, [b"x" * 60] * 100) == (404, 87)
+    assert guarded("/prefix" + path, [], root_path="/prefix") == (404, 0)
+
+
 def test_takes_packed_bodies_up_to_the_limit(onnx_server, digits):
     x = images(2)
     body = json.dumps({"inputs": [onnx_server.tensor("x", x)]}).encode()
@@ -433,6 +506,15 @@ def test_grpc_codes_of_bad_requests(onnx_server, digits):
         return made
 
     code = grpc.StatusCode
+
+    def named(**fields):
+        made = request()
+        for name, value in fields.items():
+            setattr(made, name, value)
+        return made
+
+    long = request()
+    long.inputs[0].name = "x" * 100_000
     odd = request()
     odd.parameters["content_type"].int64_param = 3
     with grpc.insecure_channel(f"127.0.0.1:{onnx_server.grpc_port}") as channel:
@@ -449,6 +531,12 @@ def test_grpc_codes_of_bad_requests(onnx_server, digits):
             (request(datatype="FP32", raw=[bytes(256)]), code.INVALID_ARGUMENT),
             (request(datatype="BYTES"), code.INVALID_ARGUMENT),
             (pb.ModelInferRequest(model_name="digits-encode"), code.INVALID_ARGUMENT),
+            *((named(id=given), code.INVALID_ARGUMENT) for given in IDS),
+            (named(model_name="x" * 100_000), code.NOT_FOUND),
+            (named(model_version="\xf6" * 50_000), code.NOT_FOUND),
+            (long, code.INVALID_ARGUMENT),
+            (request(datatype="x" * 100_000), code.INVALID_ARGUMENT),
+            (request(shape=[2**60] * 1000), code.INVALID_ARGUMENT),
             (request(shape=(4000, 8, 8, 1), raw=[bytes(256_000)]), code.RESOURCE_EXHAUSTED),
         ):
             with pytest.raises(grpc.RpcError) as raised:
@@ -465,9 +553,10 @@ def test_grpc_codes_of_bad_requests(onnx_server, digits):
                 stub.ModelMetadata: pb.ModelMetadataRequest,
             }
             with pytest.raises(grpc.RpcError) as raised:
-                missing(name[missing](name="other"))
+                missing(name[missing](name="other" * 20_000))
             assert raised.value.code() == code.NOT_FOUND
         assert stub.ModelInfer(odd, timeout=30).outputs[0].shape == [1, 4]
+        assert stub.ModelInfer(named(id="x" * 256), timeout=30).id == "x" * 256
 
 
 def test_a_grpc_client_that_hangs_up_leaves_the_others_of_its_batch(onnx_server, digits):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -87,14 +88,14 @@ def test_a_model_that_is_given_twice_is_one(folder):
 
 
 def test_says_how_to_export_what_has_not_been(folder, tmp_path):
-    run = tmp_path / "runs" / "never"
+    run = tmp_path / "runs" / "never yet"
     run.mkdir(parents=True)
     (run / "model.keras").write_bytes(b"")
     for path in (run, run.parent):
-        with pytest.raises(ValueError, match=f"run has not been exported.* kerasae export {run}"):
+        with pytest.raises(ValueError, match=f"run has not been exported.* kerasae export '{run}'"):
             names(path)
     file = run / "model.keras"
-    with pytest.raises(ValueError, match=f"model has not been exported.* kerasae export {file}"):
+    with pytest.raises(ValueError, match=f"model has not been exported.* kerasae export '{file}'"):
         names(file)
 
 
@@ -120,3 +121,59 @@ def test_candidates_go_down_and_others_are_named(folder):
     assert [path.name for path in source.candidates()] == ["12", "1"]
     assert [path.name for path in source.strange()] == ["3"]
     assert _sources.find([versions / "1"])[0].strange() == []
+
+
+def test_generate_makes_a_thousand_at_a_time(folder):
+    """All in one call, with maps between the layers that may be much larger than the answer."""
+    source = _sources.find([folder / "digits"])[0]
+    found = {e.signature: e for e in _sources.endpoints(source, "auto")}
+    assert found["generate"].most(2**25) == 1024
+    assert found["decode"].most(2**25) == (2**25 - 1024) // 256
+    assert found["generate"].most(2**10 + 256 * 7) == 7
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        [],
+        {"inputs": {"x": {"dtype": "uint8"}}, "outputs": {}},
+        {"inputs": {"x": {"shape": [None], "dtype": "float99"}}, "outputs": {}},
+        {"inputs": {"x": {"shape": ["a"], "dtype": "uint8"}}, "outputs": {}},
+        {"inputs": {}, "outputs": {"code": {"shape": 3, "dtype": "float32"}}},
+    ],
+)
+def test_a_card_that_describes_a_signature_badly_is_refused(folder, given):
+    source = _sources.find([folder / "digits"])[0]
+    file = folder / "digits" / "1" / "card.json"
+    card = json.loads(file.read_text())
+    card["signatures"]["encode"] = given
+    file.write_text(json.dumps(card))
+    with pytest.raises(ValueError, match=r"lacks inputs or outputs of 'encode'.*Received: path="):
+        _sources.endpoints(source, "tensorflow")
+
+
+def test_a_version_that_cannot_be_read_is_passed_over(folder, monkeypatch):
+    versions = folder / "digits"
+    shutil.copytree(versions / "1", versions / "2")
+    (versions / "3").mkdir()
+    is_file = Path.is_file
+
+    def closed(path):
+        if path.parent.name == "2":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    [source] = _sources.find([versions])
+    assert [path.name for path in source.candidates()] == ["1"]
+    assert [path.name for path in source.strange()] == ["2", "3"]
+
+
+@pytest.mark.parametrize("paths", [None, 3, [None], b"models", []])
+def test_paths_that_are_none_have_a_sentence(paths):
+    pytest.importorskip("mlserver")
+    from kerasae import serving
+
+    with pytest.raises(ValueError, match=r"paths must .*\. Received: paths="):
+        serving.serve(paths)
