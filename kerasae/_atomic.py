@@ -1,9 +1,27 @@
 """Files that are either whole or not there. Imports nothing of ours, so every part may use it."""
 
 import contextlib
+import errno
+import functools
+import hashlib
 import os
+import platform
+import re
+import shutil
+import stat
+import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+_LEFT = re.compile(
+    r"\.(?P<name>.+)\.(?P<host>[\w-]+)\.(?P<process>\d+)\.[0-9a-f]{12}\.(?P<kind>part|old)(\.\w+)?"
+)
+# What another host has not touched for a day, nobody writes any more.
+_OLD_SECONDS = 86400
+# A folder is looked through at most so often: one that many files are written to may be large.
+_SWEEP_SECONDS = 60
+_swept: dict[Path, float] = {}
 
 
 @contextlib.contextmanager
@@ -16,9 +34,134 @@ def replacing(path: Path) -> Iterator[Path]:
     Args:
         path: The file to write or replace.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    sweep(path.parent)
+    temporary = temporary_name(path, suffix=path.suffix)
     try:
         yield temporary
-        os.replace(temporary, path)
+        sync(temporary)
+        replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
+
+
+def temporary_name(path: Path, kind: str = "part", suffix: str = "") -> Path:
+    """Return a hidden name beside `path` that no other process on any host takes.
+
+    Args:
+        path: What is to be written.
+        kind: `"part"` of what is being written, `"old"` of what is set aside meanwhile.
+        suffix: How the name ends.
+    """
+    name = path.name.removesuffix(suffix)
+    # A file system allows 255 bytes, of which the rest takes less than 100.
+    while kind == "part" and len(name.encode()) > 150:
+        name = name[:-1]
+    return path.with_name(f".{name}.{writer()}.{kind}{suffix}")
+
+
+def writer() -> str:
+    """Return a word that tells host, process and moment: `HOST.PROCESS.RANDOM`."""
+    return f"{_host()}.{os.getpid()}.{uuid.uuid4().hex[:12]}"
+
+
+@functools.cache
+def _host() -> str:
+    """Return a word for what numbers our processes: a machine since its start, or a container.
+
+    Names of hosts are not enough, for containers may share one.
+    """
+    inside = []
+    with contextlib.suppress(OSError):
+        inside.append(Path("/proc/sys/kernel/random/boot_id").read_text("ascii"))
+        inside.append(os.readlink("/proc/self/ns/pid"))
+    name = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:32]
+    return f"{name}-{hashlib.sha256(''.join(inside).encode()).hexdigest()[:8]}"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left in a folder.
+
+    Of this host, what dead processes left; of others, what is a day old. A folder that was set
+    aside takes its place again if nothing else has.
+
+    Args:
+        folder: Where they wrote.
+    """
+    now = time.monotonic()
+    if now - _swept.get(folder, -_SWEEP_SECONDS) < _SWEEP_SECONDS:
+        return
+    _swept[folder] = now
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _LEFT.fullmatch(entry.name) if entry.name[0] == "." else None
+            if found and _is_dead(entry, found):
+                target = folder / found["name"]
+                if found["kind"] == "old" and not target.exists():
+                    os.replace(entry.path, target)
+                else:
+                    remove(Path(entry.path))
+
+
+def _is_dead(entry: os.DirEntry, found: re.Match[str]) -> bool:
+    if found["host"] == _host():
+        return not _runs(int(found["process"]))
+    state = entry.stat(follow_symlinks=False)
+    touched = state.st_mtime
+    if found["kind"] == "old":  # its content may be of last year, and it set aside just now
+        touched = max(touched, state.st_ctime)
+    return time.time() - touched > _OLD_SECONDS
+
+
+def _runs(process: int) -> bool:
+    if os.name != "posix":  # elsewhere a signal of 0 ends the process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk.
+
+    Raises:
+        OSError: It cannot be written, such as on a full disk.
+    """
+    if path.is_dir():
+        # Once for all: a call for each of many images takes longer than making them.
+        getattr(os, "sync", lambda: None)()
+        return
+    with path.open("rb" if os.name == "posix" else "rb+") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # what a file system lacks
+                raise
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Rename a file, or a folder to where none is, so that it outlives a loss of power.
+
+    A file that is replaced hands on its permissions.
+    """
+    with contextlib.suppress(OSError):
+        temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+    os.replace(temporary, path)
+    if os.name == "posix":
+        with contextlib.suppress(OSError):
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

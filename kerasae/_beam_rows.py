@@ -1,7 +1,6 @@
 """Elements of a pipeline as the arrays that a model takes; of rows, the columns by name."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from kerasae import _run_columns
+from kerasae._reading import check_training
 from kerasae._text import nearest
+from kerasae.serving._runtimes import read_card
 
 
 def trained_columns(version: Path) -> list[str] | None:
@@ -20,13 +21,16 @@ def trained_columns(version: Path) -> list[str] | None:
 
     Args:
         version: A version folder, whose card tells.
+
+    Raises:
+        ValueError: The card is damaged.
     """
     file = version / "card.json"
     if not file.is_file():
         return None
-    card = json.loads(file.read_text("utf-8"))
-    names = _run_columns.of_run(card.get("training") or {})
-    fits = names and len(names) == np.prod(card.get("input_shape") or 0)
+    card = read_card(version)
+    names = _run_columns.of_run(check_training(file, card.get("training")))
+    fits = names and len(names) == np.prod(card["input_shape"])
     return names if names and fits and not _run_columns._counted(names) else None
 
 
@@ -85,6 +89,8 @@ def numbers(element: Any) -> np.ndarray:
             "a row needs SavedModelHandler(..., columns=[...]), the names of its values in "
             f"order. Received: a row with {', '.join(map(repr, names_of(element)[:10]))}"
         )
+    if np.ma.is_masked(element):
+        raise ValueError("it must have no masked values. Received: a masked array with some")
     try:
         x = np.asarray(element)
     except ValueError:  # lists of unequal lengths
@@ -111,7 +117,14 @@ def row(element: Any, columns: list[str]) -> np.ndarray:
         for name, value in zip(columns, values, strict=True):
             if not isinstance(value, (int, float, np.integer, np.floating, np.bool_)):
                 raise ValueError(f"its column {name!r} must be one number. Received: {value!r}")
-    return np.array(values, np.float64)
+    try:
+        return np.array(values, np.float64)
+    except OverflowError:  # a whole number of more than 308 digits
+        name, value = max(zip(columns, values, strict=True), key=lambda pair: abs(pair[1]))
+        raise ValueError(
+            f"its column {name!r} must be finite as float32. Received: a number of "
+            f"{value.bit_length()} bits"
+        ) from None
 
 
 def as_bytes(x: np.ndarray) -> np.ndarray:

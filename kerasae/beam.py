@@ -4,7 +4,6 @@ Needs the extra `beam`: `pip install "kerasae[beam]"`. TensorFlow is imported wh
 loaded, which is on the workers.
 """
 
-import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from kerasae import _beam_rows
 from kerasae.serving import Served, versions
+from kerasae.serving._runtimes import read_card
 
 try:
     from apache_beam.io.filesystems import FileSystems
@@ -243,6 +243,8 @@ class _Model:
             return None
         if {element.dtype for element in batch} != {np.dtype("uint8" if self._uint8 else "f4")}:
             return None
+        if any(isinstance(element, np.ma.MaskedArray) for element in batch):
+            return None
         x = np.stack(batch)
         return x if np.isfinite(x).all() else None
 
@@ -319,7 +321,7 @@ def _check_arguments(
 
 def _check_signature(path: str, signature: str, known: Iterable[str]) -> None:
     if signature not in known:
-        hint = " Calibrate it before exporting." if signature == "detect" else ""
+        hint = " Calibrate it before exporting, without a stride." if signature == "detect" else ""
         raise ValueError(
             f"The model has no signature {signature!r}; it has {', '.join(sorted(known))}.{hint} "
             f"Received: path={path!r}"
@@ -347,9 +349,13 @@ def _located(path: Any, signature: str) -> str:
                 f"kerasae.export writes them. Received: path={str(path)!r}"
             )
         folder = written[max(written)]
-    card = folder / "card.json"
-    if card.is_file():
-        known = json.loads(card.read_text("utf-8"))["signatures"]
+    if (folder / "card.json").is_file():
+        known = read_card(folder).get("signatures")
+        if not isinstance(known, dict):
+            raise ValueError(
+                "card.json must be as kerasae.export wrote it; it lacks signatures. "
+                f"Received: path={str(folder / 'card.json')!r}"
+            )
         _check_signature(str(folder), signature, known)
     return str(folder)
 

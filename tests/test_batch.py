@@ -1,5 +1,6 @@
 """Files through a model: many at a time, resumed, with columns passed through."""
 
+import errno
 import json
 import os
 import signal
@@ -14,10 +15,10 @@ from pyarrow import csv
 from pyarrow import parquet as pq
 
 import kerasae
-from kerasae import batch, cli
-from kerasae.batch import _jobs
+from kerasae import _atomic, batch, cli
 
 COLUMNS = ["a", "b", "c", "d"]
+HIDDEN = ".kerasae-batch"
 
 
 def rows(n, seed):
@@ -71,7 +72,7 @@ def kerasae_(capsys, monkeypatch):
 
 
 def names_of(folder):
-    return sorted(path.name for path in folder.iterdir() if path.name != _jobs.RECORD)
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(HIDDEN))
 
 
 # Many files -------------------------------------------------------------------------------
@@ -213,8 +214,9 @@ def test_kill_loses_the_current_file_only(model, many, tmp_path):
     done = batch.apply(model, "score", many, out, keep=["id"], resume=True)
     assert done == batch.Applied(rows=180, files=3, skipped=1, anomalies=None)
     assert names_of(out) == [f"part{i}.parquet" for i in range(3)]
-    record = json.loads((out / _jobs.RECORD).read_text())
-    assert [file["found"]["rows"] for file in record["files"].values()] == [50, 60, 70]
+    journals = sorted(out.glob(f"{HIDDEN}.*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+    lines = [json.loads(line) for path in journals for line in path.read_text().splitlines()]
+    assert [line["found"]["rows"] for line in lines] == [50, 60, 70]
 
 
 @pytest.mark.parametrize(
@@ -404,6 +406,66 @@ def test_kept_columns_of_csv_are_the_same_text(judge, tmp_path):
             found = pq.read_table(target)
         assert found["id"].to_pylist() == texts
         np.testing.assert_allclose(found[1].to_numpy(), judge.score(x), rtol=1e-4)
+
+
+KINDS = {
+    "wider": (pa.array([1, 2], pa.int32()), pa.array([2**40, 3]), pa.int64()),
+    "whole and broken": (pa.array([2**53, None]), pa.array([0.5, None]), pa.float64()),
+    "categories": (pa.array(["a", "b"]).dictionary_encode(), pa.array(["c", None]), pa.string()),
+    "nothing": (pa.nulls(2), pa.array(["c", "d"]), pa.string()),
+    "finer": (
+        pa.array([1, 2], pa.timestamp("s")), pa.array([1, 2], pa.timestamp("us")),
+        pa.timestamp("us"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kept_columns_of_several_types_become_one_without_loss(judge, tmp_path, kind):
+    (tmp_path / "in").mkdir()
+    one, two, expected = KINDS[kind]
+    for i, column in enumerate((one, two)):
+        pq.write_table(table(rows(2, i), k=column), tmp_path / "in" / f"{i}.parquet")
+    batch.apply(judge, "score", tmp_path / "in", tmp_path / "out.parquet", keep=["k"])
+    found = pq.read_table(tmp_path / "out.parquet")["k"]
+    assert found.type == expected
+    assert found.to_pylist()[2:] == two.to_pylist()
+    if kind == "finer":
+        assert found.cast(pa.int64()).to_pylist() == [10**6, 2 * 10**6, 1, 2]
+    else:
+        assert found.to_pylist()[:2] == one.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ([[1, 2], ["a", "b"]], "'k' holds string values in '1.parquet' and int64 values in the"),
+        ([[1, 2], [0.5, 1.5], [2**53 + 1, 0]], "'k' of '2.parquet' has a value among rows 0 to 0"),
+        ([pa.array([1, 2], pa.decimal128(9, 2)), [0.5, 1.5]], "'k' holds double values in '1."),
+    ],
+)
+def test_kept_columns_without_a_common_type_are_named(judge, tmp_path, columns, sentence):
+    (tmp_path / "in").mkdir()
+    for i, column in enumerate(columns):
+        made = table(rows(2, i), k=pa.array(column))
+        pq.write_table(made, tmp_path / "in" / f"{i}.parquet", row_group_size=1)
+    with pytest.raises(ValueError, match=sentence):
+        batch.apply(judge, "score", tmp_path / "in", tmp_path / "out.parquet", keep=["k"])
+    assert not (tmp_path / "out.parquet").exists()
+    # Outputs of their own keep the types of their files.
+    batch.apply(judge, "score", tmp_path / "in", tmp_path / "out", keep=["k"])
+    for i, column in enumerate(columns):
+        found = pq.read_table(tmp_path / "out" / f"{i}.parquet")["k"]
+        assert found.to_pylist() == pa.array(column).to_pylist()
+
+
+def test_a_kept_list_goes_to_parquet_only(judge, tmp_path):
+    kept = pa.array([[1, 2], None])
+    pq.write_table(table(rows(2, 0), k=kept), tmp_path / "in.parquet")
+    with pytest.raises(ValueError, match=r"'k' of 'in\.parquet' holds list.* write Parquet"):
+        batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.csv", keep=["k"])
+    batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.parquet", keep=["k"])
+    assert pq.read_table(tmp_path / "out.parquet")["k"].to_pylist() == kept.to_pylist()
 
 
 def test_a_kept_column_of_csv_can_be_read_too(judge, tmp_path):
@@ -600,6 +662,8 @@ def test_an_error_while_reading_reaches_the_caller_and_ends_the_thread():
         ({"inputs": []}, "at least one input"),
         ({"keep": "id"}, "must be a list of names"),
         ({"inputs": ["in", "in"], "output": "o", "resume": True}, "resume needs a model by its"),
+        ({"model": 3}, "model must be a run directory, .* Received: model=3$"),
+        ({"model": None, "inputs": ["in", "in"], "output": "o"}, "Received: model=None$"),
     ],
 )
 def test_arguments_are_checked(judge, many, tmp_path, monkeypatch, options, sentence):
@@ -608,7 +672,7 @@ def test_arguments_are_checked(judge, many, tmp_path, monkeypatch, options, sent
     if "columns" not in given and given["verb"] == "score" and "keep" not in given:
         given["columns"] = COLUMNS
     with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
-        batch.apply(judge, **given)
+        batch.apply(**{"model": judge, **given})
     assert not (tmp_path / "o").exists()
     assert not (tmp_path / "o.npy").exists()
 
@@ -622,3 +686,371 @@ def test_a_terminal_gets_a_bar(judge, many, tmp_path, monkeypatch, capsys):
     assert shown.out == ""
     assert "files, " in shown.err
     assert "rows/s" in shown.err
+
+
+# Series -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def waves():
+    """A model of windows of 8 steps of 2 channels, calibrated on steps, and a long series."""
+    ae = kerasae.build("undercomplete", (8, 2), 2, hidden=(5,), seed=0)
+    series = np.random.default_rng(0).normal(size=(203, 2)).astype("float32")
+    ae.calibrate(series, 0.05, stride=3)
+    return ae, series
+
+
+def test_a_long_series_is_judged_by_time_steps(waves, tmp_path):
+    ae, series = waves
+    columns = {"time": pa.array(range(203)), "p": series[:, 0], "q": series[:, 1]}
+    pq.write_table(pa.table(columns), tmp_path / "in.parquet", row_group_size=50)
+    expected = ae.detect(series)
+    words = {"keep": ["time"], "batch_size": 7}
+    done = batch.apply(ae, "detect", tmp_path / "in.parquet", tmp_path / "out.parquet", **words)
+    assert (done.rows, done.anomalies) == (203, expected["is_anomaly"].sum())
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found["time"].to_pylist() == list(range(203))
+    np.testing.assert_allclose(found["anomaly_score"], expected["anomaly_score"], rtol=1e-5)
+    np.testing.assert_allclose(found["p_value"], expected["p_value"], atol=1.5 / 204)
+    batch.apply(ae, "score", tmp_path / "in.parquet", tmp_path / "out.parquet", keep=["time"])
+    scores = pq.read_table(tmp_path / "out.parquet")["reconstruction_error"]
+    np.testing.assert_allclose(scores, expected["anomaly_score"], rtol=1e-5)
+    # Windows are samples, as ever.
+    windows = kerasae.anomaly.windows(series, 8, 5)
+    np.save(tmp_path / "windows.npy", windows)
+    batch.apply(ae, "score", tmp_path / "windows.npy", tmp_path / "out.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), ae.score(windows), rtol=1e-5)
+
+
+def test_what_does_not_judge_a_long_series_says_what_does(waves, tmp_path):
+    ae, series = waves
+    np.save(tmp_path / "in.npy", series)
+    plain = kerasae.build("undercomplete", (8, 2), 2, hidden=(5,), seed=0)
+    for model, verb, sentence in (
+        (ae, "encode", r"windows of it make samples \(kerasae.anomaly.windows\(series, 8\)"),
+        (ae, "reconstruct", "its time steps are judged by score and detect, and windows"),
+        (plain, "score", "once the run is calibrated on them"),
+        (plain, "detect", "kerasae calibrate RUN --data FILE --stride N"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            batch.apply(model, verb, tmp_path / "in.npy", tmp_path / "out.npy")
+    np.save(tmp_path / "short.npy", series[:7])
+    with pytest.raises(ValueError, match=r"as many time steps as a window, 8.* 7 rows of 'short"):
+        batch.apply(ae, "detect", tmp_path / "short.npy", tmp_path / "out.csv")
+    np.save(tmp_path / "wide.npy", np.zeros((20, 3), "float32"))
+    with pytest.raises(ValueError, match=r"'wide\.npy' must be a series of 2 channels"):
+        batch.apply(ae, "detect", tmp_path / "wide.npy", tmp_path / "out.csv")
+    assert not (tmp_path / "out.npy").exists()
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        served = kerasae.load(kerasae.export(ae, tmp_path / "saved", verify=False))
+        for verb in ("score", "detect"):
+            with pytest.raises(ValueError, match="an export does not judge; take the run"):
+                batch.apply(served, verb, tmp_path / "in.npy", tmp_path / "out.csv")
+
+
+# Several at a time ------------------------------------------------------------------------
+
+
+def meanwhile(monkeypatch, name, others):
+    """Let something happen while an output is being written, just before it is whole."""
+    write = kerasae.data.write
+
+    def interrupted(path, batches, names=None, **more):
+        def pieces():
+            yield from batches
+            if path.name == name:
+                monkeypatch.setattr(kerasae.data, "write", write)
+                others()
+
+        return write(path, pieces(), names, **more)
+
+    monkeypatch.setattr(kerasae.data, "write", interrupted)
+
+
+def test_two_calls_fill_one_folder_and_neither_record_is_lost(model, many, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    words = {"keep": ["id"]}
+
+    def another():
+        batch.apply(model, "score", many / "part[12].parquet", out, **words)
+
+    meanwhile(monkeypatch, "part0.parquet", another)
+    batch.apply(model, "score", [many / "part0.parquet", many / "part0.*"], out, **words)
+    assert len(list(out.glob(f"{HIDDEN}.*.jsonl"))) == 2
+    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 3
+    # The same command, twice at a time: the later output stands, and is known.
+    (out / "part1.parquet").unlink()
+    meanwhile(
+        monkeypatch,
+        "part1.parquet",
+        lambda: batch.apply(model, "score", many, out, resume=True, **words),
+    )
+    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 2
+    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 3
+    # A call for other inputs keeps what is known of these.
+    pq.write_table(table(rows(5, 9), id=pa.array(["x"] * 5)), many / "part3.parquet")
+    batch.apply(model, "score", [many / "part3.parquet", many / "part3.*"], out, **words)
+    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 4
+
+
+def test_two_commands_never_mix_in_one_folder(model, many, tmp_path, monkeypatch):
+    out, words = tmp_path / "out", {"keep": ["id"]}
+    one = [many / "part0.parquet", many / "part0.*"]
+
+    def another():
+        batch.apply(model, "encode", many / "part[12].parquet", out, **words)
+
+    meanwhile(monkeypatch, "part0.parquet", another)
+    with pytest.raises(ValueError, match=r"made with verb='encode'; .*Received: verb='score'"):
+        batch.apply(model, "score", one, out, **words)
+    assert names_of(out) == ["part1.parquet", "part2.parquet"]
+    with pytest.raises(ValueError, match="made with verb='encode'"):
+        batch.apply(model, "score", one, out, **words)
+    # One that is replaced while it runs stops, and leaves the others' outputs alone.
+    meanwhile(
+        monkeypatch,
+        "part0.parquet",
+        lambda: batch.apply(model, "score", many, out, replace=True, **words),
+    )
+    with pytest.raises(ValueError, match="Another command has replaced"):
+        batch.apply(model, "encode", many, out, resume=True, **words)
+    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 3
+    assert names_of(out) == [f"part{i}.parquet" for i in range(3)]
+    # Once its outputs are gone, an old record is in nobody's way.
+    for path in out.glob("*.parquet"):
+        path.unlink()
+    assert batch.apply(model, "encode", many, out, **words).files == 3
+    assert batch.apply(model, "encode", many, out, resume=True, **words).skipped == 3
+
+
+def test_an_output_that_gets_its_name_too_late_is_taken_back(model, many, tmp_path, monkeypatch):
+    out, words = tmp_path / "out", {"keep": ["id"]}
+    batch.apply(model, "score", many, out, **words)
+    (out / "part1.parquet").unlink()
+    replace = _atomic.replace
+
+    def late(temporary, path):
+        if path.name == "part1.parquet":
+            monkeypatch.setattr(_atomic, "replace", replace)
+            inputs = [many / "part0.parquet", many / "part2.parquet"]
+            batch.apply(model, "encode", inputs, out, replace=True, **words)
+        replace(temporary, path)
+
+    monkeypatch.setattr(_atomic, "replace", late)
+    with pytest.raises(ValueError, match="Another command has replaced"):
+        batch.apply(model, "score", many, out, resume=True, **words)
+    assert names_of(out) == ["part0.parquet", "part2.parquet"]
+    assert pq.read_schema(out / "part0.parquet").names == ["id", "code_0", "code_1"]
+
+
+def test_a_damaged_record_is_no_record(model, many, tmp_path):
+    out, words = tmp_path / "out", {"keep": ["id"]}
+    batch.apply(model, "score", many, out, **words)
+    [journal] = out.glob(f"{HIDDEN}.*.jsonl")
+    whole = journal.read_text()
+    journal.write_text(whole[:-40])  # the last line is cut short
+    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 2
+    journal.write_bytes(b"3\n[1]\nnull\n\xff\n" + whole.encode())
+    entry = json.loads(whole.splitlines()[0])
+    with journal.open("a") as file:
+        for change in ({"name": [1]}, {"name": 1}, {"input": None}, {"found": {}}, {"found": 3}):
+            file.write(json.dumps({**entry, **change}) + "\n")
+        file.write(json.dumps({"record": entry["record"]}) + "\n" + "[" * 100_000 + "\n")
+    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 3
+    own = json.loads((out / batch.RECORD).read_text())
+    (out / batch.RECORD).write_text(json.dumps({**own, "model": 3}))
+    with pytest.raises(ValueError, match="no record of how"):
+        batch.apply(model, "score", many, out, resume=True, **words)
+    (out / batch.RECORD).write_text("{")
+    with pytest.raises(ValueError, match="no record of how"):
+        batch.apply(model, "score", many, out, resume=True, **words)
+    (out / "part1.parquet").unlink()
+    batch.apply(model, "score", [many / "part1.parquet", many / "part1.*"], out, **words)
+    assert json.loads((out / batch.RECORD).read_text())["command"]["verb"] == "score"
+
+
+def test_models_in_memory_are_known_by_their_weights(many, tmp_path):
+    one, two = (kerasae.build("undercomplete", (4,), 2, hidden=(5,), seed=seed) for seed in (0, 1))
+    inputs = [[many / f"part{i}.parquet", many / f"part{i}.*"] for i in range(2)]
+    batch.apply(one, "score", inputs[0], tmp_path / "out", keep=["id"])
+    with pytest.raises(ValueError, match="made by another model"):
+        batch.apply(two, "score", inputs[1], tmp_path / "out", keep=["id"])
+    batch.apply(one, "score", inputs[1], tmp_path / "out", keep=["id"])
+    assert names_of(tmp_path / "out") == ["part0.parquet", "part1.parquet"]
+
+
+def test_models_in_memory_are_known_by_their_layers(many, tmp_path):
+    one, two = (
+        kerasae.build("undercomplete", (4,), 2, hidden=(5,), activation=name, seed=0)
+        for name in ("relu", "tanh")
+    )
+    two.set_weights(one.get_weights())
+    inputs = [[many / f"part{i}.parquet", many / f"part{i}.*"] for i in range(3)]
+    batch.apply(one, "score", inputs[0], tmp_path / "out", keep=["id"])
+    with pytest.raises(ValueError, match="made by another model"):
+        batch.apply(two, "score", inputs[1], tmp_path / "out", keep=["id"])
+    one.compile(optimizer="sgd")  # which no answer depends on
+    batch.apply(one, "score", inputs[1], tmp_path / "out", keep=["id"])
+
+
+def test_resume_knows_which_columns_a_run_reads(model, many, tmp_path):
+    """They are recorded beside the model, which stays as it is."""
+    run, out = tmp_path / "run", tmp_path / "out"
+    run.mkdir()
+    (run / "model.keras").write_bytes(model.read_bytes())
+    (run / "config.json").write_text(json.dumps({"columns": COLUMNS}))
+    batch.apply(run, "score", many, out)
+    assert batch.apply(run, "score", many, out, resume=True, columns=COLUMNS).skipped == 3
+    (run / "config.json").write_text(json.dumps({"columns": COLUMNS[::-1]}))
+    with pytest.raises(ValueError, match=r"made with columns=\['a', 'b', .*\['d', 'c', "):
+        batch.apply(run, "score", many, out, resume=True)
+
+
+@pytest.mark.parametrize("name", ["config.json", "card.json"])
+@pytest.mark.parametrize("text", ["{", "[1]", '{"columns": 3}', '{"data_options": [1]}'])
+def test_a_damaged_record_of_a_training_is_a_sentence(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=name) as caught:
+        batch.recorded(tmp_path)
+    assert "Received: " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# What cannot be read or written -----------------------------------------------------------
+
+
+@pytest.mark.skipif(
+    os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow", reason="exports a model"
+)
+def test_a_number_is_a_version_only_with_a_model_in_it(judge, many, tmp_path):
+    kerasae.export(judge, tmp_path / "saved", training={"columns": COLUMNS}, verify=False)
+    (tmp_path / "saved" / "20261121").mkdir()
+    out = tmp_path / "out"
+    assert batch.recorded(tmp_path / "saved") == {"columns": COLUMNS}
+    batch.apply(tmp_path / "saved", "score", many, out)
+    record = json.loads((out / batch.RECORD).read_text())
+    assert record["model"]["path"] == str(tmp_path / "saved" / "1")
+    # Without the filter every model had the digest of no file at all.
+    with (tmp_path / "saved" / "1" / "saved_model.pb").open("ab") as file:
+        file.write(b"\x82\x7d\x00")
+    with pytest.raises(ValueError, match="by another model"):
+        batch.apply(tmp_path / "saved", "score", many, out, resume=True)
+
+
+def test_a_model_that_is_replaced_while_it_is_loaded_is_not_mistaken(
+    model, many, tmp_path, monkeypatch
+):
+    own, load = tmp_path / "own.keras", kerasae.load
+    own.write_bytes(model.read_bytes())
+
+    def replaced(path):
+        own.write_bytes(model.read_bytes() + b"\0")
+        return load(model)
+
+    monkeypatch.setattr(kerasae, "load", replaced)
+    with pytest.raises(ValueError, match="replaced while it was loaded"):
+        batch.apply(own, "score", many, tmp_path / "out", keep=["id"])
+
+
+def test_a_folder_of_several_kinds_is_refused(model, many, tmp_path, kerasae_):
+    csv.write_csv(table(rows(5, 0)), many / "late.csv")
+    (many / "README.txt").write_text("")
+    for output, way_out in (("out", "part*.parquet"), ("out.csv", "a folder of its own")):
+        status, _, err = kerasae_("score", model, "-i", many, "-o", tmp_path / output)
+        assert status == 2
+        assert "several kinds, such as 'late.csv' and 'part0.parquet'" in err
+        assert way_out.removeprefix("part") in err
+        assert not (tmp_path / output).exists()
+    (many / "late.csv").rename(many / "late.csv.gz")
+    with pytest.raises(ValueError, match=r"'late\.csv\.gz' and 'part0\.parquet'"):
+        batch.apply(model, "score", many, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"'late\.csv\.gz' is compressed"):
+        batch.apply(model, "score", many / "late.csv.gz", tmp_path / "out.csv")
+    done = batch.apply(model, "score", many / "*.parquet", tmp_path / "out", keep=["id"])
+    assert done.files == 3
+
+
+def test_an_output_never_takes_the_place_of_its_input(judge, many, tmp_path):
+    path = many / "part0.parquet"
+    before = path.read_bytes()
+    (tmp_path / "link.parquet").symlink_to(path)
+    for output in (path, tmp_path / "link.parquet"):
+        with pytest.raises(ValueError, match="another file than the input"):
+            batch.apply(judge, "score", path, output, keep=["id"])
+    with pytest.raises(ValueError, match="outside of the input folder"):
+        batch.apply(judge, "score", many, many / "all.csv", keep=["id"])
+    with pytest.raises(ValueError, match="another folder than that of the inputs"):
+        batch.apply(judge, "score", many, many, keep=["id"], format="csv")
+    (tmp_path / "out").mkdir()
+    os.link(path, tmp_path / "out" / "part0.parquet")
+    with pytest.raises(ValueError, match="another folder than that of the inputs"):
+        batch.apply(judge, "score", many, tmp_path / "out", keep=["id"], replace=True)
+    assert path.read_bytes() == before
+
+
+def test_outputs_among_the_inputs_are_not_read(model, many):
+    words = {"keep": ["id"], "format": "parquet"}
+    pattern = str(many / "**" / "part*.parquet")
+    batch.apply(model, "score", pattern, many / "out", **words)
+    assert names_of(many / "out") == [f"part{i}.parquet" for i in range(3)]
+    done = batch.apply(model, "score", pattern, many / "out", resume=True, **words)
+    assert (done.files, done.skipped) == (3, 3)
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(model, tmp_path, kerasae_, monkeypatch):
+    pq.write_table(table(rows(5, 0)), tmp_path / "in.parquet")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(_atomic.os, "fsync", full)
+    target = tmp_path / "out.csv"
+    status, _, err = kerasae_("score", model, "-i", tmp_path / "in.parquet", "-o", target)
+    assert (status, err.count("\n")) == (2, 1)
+    assert err.startswith("'out.csv' cannot be written: No space left on device. Received: path=")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n\n"])
+def test_text_without_rows_gives_a_table_without_rows(judge, tmp_path, end):
+    path = tmp_path / "in.csv"
+    for header, keep in (("a,b,c,d,id", ["id"]), ("", ["id"]), ("", [])):
+        path.write_text(header + end)
+        for verb, names in (
+            ("detect", ["anomaly_score", "p_value", "is_anomaly"]),
+            ("encode", ["code_0", "code_1"]),
+        ):
+            done = batch.apply(judge, verb, path, tmp_path / "out.parquet", keep=keep)
+            assert done.rows == 0
+            found = pq.read_table(tmp_path / "out.parquet")
+            assert found.column_names == [*keep, *names]
+    with pytest.raises(ValueError, match=r"'in\.csv' is empty"):
+        batch.apply(judge, "reconstruct", path, tmp_path / "out.csv")
+    batch.apply(judge, "reconstruct", path, tmp_path / "out.csv", columns=COLUMNS)
+    assert csv.read_csv(tmp_path / "out.csv").column_names == COLUMNS
+    # In a folder that is one table, it adds no row.
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "0.csv").write_text("a,b,c,d" + end)
+    (tmp_path / "in" / "1.csv").write_text("a,b,c,d\n1,2,3,4")
+    assert batch.apply(judge, "score", tmp_path / "in", tmp_path / "out.csv").rows == 1
+
+
+@pytest.mark.parametrize("groups", [0, 1])
+def test_parquet_without_row_groups_or_rows(judge, tmp_path, groups):
+    with pq.ParquetWriter(tmp_path / "in.parquet", table(rows(1, 0)).schema) as writer:
+        for _ in range(groups):
+            writer.write_table(table(rows(0, 0)))
+    assert pq.read_metadata(tmp_path / "in.parquet").num_row_groups == groups
+    words = {"keep": ["a"], "columns": COLUMNS}
+    done = batch.apply(judge, "detect", tmp_path / "in.parquet", tmp_path / "out.csv", **words)
+    assert (done.rows, done.anomalies) == (0, None)
+    lines = (tmp_path / "out.csv").read_text().splitlines()
+    assert lines == ['"a","anomaly_score","p_value","is_anomaly"']
+
+
+def test_no_rows_are_no_share_of_anomalies(tmp_path, capsys, monkeypatch):
+    from kerasae.cli import _helpers
+
+    monkeypatch.setattr(batch, "apply", lambda *_, **__: batch.Applied(0, 1, 0, 0))
+    _helpers.apply("detect", tmp_path, [], tmp_path / "o.csv", keep=None)
+    assert capsys.readouterr().out == f"0 rows written to {tmp_path / 'o.csv'}\n"

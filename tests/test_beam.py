@@ -1,6 +1,7 @@
 """The model handler for Apache Beam, on the DirectRunner, against the local answers."""
 
 import collections
+import json
 import os
 import pickle
 import runpy
@@ -418,6 +419,24 @@ def test_a_local_path_without_a_model_is_refused_at_once(digits, table, tmp_path
         collected([GOOD], RunInference(SavedModelHandler(table), inference_args={"rate": 1}))
 
 
+def test_a_damaged_card_is_a_sentence(named, tmp_path):
+    known = json.loads((named / "1" / "card.json").read_text())
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    card = tmp_path / "card.json"
+    for content in (
+        "{", "[1]", "{}", {"signatures": None}, {"signatures": ["score"]}, {"training": 3},
+        {"training": {"columns": 4}}, {"training": {"data_options": [1]}}, {"input_shape": None},
+    ):  # fmt: skip
+        card.write_text(content if isinstance(content, str) else json.dumps(known | content))
+        with pytest.raises(ValueError, match=r"Received: .*card\.json") as caught:
+            SavedModelHandler(tmp_path)
+        assert "\n" not in str(caught.value)
+    with card.open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(ValueError, match="1,073,741,824 bytes"):
+        SavedModelHandler(tmp_path)
+
+
 def test_batches_are_large_and_counted(table):
     handler = SavedModelHandler(table)
     assert handler.batch_elements_kwargs() == {"min_batch_size": 512, "max_batch_size": 2048}
@@ -483,3 +502,22 @@ def test_the_example_pipeline(table, tmp_path, monkeypatch, signature):
     assert pq.read_table(rejected).to_pylist() == [
         {"id": "broken", "error": "its column 'height' must be one number. Received: None"}
     ]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_masked_values_and_numbers_beyond_any_float_do_not_fit(table, whole):
+    x = rows(2)
+    handler = SavedModelHandler(table, invalid="report")
+    model = handler.load_model()
+    masked = np.ma.masked_array(x[1], [0, 0, 1, 0])
+    batch = [x[0], masked] if whole else [x[0].tolist(), masked]
+    good, bad = (result.inference for result in handler.run_inference(batch, model))
+    assert set(good) == {"score"}
+    assert "masked" in bad["error"]
+    handler = SavedModelHandler(table, columns=COLUMNS, invalid="report")
+    huge = dict(zip(COLUMNS, [1.0, 2.0, 10**400, 4.0], strict=True))
+    fine = dict(zip(COLUMNS, x[0].tolist(), strict=True))
+    model = handler.load_model()
+    bad, good = (result.inference for result in handler.run_inference([huge, fine], model))
+    assert "column 'depth' must be finite as float32" in bad["error"]
+    assert set(good) == {"score"}

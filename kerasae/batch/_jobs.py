@@ -1,7 +1,6 @@
 """Which files `kerasae.batch` makes of which, and what of that is done already."""
 
 import contextlib
-import difflib
 import glob
 import hashlib
 import json
@@ -11,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerasae._atomic import replacing
-from kerasae._text import nearest
+import numpy as np
 
-# Hidden, so that readers of the folder as one table pass over it.
-RECORD = ".kerasae-batch.json"
+from kerasae._text import nearest
+from kerasae.batch._record import made_in
+from kerasae.serving import versions
+
 FORMATS = ("parquet", "csv", "npy")
 
 
@@ -47,7 +47,7 @@ def plan(inputs: Any, output: Path, form: str | None) -> Plan:
         ValueError: Inputs and output do not fit together.
         FileNotFoundError: There is no such input.
     """
-    from kerasae.data.files import SUFFIXES
+    from kerasae.data.finding import SUFFIXES
 
     if form is not None and form not in FORMATS:
         raise ValueError(
@@ -56,7 +56,9 @@ def plan(inputs: Any, output: Path, form: str | None) -> Plan:
         )
     words = [inputs] if isinstance(inputs, str) or not isinstance(inputs, Iterable) else [*inputs]
     named = output.suffix.lower() in SUFFIXES and not output.is_dir()
-    sources, several = _find([str(word) for word in words], apart=not named)
+    sources, several = _find([str(word) for word in words], not named, output)
+    for source in sources:
+        _check_apart(source, output)
     if len(sources) == 1 and not (several or form):
         return Plan([Job(sources[0], output)], None)
     if named:
@@ -79,9 +81,9 @@ def plan(inputs: Any, output: Path, form: str | None) -> Plan:
                 f"{str(job.source)!r} would both become {job.target.name!r}. "
                 f"Received: output={str(output)!r}"
             )
-    read = {source.resolve() for source in sources}
+    read = {_file(source) for source in sources}
     for job in jobs:
-        if job.target.resolve() in read:
+        if job.target.exists() and _file(job.target) in read:
             raise ValueError(
                 f"output must be another folder than that of the inputs; {job.target.name!r} "
                 f"would be replaced. Received: output={str(output)!r}"
@@ -89,8 +91,37 @@ def plan(inputs: Any, output: Path, form: str | None) -> Plan:
     return Plan(jobs, output)
 
 
-def _find(words: Sequence[str], apart: bool) -> tuple[list[Path], bool]:
-    """Return the files, and whether several were asked for."""
+def _file(path: Path) -> tuple[int, int]:
+    """Return what is the same for all names of a file."""
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
+def _check_apart(source: Path, output: Path) -> None:
+    """Refuse an output that would take the place of its input, or become a part of it."""
+    if source.is_dir():
+        inside = source.resolve() in (output.resolve(), *output.resolve().parents)
+        if inside:
+            raise ValueError(
+                "output must lie outside of the input folder, of which it would be a part next "
+                f"time. Received: output={str(output)!r} for input={str(source)!r}"
+            )
+    elif output.is_file() and _file(output) == _file(source):
+        raise ValueError(
+            "output must be another file than the input, which would be replaced. "
+            f"Received: output={str(output)!r} for input={str(source)!r}"
+        )
+
+
+def _find(words: Sequence[str], apart: bool, output: Path) -> tuple[list[Path], bool]:
+    """Return the files, and whether several were asked for.
+
+    Args:
+        words: Paths and patterns.
+        apart: Whether the tables of a folder are inputs of their own.
+        output: File or folder of the outputs; those that are there are no inputs.
+    """
+    from kerasae.data import finding
     from kerasae.data.files import table_files
 
     found: list[Path] = []
@@ -98,13 +129,17 @@ def _find(words: Sequence[str], apart: bool) -> tuple[list[Path], bool]:
     for word in words:
         path = Path(word)
         if not path.exists() and glob.has_magic(word):
-            matches = [Path(match) for match in sorted(glob.glob(word, recursive=True))]
-            matches = [match for match in matches if match.is_file()]
-            if not matches:
-                raise FileNotFoundError(f"No file matches the pattern. Received: {word!r}")
-            found += matches
+            found += _matches(word, output)
             several = True
-        elif apart and path.is_dir() and table_files(path):
+            continue
+        if path.is_dir():
+            finding.check_one_kind(path, patterns=apart)
+        if path.is_dir() and apart and table_files(path):
+            if output.is_dir() and _file(output) == _file(path):
+                raise ValueError(
+                    "output must be another folder than that of the inputs. "
+                    f"Received: output={str(output)!r}"
+                )
             found += table_files(path)
             several = True
         else:
@@ -114,26 +149,26 @@ def _find(words: Sequence[str], apart: bool) -> tuple[list[Path], bool]:
     for path in found:
         if not path.exists():
             raise FileNotFoundError(
-                f"There is no such file or folder.{_beside(path)} Received: {str(path)!r}"
+                f"There is no such file or folder.{finding.beside(path)} Received: {str(path)!r}"
+            )
+        if path.suffix.lower() in finding.PACKED and path.is_file():
+            raise ValueError(
+                f"{path.name!r} is compressed, which is not read here; unpack it first. "
+                f"Received: input={str(path)!r}"
             )
     # A file that two patterns match is one input.
     return list(dict.fromkeys(found)), several
 
 
-def _beside(path: Path) -> str:
-    """Return a hint at a file beside a missing one, among those that can be read."""
-    from kerasae.data import files, images
-
-    readable = {*files.SUFFIXES, *images.SUFFIXES}
-    stems: dict[str, str] = {}
-    for entry in sorted(path.parent.iterdir()) if path.parent.is_dir() else ():
-        if not entry.name.startswith(".") and (
-            entry.is_dir() if not path.suffix else entry.suffix.lower() in readable
-        ):
-            stems.setdefault(entry.stem.lower(), entry.name)
-    # Equal suffixes would make any two short names alike.
-    close = difflib.get_close_matches(path.stem.lower(), stems, n=1, cutoff=0.6)
-    return f" Did you mean {stems[close[0]]!r}?" if close else ""
+def _matches(pattern: str, output: Path) -> list[Path]:
+    matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+    matches = [match for match in matches if match.is_file()]
+    if output.is_dir() and (made := made_in(output)):
+        own = output.resolve()
+        matches = [m for m in matches if m.name not in made or m.parent.resolve() != own]
+    if not matches:
+        raise FileNotFoundError(f"No file matches the pattern. Received: {pattern!r}")
+    return matches
 
 
 def check_outputs(plan: Plan, keep: Sequence[str], *, images: bool) -> None:
@@ -162,7 +197,7 @@ def check_outputs(plan: Plan, keep: Sequence[str], *, images: bool) -> None:
 
 
 def _name(source: Path, form: str | None) -> str:
-    from kerasae.data.files import SUFFIXES
+    from kerasae.data.finding import SUFFIXES
 
     own = source.suffix.lower()
     if form is None:
@@ -170,27 +205,36 @@ def _name(source: Path, form: str | None) -> str:
     return f"{source.stem if source.is_file() else source.name}.{form}"
 
 
-def fingerprint(model: Path) -> str:
-    """Return a digest of the files of a model: equal for equal models only.
+def located(model: Path) -> Path:
+    """Return the file or version folder that `kerasae.load` takes for a path.
 
     Raises:
         FileNotFoundError: There is nothing at `model`.
     """
+    from kerasae.serving.served import is_version
+
     if not model.exists():
         raise FileNotFoundError(
             f"There is no file or folder to load. Received: path={str(model)!r}"
         )
-    if model.is_dir() and (model / "model.keras").is_file():
-        model = model / "model.keras"
-    elif model.is_dir():
-        from kerasae.serving import versions
+    if (model / "model.keras").is_file():
+        return model / "model.keras"
+    if model.is_file() or is_version(model):
+        return model
+    written = {number: path for number, path in versions(model).items() if is_version(path)}
+    return written[max(written)] if written else model
 
-        numbers = versions(model)
-        if not (model / "saved_model.pb").is_file() and numbers:
-            model = numbers[max(numbers)]
-    files = [model] if model.is_file() else [model / "saved_model.pb"]
+
+def fingerprint(model: Path) -> str:
+    """Return a digest of the files of a model: equal for equal models only.
+
+    Args:
+        model: What `located` gives.
+    """
+    graph = model / "saved_model.pb"
+    files = [model] if model.is_file() else [graph]
     if model.is_dir():
-        files += sorted((model / "variables").glob("*"))
+        files += sorted((model / ("variables" if graph.is_file() else "onnx")).glob("*"))
     digest = hashlib.sha256()
     for file in files:
         if file.is_file():
@@ -199,96 +243,19 @@ def fingerprint(model: Path) -> str:
     return digest.hexdigest()
 
 
-class Record:
-    """What was made in a folder, by which command on which model; kept beside the outputs.
-
-    Args:
-        folder: The folder of outputs.
-        model: What identifies the model.
-        command: The options that the outputs depend on.
-    """
-
-    def __init__(self, folder: Path, model: dict[str, Any], command: dict[str, Any]):
-        self.path = folder / RECORD
-        self._made: dict[str, Any] = {"model": model, "command": command, "files": {}}
-
-    def open(self, jobs: list[Job], resume: bool, replace: bool) -> None:
-        """Compare with what is there, and refuse what would be lost or mixed.
-
-        Raises:
-            ValueError: Outputs exist and neither option is given, or they were made otherwise.
-        """
-        there = [job.target for job in jobs if job.target.exists()]
-        if there and not (resume or replace):
-            raise ValueError(
-                f"{len(there)} of {len(jobs)} outputs exist, such as {there[0].name!r}; pass "
-                "resume (--resume) to make the others only, or replace (--replace) to make all "
-                f"anew. Received: output={str(self.path.parent)!r}"
-            )
-        if not resume:
-            return
-        before = self._read()
-        if before is None:
-            if there:
-                raise ValueError(
-                    f"There is no record of how {there[0].name!r} was made, so that nothing can "
-                    "be resumed; pass replace (--replace) to make all anew. "
-                    f"Received: output={str(self.path.parent)!r}"
-                )
-            return
-        if before["model"]["sha256"] != self._made["model"]["sha256"]:
-            raise ValueError(
-                "The outputs were made by another model, or by this one before it changed; pass "
-                "replace (--replace) to make all anew. "
-                f"Received: model={self._made['model']['path']!r}"
-            )
-        for name, value in self._made["command"].items():
-            if before["command"].get(name) != value:
-                raise ValueError(
-                    f"The outputs were made with {name}={before['command'].get(name)!r}; pass the "
-                    f"same options, or replace (--replace) to make all anew. "
-                    f"Received: {name}={value!r}"
-                )
-        self._made["files"] = before["files"]
-
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            found = json.loads(self.path.read_text("utf-8"))
-            return found if {"model", "command", "files"} <= found.keys() else None
-        except (OSError, ValueError, AttributeError):
-            return None
-
-    def done(self, job: Job) -> dict[str, Any] | None:
-        """Return what was found in a job that need not be done again, or None."""
-        known = self._made["files"].get(job.target.name)
-        if not known or not job.target.exists() or known.get("output") != _state(job.target):
-            return None
-        return known["found"] if known["input"] == describe(job.source) else None
-
-    def clear(self, targets: Sequence[Path]) -> None:
-        """Remove the outputs of an earlier command, and first of all its record."""
-        for path in (self.path, *targets):
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-
-    def add(self, job: Job, source: dict[str, Any], found: dict[str, Any]) -> None:
-        """Write down that a job is done; `source` describes the input as it was read."""
-        output = _state(job.target)
-        entry = {"input": source, "output": output, "found": found}
-        self._made["files"][job.target.name] = entry
-        with replacing(self.path) as temporary:
-            temporary.write_text(json.dumps(self._made, indent=1) + "\n", "utf-8")
+def digest_of(model: Any) -> str:
+    """Return a digest of the layers, weights and calibration of a Keras model in memory."""
+    digest = hashlib.sha256()
+    # A layer of the user's may have no configuration.
+    with contextlib.suppress(NotImplementedError, TypeError, ValueError):
+        layers = json.loads(model.to_json(), object_hook=_lasting)
+        digest.update(json.dumps(layers, sort_keys=True).encode())
+    scores = getattr(getattr(model, "calibration", None), "scores", None)
+    for values in (*model.get_weights(), *(() if scores is None else (scores,))):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
 
 
-def describe(source: Path) -> dict[str, Any]:
-    """Return what tells whether an input has changed."""
-    return {"path": str(source.resolve()), **_state(source)}
-
-
-def _state(path: Path) -> dict[str, int]:
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    states = [file.stat() for file in files]
-    return {
-        "bytes": sum(state.st_size for state in states),
-        "modified_ns": max((state.st_mtime_ns for state in states), default=0),
-    }
+def _lasting(part: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of a configuration what the answers do not depend on, or only this process has."""
+    return {k: v for k, v in part.items() if k not in ("compile_config", "shared_object_id")}

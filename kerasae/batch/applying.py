@@ -1,22 +1,21 @@
 """`apply`: files in, files out."""
 
 import contextlib
-import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kerasae import _run_columns
-from kerasae._text import nearest
-from kerasae.batch import _empty, _jobs
-from kerasae.batch._streaming import Progress, ahead, gathered, joined, quick
-from kerasae.serving import versions
+from kerasae._reading import check_training, read_json
+from kerasae._text import nearest, shorten
+from kerasae.batch import _empty, _jobs, _kept, _record
+from kerasae.batch._answering import answers, fit_to
+from kerasae.batch._record import RECORD
+from kerasae.batch._streaming import Progress, quick
 
-RECORD = _jobs.RECORD
+__all__ = ["RECORD", "VERBS", "Applied", "apply", "fit_to", "recorded", "trained_names"]
+
 VERBS = ("encode", "reconstruct", "score", "feature_scores", "detect")
 
 
@@ -96,7 +95,7 @@ def apply(
         kerasae.batch.apply("runs/x", "detect", "in.csv", "out.csv", keep=["id"])
         ```
     """
-    _check(verb, false_alarm_rate, batch_size, resume, replace)
+    _check(model, verb, false_alarm_rate, batch_size, resume, replace)
     for name, value in (("columns", columns), ("keep", keep)):
         if isinstance(value, str):
             raise ValueError(f"{name} must be a list of names. Received: {name}={value!r}")
@@ -108,39 +107,46 @@ def apply(
             f"Received: output={str(output)!r} for one input"
         )
     is_path = isinstance(model, (str, Path))
-    config = recorded(Path(model)) if is_path else {}
+    # Found once, so that a version that appears meanwhile is not taken for this one.
+    path = _jobs.located(Path(model)) if is_path else None
+    config = recorded(path) if path is not None else {}
 
     record = None
-    if plan.folder is not None:
+    identity = None if plan.folder is None else _identity(path or model, resume)
+    if plan.folder is not None and identity is not None:
+        # Those of the training count, too: they are recorded beside the model, and not in it.
+        read = columns or _run_columns.of_run(config)
         command = {
-            "verb": verb, "columns": None if columns is None else list(columns),
+            "verb": verb, "columns": None if read is None else list(read),
             "keep": list(keep), "false_alarm_rate": false_alarm_rate, "format": format,
         }  # fmt: skip
-        record = _jobs.Record(plan.folder, _identity(model, resume), command)
+        record = _record.Record(plan.folder, identity, command)
         record.open(plan.jobs, resume, replace)
     # A mistyped name should cost no time, so one input is opened before the model.
-    _open(plan.jobs[0].source, columns, keep, config)
+    _open(plan.jobs[0], verb, columns, keep, config)
     loaded = model
-    if is_path:
+    if path is not None:
         import kerasae
 
-        loaded = kerasae.load(model)
+        loaded = kerasae.load(path)
+        if identity is not None and _identity(path, resume) != identity:
+            raise ValueError(
+                "The model was replaced while it was loaded; run the command again. "
+                f"Received: model={str(model)!r}"
+            )
     rows = skipped = anomalies = 0
-    old = [job.target for job in plan.jobs] if record is not None and replace else []
+    old = [job.target for job in plan.jobs]
     with _made(plan.folder), quick(loaded), Progress(len(plan.jobs), progress) as shown:
         for job in plan.jobs:
             found = record.done(job) if record is not None and resume else None
             if found is None:
-                source = _jobs.describe(job.source)
-                stream = _open(job.source, columns, keep, config)
-                none = None if stream.rows else _empty.kept(job.source, keep)
-                answers, names = _answers(
-                    loaded, verb, stream, none, false_alarm_rate, batch_size, columns, shown
-                )
-                found = _written(job.target, answers, names, record, old)
-                old = []
-                if record is not None:
-                    record.add(job, source, found)
+                source = _record.describe(job.source) if record is not None else {}
+                stream, fields = _open(job, verb, columns, keep, config)
+                made, names = answers(
+                    loaded, verb, stream, job.source, fields, false_alarm_rate, batch_size,
+                    columns, shown,
+                )  # fmt: skip
+                found = _written(job, made, names, record, source, old)
             else:
                 skipped += 1
             shown.finished()
@@ -149,7 +155,12 @@ def apply(
     return Applied(rows, len(plan.jobs), skipped, anomalies if verb == "detect" and rows else None)
 
 
-def _check(verb: Any, rate: Any, batch_size: Any, resume: bool, replace: bool) -> None:
+def _check(model: Any, verb: Any, rate: Any, batch_size: Any, resume: bool, replace: bool) -> None:
+    if not isinstance(model, (str, Path)) and not hasattr(model, "sample_shape"):
+        raise ValueError(
+            "model must be a run directory, a .keras file, a SavedModel, or what kerasae.load "
+            f"gives. Received: model={shorten(repr(model))}"
+        )
     if verb not in VERBS:
         raise ValueError(
             f"verb must be one of {', '.join(VERBS)}.{nearest(verb, VERBS)} Received: verb={verb!r}"
@@ -167,17 +178,27 @@ def _check(verb: Any, rate: Any, batch_size: Any, resume: bool, replace: bool) -
 
 
 def _open(
-    source: Path, columns: Sequence[str] | None, keep: Sequence[str], config: dict[str, Any]
-) -> Any:
-    """Open an input; of a table, the columns to read."""
+    job: _jobs.Job,
+    verb: str,
+    columns: Sequence[str] | None,
+    keep: Sequence[str],
+    config: dict[str, Any],
+) -> tuple[Any, Any]:
+    """Open an input; of a table, the columns to read. Return the schema of those to keep, too."""
     from kerasae.data import files
 
+    source = job.source
     without = _empty.array(source, keep) if columns is None else None
-    if without is not None:
-        return without
-    known = _run_columns.to_read(source, config) if columns is None else None
-    label = _run_columns.label_of_run(config)
-    return files.stream(source, columns, list(keep), preferred=known, unwanted=label)
+    if without is None:
+        names = columns or _run_columns.of_run(config)
+        # The columns of some answers are those of the input.
+        if names is not None or verb in ("encode", "score", "detect"):
+            without = _empty.text(source, keep, names)
+    if without is None:
+        known = _run_columns.to_read(source, config) if columns is None else None
+        label = _run_columns.label_of_run(config)
+        without = files.stream(source, columns, list(keep), preferred=known, unwanted=label)
+    return without, _kept.schema(source, keep, job.target)
 
 
 def recorded(model: Path) -> dict[str, Any]:
@@ -185,13 +206,18 @@ def recorded(model: Path) -> dict[str, Any]:
 
     Args:
         model: A run directory, its `model.keras`, or an export, whose card tells.
+
+    Raises:
+        ValueError: The record is damaged.
     """
+    from kerasae.serving._runtimes import read_card
+
     folder = model.parent if model.name == "model.keras" else model
     if (folder / "config.json").is_file():
-        return json.loads((folder / "config.json").read_text("utf-8"))
-    newest = max(versions(model).items(), default=(0, model))[1]
+        return check_training(folder / "config.json", read_json(folder / "config.json"))
+    newest = _jobs.located(model) if model.is_dir() else model
     if (newest / "card.json").is_file():
-        return json.loads((newest / "card.json").read_text("utf-8")).get("training") or {}
+        return check_training(newest / "card.json", read_card(newest).get("training"))
     return {}
 
 
@@ -207,17 +233,15 @@ def trained_names(model: Path, shape: tuple[int, ...]) -> list[str] | None:
 
 
 def _identity(model: Any, resume: bool) -> dict[str, Any]:
-    path = model if isinstance(model, (str, Path)) else getattr(model, "path", None)
-    if not isinstance(model, (str, Path)) and not isinstance(path, Path):
-        path = None  # what Keras calls the path of a layer
-    if path is None and resume:
-        raise ValueError(
-            "resume needs a model by its path, to know it again. "
-            f"Received: model of type {type(model).__name__}"
-        )
-    if path is None:
-        return {"path": None, "sha256": None}
-    return {"path": str(path), "sha256": _jobs.fingerprint(Path(path))}
+    path = model if isinstance(model, Path) else getattr(model, "path", None)
+    if not isinstance(path, Path):  # what Keras calls the path of a layer is none
+        if resume:
+            raise ValueError(
+                "resume needs a model by its path, to know it again. "
+                f"Received: model of type {type(model).__name__}"
+            )
+        return {"path": None, "sha256": _jobs.digest_of(model)}
+    return {"path": str(path), "sha256": _jobs.fingerprint(path)}
 
 
 @contextlib.contextmanager
@@ -234,139 +258,29 @@ def _made(folder: Path | None) -> Iterator[None]:
                 path.rmdir()
 
 
-def _answers(
-    model: Any,
-    verb: str,
-    stream: Any,
-    without: Any,
-    rate: float | None,
-    batch_size: int | None,
-    columns: Sequence[str] | None,
-    shown: Progress,
-) -> tuple[Iterator[Any], list[str] | None]:
-    """Return the answers to one input piece by piece, and the names of their columns.
-
-    `without` are the columns to keep of an input without rows.
-    """
-    as_series = verb == "detect" and _stride(model) is not None
-    # Of lists that are not there nobody knows the length.
-    if not as_series and not (stream.rows == 0 and len(stream.names or ()) == 1):
-        _check_width(model, stream, columns)
-    size = batch_size or _rows_at_once(model)
-
-    def answers() -> Iterator[Any]:
-        some = False
-        with ahead(stream.pieces()) as pieces:
-            for x, kept in _whole(pieces, model) if as_series else gathered(pieces):
-                x = x if as_series else fit_to(model, x)
-                if verb == "detect":
-                    found = model.detect(x, false_alarm_rate=rate, batch_size=size)
-                    answer = np.empty(len(x), _empty.DETECTED)
-                    for name, _ in _empty.DETECTED:
-                        answer[name] = found[name]
-                else:
-                    answer = getattr(model, verb)(x, size)
-                shown.advance(len(x), stream.rows)
-                some = True
-                yield answer if kept is None else (kept, answer)
-        if not some:
-            answer = _empty.answer(model, verb)
-            yield answer if without is None else (without, answer)
-
-    names = stream.names if stream.rows else _empty.widened(stream.names, model)
-    named = {
-        "score": ["reconstruction_error"],
-        "encode": [f"code_{i}" for i in range(model.latent_dim)],
-        "detect": None,
-    }
-    return answers(), named.get(verb, names)
-
-
 def _written(
-    target: Path,
-    answers: Iterator[Any],
+    job: _jobs.Job,
+    made: Iterator[Any],
     names: list[str] | None,
-    record: _jobs.Record | None,
+    record: _record.Record | None,
+    source: dict[str, Any],
     old: Sequence[Path],
 ) -> dict[str, Any]:
     """Write one output; return how many rows it has, and how many of them are anomalies."""
     from kerasae import data
 
-    flagged = None
+    found: dict[str, Any] = {"rows": 0, "anomalies": None}
 
     def counted() -> Iterator[Any]:
-        nonlocal flagged
-        for piece in answers:
+        for piece in made:
             answer = piece[1] if isinstance(piece, tuple) else piece
+            found["rows"] += len(answer)
             if answer.dtype.names:
-                flagged = (flagged or 0) + int(answer["is_anomaly"].sum())
+                found["anomalies"] = (found["anomalies"] or 0) + int(answer["is_anomaly"].sum())
             yield piece
-        # The first file went well, so that the others are worth losing what was there.
-        if record is not None and old:
-            record.clear(old)
 
-    rows = data.write(target, counted(), names, empty=True)
-    return {"rows": rows, "anomalies": flagged}
-
-
-def _stride(model: Any) -> int | None:
-    return getattr(getattr(model, "calibration", None), "stride", None)
-
-
-def _check_width(model: Any, stream: Any, columns: Sequence[str] | None) -> None:
-    shape = model.sample_shape
-    if stream.names is None or math.prod(stream.shape) == math.prod(shape):
-        return
-    wanted = ", ".join(["samples", *map(str, shape)])
-    some = ", ".join(stream.names[:5]) + (", ..." if len(stream.names) > 5 else "")
-    raise ValueError(
-        f"What is read of {stream.name!r} must have shape ({wanted}) for this model; name the "
-        "columns to read (--column), or those to pass through (--keep). "
-        f"Received: {len(stream.names)} columns, {some}, for columns={columns!r}"
-    )
-
-
-def _rows_at_once(model: Any) -> int:
-    """Return how many samples to give to a call, so that its price does not count.
-
-    Networks of images and series hold many times their input.
-    """
-    if len(model.sample_shape) > 1:
-        return 1024
-    return max(1024, min(8192, 2**23 // (4 * model.sample_shape[0])))
-
-
-def _whole(pieces: Iterator[Any], model: Any) -> Iterator[Any]:
-    """Yield a file as one long series, a time step per row."""
-    held = [*pieces]
-    if not held:
-        return
-    xs, kepts = zip(*held, strict=True)
-    x = np.concatenate(xs)
-    if len(model.sample_shape) == 1 and x.ndim == 2 and x.shape[1] == 1:
-        x = x[:, 0]
-    yield x.astype(model.input_dtype_name, copy=False), joined(kepts)
-
-
-def fit_to(model: Any, x: np.ndarray) -> np.ndarray:
-    """Give rows of a table the shape of the model's samples, and whole numbers its dtype.
-
-    Raises:
-        ValueError: The model takes uint8, and a value is not a whole number from 0 to 255.
-    """
-    if x.shape[1:] != model.sample_shape and math.prod(x.shape[1:]) == math.prod(
-        model.sample_shape
-    ):
-        x = x.reshape(-1, *model.sample_shape)
-    if model.input_dtype_name != "uint8":
-        return x.astype("float32", copy=False)
-    if x.dtype == "uint8":
-        return x
-    low, high, broken = x.min(), x.max(), x[x != x.round()]
-    if low < 0 or high > 255 or broken.size:
-        such = f", such as {broken[0]:g}" if broken.size else ""
-        raise ValueError(
-            "Values must be whole numbers from 0 to 255, the uint8 that this model was built for. "
-            f"Received: values from {low:g} to {high:g}{such}"
-        )
-    return x.astype("uint8")
+    ready = None if record is None else record.adding(job, source, found, old)
+    data.write(job.target, counted(), names, empty=True, ready=ready)
+    if record is not None:
+        record.check(job)
+    return found

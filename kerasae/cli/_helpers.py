@@ -18,7 +18,7 @@ def apply(verb: str, model: Path, inputs: list[str], output: Path, **options: An
     what = f"{done.rows:,} rows"
     what += f" of {done.files:,} files" if several else ""
     line = f"{what} written to {output}"
-    if done.anomalies is not None:
+    if done.anomalies is not None and done.rows:
         line += f", {done.anomalies:,} of them anomalies ({done.anomalies / done.rows:.2%})"
     if done.skipped:
         line += f"; {done.skipped:,} of the files were there already"

@@ -1,9 +1,7 @@
 """`write`: batches to a file, complete or not at all."""
 
-import glob
 import os
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,11 +9,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from kerasae import _atomic
 from kerasae.data.rows import bad
 
 _NUMBERED = re.compile(r"\d{6,}\.png")
-_LEFT = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)\.part(\.\w+)?")
-
 
 # A row group of a Parquet file, in bytes; small batches are gathered into it.
 _GROUP_BYTES = 1 << 24
@@ -27,11 +24,13 @@ def write(
     names: Sequence[str] | None = None,
     *,
     empty: bool = False,
+    ready: Callable[[Path], None] | None = None,
 ) -> int:
     """Write batches to a file, or images to a folder.
 
-    Everything goes to a temporary name beside the target, which takes its place at the end; when
-    anything fails, the target is what it was before.
+    Everything goes to a temporary name beside the target, which takes its place when it is whole
+    and on the disk; when anything fails, the target is what it was before. Where the target is a
+    link, what it points to is replaced.
 
     Args:
         path: The suffix decides: `.npy`, `.npz` (key "x"), `.csv`, `.parquet`; none means a folder
@@ -44,6 +43,8 @@ def write(
             pyarrow record batch and an array gives a table the columns of both.
         names: Column names of a table; default "x0", "x1", ..., or the names of the fields.
         empty: Write a file without rows where all batches have none, instead of raising.
+        ready: Called with the temporary path just before it takes its place; what it raises
+            keeps it from that.
 
     Returns:
         Number of rows written.
@@ -51,6 +52,7 @@ def write(
     Raises:
         ValueError: If the suffix is unknown, a batch does not fit, or there is nothing to write.
         FileNotFoundError: If the folder to write in does not exist.
+        OSError: If the file cannot be written, such as on a full disk.
 
     Example:
         ```python
@@ -58,18 +60,28 @@ def write(
         kerasae.data.write("out.csv", scores, names=["score"])
         ```
     """
-    path = Path(os.path.abspath(path))
-    suffix = check_target(path)
-    sweep(path)
+    suffix = check_target(Path(os.path.abspath(path)))
+    path = Path(os.path.realpath(path))
+    _atomic.sweep(path.parent)
     rows = _Rows(batches, empty)
     if rows.kept is not None and suffix not in (".csv", ".parquet"):
         raise bad("Columns can be kept in a .csv or .parquet file only.", path=str(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = _atomic.temporary_name(path)
     try:
         _WRITERS[suffix](temporary, rows, names)
+        _atomic.sync(temporary)
+        if ready is not None:
+            ready(temporary)
         _replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        reason = os.strerror(error.errno)
+        told = type(error)(f"{path.name!r} cannot be written: {reason}. Received: path='{path}'")
+        told.errno = error.errno
+        raise told from error
     finally:
-        _remove(temporary)
+        _atomic.remove(temporary)
     return rows.count
 
 
@@ -90,26 +102,6 @@ def check_target(path: Path) -> str:
     return suffix
 
 
-def sweep(path: Path) -> None:
-    """Remove what processes that were killed while they wrote `path` left beside it."""
-    for left in path.parent.glob(f".{glob.escape(path.stem)}*.part*"):
-        found = _LEFT.fullmatch(left.name)
-        if found and found["name"] in (path.name, path.stem) and not _runs(int(found["process"])):
-            _remove(left)
-
-
-def _runs(process: int) -> bool:
-    if os.name != "posix":  # elsewhere a signal of 0 ends the process
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
-
-
 def _check_replaceable(path: Path, *, is_folder: bool) -> None:
     if not path.exists():
         return
@@ -127,24 +119,19 @@ def _check_replaceable(path: Path, *, is_folder: bool) -> None:
 
 
 def _replace(temporary: Path, path: Path) -> None:
+    # Once more, for writing may have taken hours.
+    _check_replaceable(path, is_folder=temporary.is_dir())
     if not temporary.is_dir() or not path.exists():
-        os.replace(temporary, path)
+        _atomic.replace(temporary, path)
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    aside = _atomic.temporary_name(path, "old")
     os.replace(path, aside)
     try:
-        os.replace(temporary, path)
+        _atomic.replace(temporary, path)
     except BaseException:
         os.replace(aside, path)
         raise
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    _atomic.remove(aside)
 
 
 class _Rows:
@@ -231,7 +218,7 @@ def _write_npz(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
         with zipfile.ZipFile(path, "w") as archive:
             archive.write(member, "x.npy")
     finally:
-        _remove(member)
+        _atomic.remove(member)
 
 
 def _column_names(rows: _Rows, names: Sequence[str] | None) -> list[str]:

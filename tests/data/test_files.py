@@ -189,6 +189,16 @@ def test_paths_that_will_not_do(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"folder must hold images.*'empty' holds none"):
         kerasae.data.load(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match=r"file or folder\. Received"):
+        kerasae.data.load(tmp_path / "z.csv")  # an equal suffix makes no two names alike
+    (tmp_path / "mixed").mkdir()
+    for name in ("b.csv", "a.parquet", "notes.txt"):
+        (tmp_path / "mixed" / name).write_text("a\n1\n")
+    for read in (kerasae.data.load, kerasae.data.batches):
+        with pytest.raises(
+            ValueError, match=r"several kinds, such as 'a\.parquet' and 'b\.csv'.*folder of its own"
+        ):
+            read(tmp_path / "mixed")
     path = save(tmp_path / "x.npy", np.zeros((5, 2)))
     with pytest.raises(ValueError, match="`columns` selects from CSV and Parquet"):
         kerasae.data.load(path, columns=["a"])

@@ -1,7 +1,14 @@
+import errno
+import os
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
 import kerasae.data
+from kerasae import _atomic
 
 
 def halves(x):
@@ -80,6 +87,20 @@ def test_a_folder_is_replaced_only_if_it_holds_nothing_else(tmp_path):
     with pytest.raises(ValueError, match=r"holds 'diary\.txt', which would be lost"):
         kerasae.data.write(folder, [np.zeros((1, 2, 2), np.uint8)])
     assert (folder / "diary.txt").read_text() == "mine"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_came_to_a_folder_while_writing_is_not_lost(tmp_path):
+    folder = tmp_path / "out"
+    kerasae.data.write(folder, [np.zeros((1, 2, 2), np.uint8)])
+
+    def late():
+        yield np.ones((3, 2, 2), np.uint8)
+        (folder / "diary.txt").write_text("mine")
+
+    with pytest.raises(ValueError, match=r"holds 'diary\.txt', which would be lost"):
+        kerasae.data.write(folder, late())
+    assert sorted(entry.name for entry in folder.iterdir()) == ["000000.png", "diary.txt"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
@@ -186,3 +207,163 @@ def test_records_that_cannot_be_written_leave_nothing(tmp_path, name, batches, n
 def test_records_in_a_matrix_are_refused(tmp_path):
     with pytest.raises(ValueError, match="Received"):
         kerasae.data.write(tmp_path / "x.csv", [records().reshape(10, 2)])
+
+
+# Temporary names --------------------------------------------------------------------------
+
+
+def left_by(monkeypatch, path, host=None, process=None, kind="part"):
+    """Return the name that a writer on another host, or of another number, would take."""
+    with monkeypatch.context() as patch:
+        if host is not None:
+            patch.setattr(_atomic, "_host", lambda: host)
+        if process is not None:
+            patch.setattr(_atomic.os, "getpid", lambda: process)
+        return _atomic.temporary_name(path, kind)
+
+
+@pytest.fixture(scope="module")
+def dead():
+    """The number of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return ended.pid
+
+
+def test_no_two_writers_share_a_temporary_name(tmp_path, monkeypatch):
+    path = tmp_path / "out.csv"
+    names = {left_by(monkeypatch, path, host) for host in ("one-0", "two-0") for _ in range(3)}
+    assert len(names) == 6  # all of one process
+    assert all(name.name.startswith(".out.csv.") for name in names)
+    long = tmp_path / ("ü" * 125 + ".csv")
+    kerasae.data.write(long, [np.zeros((2, 2))])
+    assert [entry.name for entry in tmp_path.iterdir()] == [long.name]
+
+
+def test_only_the_dead_of_this_host_and_the_old_are_swept(tmp_path, monkeypatch, dead):
+    path = tmp_path / "out.csv"
+    ours, living, theirs, old, foreign = (
+        left_by(monkeypatch, path, None, dead),
+        left_by(monkeypatch, path, None, os.getppid()),
+        left_by(monkeypatch, path, "other-0", dead),
+        left_by(monkeypatch, path, "other-0", dead),
+        tmp_path / f".out.csv.{dead}.part",
+    )
+    for left in (ours, living, theirs, old, foreign):
+        left.write_text("x")
+    yesterday = time.time() - 2 * 86400
+    os.utime(old, (yesterday, yesterday))
+    os.utime(living, (yesterday, yesterday))
+    kerasae.data.write(path, [np.zeros((2, 2))])
+    assert set(tmp_path.iterdir()) == {path, living, theirs, foreign}
+    # Any file that is replaced sweeps its folder, once in a while.
+    ours.write_text("x")
+    with _atomic.replacing(path) as temporary:
+        temporary.write_text("y")
+    assert ours.exists()
+    _atomic._swept.clear()
+    with _atomic.replacing(path) as temporary:
+        temporary.write_text("y")
+    assert set(tmp_path.iterdir()) == {path, living, theirs, foreign}
+
+
+def test_a_folder_set_aside_by_a_killed_writer_comes_back(tmp_path, monkeypatch, dead):
+    images = np.zeros((2, 3, 3), np.uint8)
+    kerasae.data.write(tmp_path / "lost", [images])
+    (tmp_path / "lost").rename(left_by(monkeypatch, tmp_path / "lost", None, dead, "old"))
+    kerasae.data.write(tmp_path / "kept", [images])
+    left_by(monkeypatch, tmp_path / "kept", None, dead, "old").mkdir()
+    _atomic.sweep(tmp_path)
+    assert {entry.name for entry in tmp_path.iterdir()} != {"lost", "kept"}  # too soon
+    _atomic._swept.clear()
+    _atomic.sweep(tmp_path)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"lost", "kept"}
+    assert len(list((tmp_path / "lost").iterdir())) == 2
+
+
+def test_a_folder_set_aside_just_now_is_not_taken_for_old(tmp_path, monkeypatch, dead):
+    """Its content may be: only when it was set aside tells, which its mtime does not."""
+    images = np.zeros((2, 3, 3), np.uint8)
+    kerasae.data.write(tmp_path / "x", [images])
+    yesterday = time.time() - 2 * 86400
+    os.utime(tmp_path / "x", (yesterday, yesterday))
+    aside = left_by(monkeypatch, tmp_path / "x", "other-0", dead, "old")
+    (tmp_path / "x").rename(aside)
+    _atomic._swept.clear()
+    _atomic.sweep(tmp_path)
+    assert set(tmp_path.iterdir()) == {aside}
+    _atomic._swept.clear()
+    now = time.time()
+    monkeypatch.setattr(_atomic.time, "time", lambda: now + 2 * 86400)
+    _atomic.sweep(tmp_path)
+    assert set(tmp_path.iterdir()) == {tmp_path / "x"}
+
+
+def test_what_gets_its_name_is_on_the_disk(tmp_path, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, os.replace
+
+    def traced_fsync(number):
+        events.append(("sync", os.fstat(number).st_ino))
+        fsync(number)
+
+    def traced_replace(source, target):
+        events.append(("rename", os.stat(source).st_ino))
+        replace(source, target)
+
+    monkeypatch.setattr(_atomic.os, "fsync", traced_fsync)
+    monkeypatch.setattr(_atomic.os, "replace", traced_replace)
+    kerasae.data.write(tmp_path / "a.parquet", [np.zeros((2, 2))])
+    file, folder = (tmp_path / "a.parquet").stat().st_ino, tmp_path.stat().st_ino
+    assert events == [("sync", file), ("rename", file), ("sync", folder)]
+    events.clear()
+    with _atomic.replacing(tmp_path / "b.json") as temporary:
+        temporary.write_text("{}")
+    file = (tmp_path / "b.json").stat().st_ino
+    assert events == [("sync", file), ("rename", file), ("sync", folder)]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_what_the_disk_does_not_take_replaces_nothing(tmp_path, monkeypatch, number):
+    path = tmp_path / "x.npy"
+    kerasae.data.write(path, [np.zeros((4, 2))])
+    before = path.read_bytes()
+
+    def failing(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(_atomic.os, "fsync", failing)
+    with pytest.raises(OSError, match=r"'x\.npy' cannot be written: .* Received: path=") as found:
+        kerasae.data.write(path, [np.ones((4, 2))])
+    assert found.value.errno == number
+    with pytest.raises(OSError, match=os.strerror(number)), _atomic.replacing(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_and_permissions_outlive_a_replacement(tmp_path):
+    (tmp_path / "disk").mkdir()
+    real = tmp_path / "disk" / "scores"
+    real.write_text("old")
+    real.chmod(0o600)
+    (tmp_path / "out.csv").symlink_to(real)
+    kerasae.data.write(tmp_path / "out.csv", [np.ones((1, 1))], ["score"])
+    assert (tmp_path / "out.csv").is_symlink()
+    assert real.read_text() == '"score"\n1\n'
+    assert real.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_ready_can_still_be_refused(tmp_path):
+    seen = []
+
+    def refuse(temporary):
+        seen.append(np.load(temporary).tolist())
+        raise ValueError("not now")
+
+    np.save(tmp_path / "x.npy", [0.0])
+    with pytest.raises(ValueError, match="not now"):
+        kerasae.data.write(tmp_path / "x.npy", [np.ones(2)], ready=refuse)
+    assert seen == [[1.0, 1.0]]
+    assert np.load(tmp_path / "x.npy").tolist() == [0.0]
+    assert len(list(tmp_path.iterdir())) == 1
