@@ -1,6 +1,5 @@
 """The data of a run, and other data beside them, as `kerasae.runs` needs them."""
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kerasae import _run_columns
+from kerasae._reading import read_json
 from kerasae.data import Splits
 from kerasae.training import files
 
@@ -17,7 +17,7 @@ SPLITS = ("train", "validation", "test")
 def config_of(path: Path) -> dict[str, Any]:
     """Return `config.json` of a run; empty for a `.keras` file."""
     file = path / files.CONFIG
-    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return read_json(file) if file.is_file() else {}
 
 
 def check_split(split: Any) -> None:
@@ -97,7 +97,9 @@ def other(
         are asked for are then all in "train".
     """
     from kerasae import data
+    from kerasae.data import loading
 
+    loading.check_options(options)
     options = {key: value for key, value in options.items() if value is not None}
     options = {"batch_size": config.get("batch_size", 128), "seed": config.get("seed", 0)} | options
     if isinstance(source, str) and not _run_columns.is_path(source):

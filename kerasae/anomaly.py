@@ -82,7 +82,13 @@ class Calibration:
     """
 
     def __init__(self, scores: Any, false_alarm_rate: float = 0.01, stride: int | None = None):
-        scores = np.asarray(scores, "float32")
+        scores = np.asarray(scores)
+        if scores.dtype.kind not in "biuf":
+            raise ValueError(
+                "scores must be finite numbers, one per sample. "
+                f"Received: scores of dtype {scores.dtype}"
+            )
+        scores = scores.astype("float32")
         if scores.ndim != 1 or not np.isfinite(scores).all():
             raise ValueError(
                 "scores must be finite numbers, one per sample. Received: scores of shape "
@@ -233,6 +239,10 @@ def fold(scores: Any, total: int, stride: int = 1) -> np.ndarray:
     [1.0, 1.0, 3.0, 0.0, 0.0]
     """
     scores = np.asarray(scores, "float64")
+    if scores.ndim != 2:
+        raise ValueError(
+            f"scores must have shape (windows, length). Received: scores of shape {scores.shape}"
+        )
     folded = Folded(total, scores.shape[1], stride)
     folded.add(scores)
     return folded.mean()

@@ -1,5 +1,6 @@
 """One `load` for what kerasae writes: a Keras file, a run directory, a SavedModel."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ def load(path: Any, runtime: str | None = None) -> Any:
         ModuleNotFoundError: ONNX Runtime is asked for and not installed.
         ValueError: What is there is not a model of kerasae, or does not run on `runtime`.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"path must be that of a file or folder. Received: path={path!r}")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder to load. Received: path={str(path)!r}")
@@ -46,9 +49,15 @@ def _load_keras(path: Path, runtime: str | None) -> Any:
         )
     import keras
 
+    from kerasae import _vetting
     from kerasae.models import Autoencoder
 
-    model = keras.saving.load_model(path, safe_mode=True)
+    _vetting.check(path)
+    try:
+        model = keras.saving.load_model(path, safe_mode=True)
+    # Whatever is wrong with the file, Keras has a dozen exceptions for it.
+    except Exception as error:
+        raise _vetting.unreadable(path, error) from error
     if not isinstance(model, Autoencoder):
         raise ValueError(
             "The file holds another kind of Keras model than a kerasae Autoencoder. "

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae._text import nearest
+from kerasae._text import is_real, nearest
 
 
 class ReconstructionLoss(keras.losses.Loss):
@@ -109,8 +109,8 @@ class GaussianNLL(ReconstructionLoss):
 
     def __init__(self, features: str = "sum", stddev: float | None = None, **kwargs: Any):
         super().__init__(features, **kwargs)
-        if stddev is not None and not 0 < stddev < float("inf"):
-            raise ValueError(f"stddev must be > 0 or None (learned). Received: stddev={stddev}")
+        if stddev is not None and not (is_real(stddev) and stddev > 0):
+            raise ValueError(f"stddev must be > 0 or None (learned). Received: stddev={stddev!r}")
         self.stddev = stddev
         self._log_stddev: Any = None if stddev is None else float(np.log(stddev))
 

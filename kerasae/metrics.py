@@ -17,6 +17,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasae._text import is_real
+
 # Decibels for a reconstruction without error, which has no finite PSNR.
 _MOST = 200.0
 
@@ -148,10 +150,10 @@ def varies(low: Any, high: Any, threshold: float = 1e-3) -> Any:
 
 
 def _check_max_value(max_value: float) -> float:
-    if not 0 < max_value < float("inf"):
+    if not is_real(max_value) or max_value <= 0:
         raise ValueError(
             "max_value must be the range of the values, such as 255 or 1. "
-            f"Received: max_value={max_value}"
+            f"Received: max_value={max_value!r}"
         )
     return float(max_value)
 
@@ -275,8 +277,8 @@ class ActiveUnits(keras.metrics.Metric):
 
     def __init__(self, threshold: float = 1e-3, name: str = "active_units", dtype: Any = None):
         super().__init__(name=name, dtype=dtype)
-        if not 0 <= threshold < 1:
-            raise ValueError(f"threshold must lie in [0, 1). Received: threshold={threshold}")
+        if not is_real(threshold) or not 0 <= threshold < 1:
+            raise ValueError(f"threshold must lie in [0, 1). Received: threshold={threshold!r}")
         self.threshold = float(threshold)
         self._sized = False
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasae._text import is_real
 from kerasae.schedules import Warmup, Weight, check_weight, weight_config
 
 
@@ -109,10 +110,10 @@ class KLSparsity(ActivationRegularizer):
 
     def __init__(self, target_activation: float = 0.05, weight: Weight = 1e-2):
         super().__init__(weight)
-        if not 0 < target_activation < 1:
+        if not is_real(target_activation) or not 0 < target_activation < 1:
             raise ValueError(
                 "target_activation must lie strictly between 0 and 1. "
-                f"Received: target_activation={target_activation}"
+                f"Received: target_activation={target_activation!r}"
             )
         self.target_activation = float(target_activation)
 

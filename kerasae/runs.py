@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasae import _run_data, reporting
+from kerasae._text import is_whole
 from kerasae.loading import load
 from kerasae.training import files, finishing
 
@@ -49,6 +50,8 @@ def evaluate(
     from kerasae import evaluation
 
     _run_data.check_split(split)
+    if not is_whole(seed, 0):
+        raise ValueError(f"seed must be a whole number >= 0. Received: seed={seed!r}")
     path = Path(run)
     ae = load(path)
     _check_is_model(ae, path)

@@ -166,7 +166,8 @@ def fit(codes: Any, kind: str = "gaussian", seed: int = 0) -> Sampler:
     [1.0, 1.0]
     """
     check_kind(kind)
-    codes = np.asarray(codes, "float64")
+    codes = np.asarray(codes)
+    codes = codes.astype("float64") if codes.dtype.kind in "biuf" else np.empty(0)
     if codes.ndim != 2 or len(codes) < 3 or not np.isfinite(codes).all():
         raise ValueError(
             "codes must be finite, of shape (samples, latent_dim), and at least 3. "

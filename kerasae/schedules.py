@@ -1,11 +1,11 @@
 """Weights that change while training."""
 
-import math
-import numbers
 from typing import Any
 
 import keras
 from keras import ops
+
+from kerasae._text import is_real, is_whole
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -32,10 +32,10 @@ class Warmup:
 
     def __init__(self, start: float = 0.0, end: float = 1.0, steps: int = 1000):
         for name, value in (("start", start), ("end", end)):
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be a finite number >= 0. Received: {name}={value}")
-        if not (math.isfinite(steps) and int(steps) == steps and steps >= 1):
-            raise ValueError(f"steps must be a whole number >= 1. Received: steps={steps}")
+            if not is_real(value) or value < 0:
+                raise ValueError(f"{name} must be a finite number >= 0. Received: {name}={value!r}")
+        if not is_whole(steps, 1):
+            raise ValueError(f"steps must be a whole number >= 1. Received: steps={steps!r}")
         self.start = float(start)
         self.end = float(end)
         self.steps = int(steps)
@@ -67,10 +67,10 @@ def check_weight(weight: Weight, name: str) -> Weight:
         weight = keras.saving.deserialize_keras_object(weight)
     if isinstance(weight, Warmup):
         return weight
-    if isinstance(weight, bool) or not isinstance(weight, numbers.Real):
-        raise ValueError(f"{name} must be a number >= 0 or a Warmup. Received: {name}={weight!r}")
-    if not (math.isfinite(weight) and weight >= 0):
-        raise ValueError(f"{name} must be a finite number >= 0. Received: {name}={weight}")
+    if not is_real(weight) or weight < 0:
+        raise ValueError(
+            f"{name} must be a finite number >= 0 or a Warmup. Received: {name}={weight!r}"
+        )
     return float(weight)
 
 

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kerasae.data.arrays import is_number, text_problem
 from kerasae.data.rows import BLOCK_BYTES, bad, shorten
@@ -11,14 +11,19 @@ from kerasae.data.tables import Beside, Table, listed, needed
 
 # A cell, or a row with line breaks in it, may have as many bytes.
 _LONGEST = 2**26
+# Columns of a file: each has its price, in time and memory.
+_WIDEST = 2**17
 
 
 class Csv(Table):
     """A file of text with a delimiter, read by pyarrow in blocks."""
 
-    def __init__(self, path: Path, names: list[str], delimiter: str, header: bool) -> None:
-        super().__init__(path, names, [0])
+    def __init__(
+        self, path: Path, names: list[str], delimiter: str, header: bool, is_empty: bool = False
+    ) -> None:
+        super().__init__(path, names, [] if is_empty else [0])
         self.delimiter, self.header = delimiter, header
+        self.rows = 0 if is_empty else None
 
     def batches(self, block: int, names: list[str], beside: Beside) -> Iterator[Any]:
         """Yield record batches of the named columns and those beside them."""
@@ -70,10 +75,12 @@ class Csv(Table):
         # pyarrow's messages name no row, so Python's slower reader looks for it, once.
         at = {name: position for position, name in enumerate(self.names)}
         wanted = [(name, at[name]) for name in [*names, *needed(beside)]]
-        csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
+        _allow_long_cells()
         with self.path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            reader = csv.reader(file, delimiter=self.delimiter)
-            for number, fields in enumerate(line for line in reader if line):
+            reader = csv.reader(_lines(file), delimiter=self.delimiter)
+            for number, fields in enumerate(_rows(reader)):
+                if isinstance(fields, str):
+                    return f"{fields} in line {reader.line_num + 1}"
                 place = f"in line {reader.line_num}"
                 if len(fields) != len(self.names):
                     return f"has {len(fields)} instead of {len(self.names)} values {place}"
@@ -87,23 +94,54 @@ class Csv(Table):
         return None
 
 
+def _allow_long_cells() -> None:
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST))
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    """Yield lines; one that is too long ends them with an error."""
+    while line := file.readline(_LONGEST + 1):
+        if len(line) > _LONGEST:
+            raise csv.Error(f"more than {_LONGEST:,} characters")
+        yield line
+
+
+def _rows(reader: Iterator[list[str]]) -> Iterator[list[str] | str]:
+    """Yield the rows that are not empty, and last, if there is one, what is wrong with one."""
+    try:
+        yield from (fields for fields in reader if fields)
+    except csv.Error as error:
+        yield f"has {shorten(error)}"
+
+
 def open_csv(path: Path) -> Table:
     """Open a file of text; its first line tells delimiter and names."""
+    _allow_long_cells()
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            first = file.readline()
-            while first and not first.strip():
-                first = file.readline()
+            filled = (line for line in _lines(file) if line.strip())
+            first, second = next(filled, ""), next(filled, "")
+        delimiter = max(",;\t", key=first.count)
+        # Too many names are not worth their memory.
+        is_wide = first.count(delimiter) >= _WIDEST
+        names = [] if is_wide else next(csv.reader([first], delimiter=delimiter))
+    except csv.Error as error:
+        raise bad(f"{path.name!r} has {error} in a line.", source=str(path)) from error
     except OSError as error:
         raise bad(f"{path.name!r} cannot be read: {shorten(error)}.", source=str(path)) from error
     if not first or "\0" in first:
         what = "is empty" if not first else "is not a text file"
         raise bad(f"{path.name!r} {what}.", source=str(path))
-    delimiter = max(",;\t", key=first.count)
-    names = next(csv.reader([first], delimiter=delimiter))
+    if is_wide:
+        raise bad(
+            f"A table must have at most {_WIDEST:,} columns, and {path.name!r} has "
+            f"{first.count(delimiter) + 1:,}; save such rows as .npy.",
+            source=str(path),
+        )
     header = not all(is_number(name) for name in names)
     # Column labels 0, 1, 2, ... are what pandas writes for a frame without names.
     header = header or names == [str(index) for index in range(len(names))]
     if not header:
         names = [f"x{index}" for index in range(len(names))]
-    return Csv(path, names, delimiter, header)
+    # pyarrow cannot read a header that no line break ends.
+    return Csv(path, names, delimiter, header, is_empty=header and not second)

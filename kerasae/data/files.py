@@ -1,17 +1,19 @@
 """Files by suffix: NumPy arrays here, tables and images in their own modules."""
 
+import math
 import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from kerasae._text import nearest
 from kerasae.data import images, tables
+from kerasae.data.finding import beside, kind_of
 from kerasae.data.rows import (
     BLOCK_BYTES,
     Loaded,
@@ -25,7 +27,8 @@ from kerasae.data.rows import (
     shorten,
 )
 
-SUFFIXES = (".npy", ".npz", *tables.SUFFIXES)
+# Bytes that an .npz may expand to.
+_MOST = 2**34
 
 
 def batches(
@@ -127,10 +130,10 @@ def table_files(path: str | os.PathLike) -> list[Path]:
     """Return a table, or the tables of a folder of tables; nothing for any other file or folder.
 
     Raises:
-        ValueError: It is no data file, or a folder without any.
+        ValueError: It is no data file, a folder without any, or one of several kinds.
     """
     path = Path(path)
-    kind, files = _kind(path) if path.exists() else ("", [])
+    kind, files = kind_of(path) if path.exists() else ("", [])
     return files if kind in tables.SUFFIXES else []
 
 
@@ -153,10 +156,9 @@ def open_path(
     """
     path = Path(path)
     if not path.exists():
-        folder = path.parent if path.parent.is_dir() else Path()
-        beside = nearest(path.name, [entry.name for entry in folder.iterdir()])
-        raise FileNotFoundError(f"There is no such file or folder.{beside} Received: {str(path)!r}")
-    kind, files = _kind(path)
+        near = beside(path)
+        raise FileNotFoundError(f"There is no such file or folder.{near} Received: {str(path)!r}")
+    kind, files = kind_of(path)
     if columns is not None and kind not in tables.SUFFIXES:
         raise bad("`columns` selects from CSV and Parquet files only.", columns=columns)
     if label is not None and kind not in (*tables.SUFFIXES, ".npz"):
@@ -172,39 +174,11 @@ def open_path(
     return Loaded(str(path), _npy(path, series))
 
 
-def _kind(path: Path) -> tuple[str, list[Path]]:
-    """Return a suffix of `SUFFIXES` or "images", and the files."""
-    if path.is_file():
-        suffix = path.suffix.lower()
-        if suffix in images.SUFFIXES:
-            return "images", [path]
-        if suffix in SUFFIXES:
-            return suffix, [path]
-        known = ", ".join(SUFFIXES)
-        near = nearest(suffix, SUFFIXES)
-        raise bad(
-            f"A data file must end in {known} or be a folder of images.{near}", source=str(path)
-        )
-    if found := images.find(path):
-        return "images", found
-    for suffix in tables.SUFFIXES:
-        found = sorted(
-            entry
-            for entry in path.iterdir()
-            if entry.suffix.lower() == suffix and not entry.name.startswith(".")
-        )
-        if found:
-            return suffix, found
-    raise bad(
-        f"A folder must hold images ({', '.join(images.SUFFIXES)}), .parquet or .csv files, "
-        f"but {path.name!r} holds none.",
-        source=str(path),
-    )
-
-
 def _npy(path: Path, series: bool) -> Reader:
     """Open an array file as a reader of blocks of rows, mapped rather than read."""
     try:
+        with path.open("rb") as file:
+            _check_claim(file, path.stat().st_size)
         # Maps the file and, unlike `np.load`, never unpickles.
         x: np.ndarray = np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError, EOFError) as error:
@@ -233,7 +207,9 @@ def _npz(path: Path, label: str | None, series: bool) -> Loaded:
             keys = list(archive.files)
             x_key, y_key = _npz_keys(path, keys, label)
             y_key = None if series else y_key
-            arrays = {key: archive[key] for key in keys if key in _wanted(keys, x_key, y_key)}
+            wanted = [key for key in keys if key in _wanted(keys, x_key, y_key)]
+            _check_sizes(path, archive.zip, wanted)
+            arrays = {key: archive[key] for key in wanted}
             arrays = {key: as_column(x) for key, x in arrays.items()} if series else arrays
     except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise _unreadable(path, error) from error
@@ -276,6 +252,33 @@ def _npz(path: Path, label: str | None, series: bool) -> Loaded:
         joined = np.concatenate([np.ravel(arrays[y_keys[split]]) for split in xs])
         labels, names = as_labels(joined, path.name, len(x))
     return Loaded(str(path), x, labels, names, parts=parts)
+
+
+def _check_claim(file: IO[bytes], size: int) -> None:
+    """Refuse an array whose head says that it is larger than its bytes."""
+    version = np.lib.format.read_magic(file)
+    first = version == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > size:
+        raise OSError(f"its shape would be {shape}, and it has {size:,} bytes")
+
+
+def _check_sizes(path: Path, archive: zipfile.ZipFile, keys: list[str]) -> None:
+    """Refuse arrays that say they are larger than they are, or than may be read whole."""
+    total = 0
+    for key in keys:
+        name = key if key in archive.namelist() else f"{key}.npy"
+        size = archive.getinfo(name).file_size
+        total += size
+        with archive.open(name) as member:
+            _check_claim(member, size)
+    if total > _MOST:
+        raise bad(
+            f"An .npz file is read whole, at most {_MOST:,} bytes, and {path.name!r} has "
+            f"{total:,}; save the samples as .npy, which is streamed.",
+            source=str(path),
+        )
 
 
 _SPLIT_ENDINGS = {

@@ -1,7 +1,8 @@
 """`load`: from a name, a path or an array to `Splits`."""
 
+import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 from kerasae._text import nearest
 from kerasae.data import binarizing, embedded, images, tfds_sets
 from kerasae.data.assignment import assign
-from kerasae.data.files import SUFFIXES, open_path
+from kerasae.data.files import open_path
+from kerasae.data.finding import SUFFIXES
 from kerasae.data.rows import Loaded, Reader, as_column, as_table, bad, encode
 from kerasae.data.splits import MemoryStore, Splits, StreamStore
 from kerasae.data.windowing import WindowStore, check_series, check_windows
@@ -124,7 +126,7 @@ def load(
     if window is not None:
         check_series(loaded, window)
     if loaded.starts is None and isinstance(loaded.x, Reader):
-        loaded = _scan(loaded, memory_budget)
+        loaded = _scan(loaded, memory_budget // _growth(loaded.x, binarize))
     shares = {}
     for split, share in (("validation", validation), ("test", test)):
         shares[split] = _share(split, share, loaded)
@@ -137,7 +139,8 @@ def load(
     if isinstance(loaded.x, Reader):
         assert loaded.starts is not None
         rows = int(loaded.starts[-1])
-        if limit is None or limit * loaded.x.row_bytes > memory_budget:
+        growth = _growth(loaded.x, binarize)
+        if limit is None or limit * loaded.x.row_bytes * growth > memory_budget:
             make = partial(_stream, shares=shares, limit=limit, seed=seed, budget=memory_budget)
             splits = Splits(_store(make, loaded, binarize, seed), loaded, batch_size)
             splits.streamed = True
@@ -156,6 +159,39 @@ def load(
         return MemoryStore(loaded.x, rows_of, seed)
 
     return Splits(_store(resident, loaded, binarize, seed), loaded, batch_size)
+
+
+def _growth(reader: Reader, binarize: str | None) -> int:
+    """Return how many times the bytes of the rows are held: binarized ones are float32."""
+    if binarize is None:
+        return 1
+    drawn = 4 if reader.dtype == "uint8" else 1
+    return drawn + (binarize == "dynamic")
+
+
+def check_options(options: Any, taken: Iterable[str] = ()) -> None:
+    """Refuse what `load` does not take, of arguments that reach it through another function.
+
+    Args:
+        options: Arguments by name.
+        taken: Arguments that the other function gives by itself.
+
+    Raises:
+        ValueError: One is unknown, or taken.
+    """
+    if not isinstance(options, dict):
+        raise bad("`data_options` must be a dictionary of arguments of load.", data_options=options)
+    known = [name for name in inspect.signature(load).parameters if name != "source"]
+    free = [name for name in known if name not in taken]
+    for name, value in options.items():
+        if name in taken:
+            raise bad(f"`data_options` cannot hold {name}; it is an argument.", **{name: value})
+        if name not in free:
+            raise bad(
+                f"kerasae.data.load has no argument {name!r}.{nearest(name, free)} It has "
+                f"{', '.join(free)}.",
+                data_options=options,
+            )
 
 
 def _store(make: Callable[[Loaded], Any], loaded: Loaded, binarize: str | None, seed: int) -> Any:

@@ -88,7 +88,10 @@ def gather_pipeline(
 
     dataset = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-size // batch_size)))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    # `fit` of an Autoencoder fetches that many batches by chunks without a look at them.
+    dataset.kerasae_full_batches = size // batch_size
+    return dataset
 
 
 def stream_pipeline(

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from kerasae._text import is_real
 from kerasae.layers.scaling import FAR
 from kerasae.models import Autoencoder, build
 from kerasae.models.assembly import check_whole
@@ -79,6 +80,16 @@ class AutoencoderEstimator(BaseEstimator):
 
     def _trained(self, x: np.ndarray, latent_dim: int | None, seed: int, **own: Any) -> Autoencoder:
         """Build the model and train it; `own` holds for options that the user left at None."""
+        if not is_real(self.learning_rate) or self.learning_rate <= 0:
+            raise ValueError(
+                "learning_rate must be a number > 0. "
+                f"Received: learning_rate={self.learning_rate!r}"
+            )
+        if not isinstance(self.options or {}, dict):
+            raise ValueError(
+                "options must be a dictionary of options of kerasae.build. "
+                f"Received: options={self.options!r}"
+            )
         given = {
             "hidden": self.hidden,
             "corruption": self.corruption,

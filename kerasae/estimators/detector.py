@@ -9,6 +9,7 @@ from sklearn.base import OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from kerasae._text import is_real
 from kerasae.anomaly import Calibration, smallest_sample
 from kerasae.estimators._shared import AutoencoderEstimator, by_batches
 
@@ -151,7 +152,7 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
 
     def _wanted(self, n: int) -> int:
         """Return how many of `n` rows to keep from training."""
-        if isinstance(self.held_out, bool) or not 0 < self.held_out < 1:
+        if not is_real(self.held_out) or not 0 < self.held_out < 1:
             raise ValueError(
                 "held_out must be a share of the rows, between 0 and 1. "
                 f"Received: held_out={self.held_out!r}"

@@ -26,6 +26,11 @@ def rows_of(shape: Any) -> int:
 
 def check_split(splits: Any, split: Any) -> None:
     """Refuse a split that there is not, or that holds nothing."""
+    if not hasattr(splits, "sizes"):
+        raise ValueError(
+            "splits must be a kerasae.data.Splits, as kerasae.data.load gives them. "
+            f"Received: splits of type {type(splits).__name__}"
+        )
     known = tuple(splits.sizes)
     if split not in known:
         raise ValueError(
@@ -34,6 +39,18 @@ def check_split(splits: Any, split: Any) -> None:
     if not splits.sizes[split]:
         raise ValueError(
             f"split must hold at least one sample, this one is empty. Received: split={split!r}"
+        )
+
+
+def check_fits(ae: Any, splits: Any) -> None:
+    """Refuse what is no autoencoder, or one of samples of another shape."""
+    shape = getattr(ae, "sample_shape", None)
+    if shape is None:
+        raise ValueError(f"ae must be an Autoencoder. Received: ae of type {type(ae).__name__}")
+    if tuple(splits.shape) != tuple(shape):
+        raise ValueError(
+            f"splits must have samples of shape {tuple(shape)}, as the model takes. "
+            f"Received: samples of shape {tuple(splits.shape)}"
         )
 
 
@@ -86,6 +103,8 @@ def corrupt(ae: Any, x: Any, seed: int) -> np.ndarray:
         x: Array `(batch, ...)`, in scaled units.
         seed: Seed of the draw, where the corruption is one of kerasae's.
     """
+    if ae.corruption is None:
+        raise ValueError(f"ae must have a corruption. Received: variant={ae.variant!r}")
     by_hand = getattr(ae.corruption, "corrupt", None)
     noisy = ae.corruption(x, training=True) if by_hand is None else by_hand(x, seed)
     return keras.ops.convert_to_numpy(noisy)

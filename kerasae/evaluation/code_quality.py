@@ -9,6 +9,7 @@ import numpy as np
 
 from kerasae import metrics
 from kerasae.evaluation._passes import (
+    check_fits,
     check_split,
     flat,
     head,
@@ -16,6 +17,7 @@ from kerasae.evaluation._passes import (
     rows_of,
     sample,
     scale,
+    whole_numbers,
 )
 from kerasae.evaluation._statistics import EXACT, Moments, truncated
 from kerasae.layers import ActivityPenalty
@@ -85,6 +87,8 @@ def codes(
     """
     check_adapted(ae)
     check_split(splits, split)
+    check_fits(ae, splits)
+    limit = whole_numbers("limit", limit, 1)[0]
     results = _units(ae, getattr(splits, split))
     x, labels, code = _known(ae, *sample(splits, split, limit, seed))
     most = min(_NEIGHBOURHOODS, max(2 * _NEIGHBOURS + 1, _HELD // math.prod(ae.sample_shape)))
@@ -156,6 +160,13 @@ def clustering(codes: Any, labels: Any, seed: int = 0) -> dict[str, float]:
         `"nmi"`, the normalized mutual information (arithmetic mean of the entropies), 0 to 1;
         `"ari"`, the adjusted Rand index, 0 as by chance, 1 if equal; `"clustering_accuracy"`.
     """
+    if np.ndim(codes) != 2 or np.shape(labels) != np.shape(codes)[:1]:
+        raise ValueError(
+            "codes must have shape (samples, latent_dim), and labels one value for each. "
+            f"Received: shapes {np.shape(codes)} and {np.shape(labels)}"
+        )
+    if not np.isfinite(codes).all():
+        raise ValueError("codes must be finite. Received: NaN or infinite codes")
     from sklearn import cluster, metrics
 
     k_means = cluster.KMeans(len(np.unique(labels)), n_init=10, random_state=seed)
@@ -189,6 +200,11 @@ def assignment_accuracy(labels: Any, clusters: Any) -> float:
     """
     from scipy.optimize import linear_sum_assignment
 
+    if np.ndim(labels) != 1 or np.shape(labels) != np.shape(clusters) or not len(labels):
+        raise ValueError(
+            "labels and clusters must have shape (samples,), with at least one. "
+            f"Received: shapes {np.shape(labels)} and {np.shape(clusters)}"
+        )
     _, rows = np.unique(labels, return_inverse=True)
     _, columns = np.unique(clusters, return_inverse=True)
     table = np.zeros((rows.max() + 1, columns.max() + 1), "int64")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasae.evaluation._passes import check_split, sample
+from kerasae.evaluation._passes import check_fits, check_split, sample
 from kerasae.evaluation.code_quality import codes
 from kerasae.evaluation.jacobians import jacobian
 from kerasae.evaluation.likelihood import variational
@@ -40,8 +40,9 @@ def measure(ae: Any, splits: Any, *, seed: int = 0, split: str = "test") -> dict
     Raises:
         ValueError: There is no such split, it is empty, or the scaler has seen no data.
     """
-    check_adapted(ae)
     check_split(splits, split)
+    check_fits(ae, splits)
+    check_adapted(ae)
     # What overflows is infinite in the result, where it says more than a warning.
     with np.errstate(over="ignore", invalid="ignore"):
         return _measured(ae, splits, seed, split)

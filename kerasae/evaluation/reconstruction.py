@@ -9,6 +9,7 @@ import numpy as np
 
 from kerasae import metrics
 from kerasae.evaluation._passes import (
+    check_fits,
     check_split,
     flat,
     head,
@@ -140,6 +141,7 @@ def reconstruction_errors(
     """
     check_adapted(ae)
     check_split(splits, split)
+    check_fits(ae, splits)
     corrupted = ae.corruption is not None
     range_ = peak(ae, splits)
     with same_order(splits):

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from kerasae._text import is_real
+
 _AXES = {"image": (3, 4), "series": (2, 3), "table": (2,)}  # kind -> axes a batch may have
 
 
@@ -51,6 +53,12 @@ def as_series(array: np.ndarray) -> np.ndarray:
 def span_of(values: Any, value_range: tuple[float, float] | None) -> tuple[float, float]:
     """The lowest and the highest value that the data can have."""
     if value_range is not None:
+        pair = np.shape(value_range) == (2,)
+        if not pair or not all(map(is_real, value_range)) or value_range[0] >= value_range[1]:
+            raise ValueError(
+                "value_range must be a pair of numbers, lowest and highest. "
+                f"Received: value_range={value_range!r}"
+            )
         return float(value_range[0]), float(value_range[1])
     array = np.asarray(values)
     if array.dtype == np.uint8:

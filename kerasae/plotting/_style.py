@@ -113,6 +113,12 @@ def save(drawing: Figure | Axes, path: str | Path, *, dpi: int = 200) -> Path:
         The path.
     """
     path = Path(path)
+    known = Figure().canvas.get_supported_filetypes()
+    if path.suffix[1:] not in known:
+        raise ValueError(
+            f"path must end in one of {', '.join('.' + name for name in known)}. "
+            f"Received: path={str(path)!r}"
+        )
     figure = drawing if isinstance(drawing, Figure) else drawing.figure
     with replacing(path) as temporary:
         figure.savefig(  # type: ignore[union-attr]

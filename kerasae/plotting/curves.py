@@ -211,6 +211,11 @@ def _terms(history: Mapping[str, Sequence[float]]) -> dict[str, str]:
     if not keys or not len(history[keys[0]]):
         known = f"history={list(history)}"
         raise ValueError(f"history must hold a term such as 'loss' per epoch. Received: {known}")
+    lengths = {key: len(values) for key, values in history.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"history must have one value per epoch of each term. Received: values {lengths}"
+        )
     keys.sort(key=lambda key: key != "loss")
     terms = {key.replace("_", " ").replace("kl ", "KL "): key for key in keys}
     if {"loss", "reconstruction_loss"} <= set(keys) and np.allclose(

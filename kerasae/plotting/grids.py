@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from kerasae._text import is_whole
 from kerasae.plotting._samples import (
     as_images,
     as_series,
@@ -29,6 +30,12 @@ from kerasae.plotting._style import (
 )
 
 _DASHES = ("-", "--", ":", "-.")
+
+
+def check_columns(columns: int | None) -> None:
+    """Refuse a number of columns that is none."""
+    if columns is not None and not is_whole(columns, 1):
+        raise ValueError(f"columns must be a whole number >= 1. Received: columns={columns!r}")
 
 
 @styled
@@ -74,6 +81,7 @@ def sample_grid(
         first = 1
         look = {"marker": "D", "markersize": 4}
     array = as_series(array)
+    check_columns(columns)
     figure, axes = panels(len(array), min(columns or 4, len(array)), 1.2, sharex=True, sharey=True)
     places = np.arange(first, first + array.shape[1])
     for ax, sample in zip(axes, array, strict=True):
@@ -143,6 +151,7 @@ def image_grid(
     """
     shades = shown(as_images(images), span_of(images, value_range))
     total, height, width = shades.shape[:3]
+    check_columns(columns)
     columns = min(columns or math.ceil(math.sqrt(1.6 * total * height / width)), total)
     rows = math.ceil(total / columns)
     gap = max(1, round(min(height, width) / 14))

@@ -1,12 +1,12 @@
 """A run directory, read once."""
 
 import csv
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerasae._reading import read_json
 from kerasae.reporting._markup import words
 
 
@@ -41,8 +41,11 @@ class Run:
         """
         path = Path(path)
         if not (path / "config.json").is_file():
+            runs = path.is_dir() and any((p / "config.json").is_file() for p in path.iterdir())
+            near = f" Did you mean {str(path / '*')!r}, the runs in it?" if runs else ""
             raise FileNotFoundError(
-                f"run must be a run directory, which has a config.json. Received: run={str(path)!r}"
+                f"run must be a run directory, which has a config.json.{near} "
+                f"Received: run={str(path)!r}"
             )
         return cls(
             path=path,
@@ -134,16 +137,7 @@ def numbers_of(values: Any, key: str) -> list[float]:
 
 def _read_json(path: Path, default: Any) -> Any:
     """The content of a JSON file of the type of `default`, which stands for a missing file."""
-    if not path.is_file():
-        return default
-    kind = "object" if isinstance(default, dict) else "list"
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:  # broken JSON and broken UTF-8 alike
-        raise ValueError(f"{path.name} must be JSON: {error}. Received: {str(path)!r}") from error
-    if not isinstance(content, type(default)):
-        raise ValueError(f"{path.name} must hold a JSON {kind}. Received: {str(path)!r}")
-    return content
+    return read_json(path, type(default)) if path.is_file() else default
 
 
 def _read_history(path: Path) -> dict[str, list[float]]:

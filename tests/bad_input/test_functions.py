@@ -1,0 +1,124 @@
+"""Evaluation and plotting with bad arguments."""
+
+import matplotlib
+import numpy as np
+import pytest
+
+from kerasae import evaluation, plotting
+
+matplotlib.use("agg")
+
+
+def of(function, *arguments, **options):
+    return lambda w: function(*arguments, **options)
+
+
+def ones(*shape):
+    return np.ones(shape, "float32")
+
+
+NAN = np.full((5, 2), np.nan)
+
+EVALUATION = {
+    "accuracy of others": (of(evaluation.assignment_accuracy, [0, 1], [0]),
+        r"must have shape \(samples,\)"),
+    "accuracy of nothing": (of(evaluation.assignment_accuracy, [], []), r"with at least one"),
+    "clusters of others": (of(evaluation.clustering, ones(5, 2), [0, 1]), r"one value for each"),
+    "clusters of nan": (of(evaluation.clustering, NAN, [0, 1, 0, 1, 0]), r"finite"),
+    "distance of others": (of(evaluation.frechet_distance, ones(5, 2), ones(5, 3)), r"features"),
+    "distance of one": (of(evaluation.frechet_distance, ones(1, 2), ones(5, 2)), r"at least"),
+    "distance of nan": (of(evaluation.frechet_distance, NAN, NAN), r"finite"),
+    "precision of few": (of(evaluation.precision_recall, ones(2, 2), ones(2, 2)), r"k"),
+    "precision of none": (of(evaluation.precision_recall, ones(5, 2), ones(5, 2), 0), r"k must be"),
+    "precision of others": (of(evaluation.precision_recall, ones(5, 2), ones(5, 3)), r"features"),
+    "measure split": (lambda w: evaluation.measure(w.ae, w.splits, split="valid"),
+        r"split must be"),
+    "measure array": (lambda w: evaluation.measure(w.ae, w.x),
+        r"splits must be a kerasae.data.Splits"),
+    "measure others": (lambda w: evaluation.measure(w.image, w.splits),
+        r"splits must have samples of shape"),
+    "measure a path": (lambda w: evaluation.measure("model.keras", w.splits),
+        r"ae must be an Autoencoder"),
+    "codes limit": (lambda w: evaluation.codes(w.ae, w.splits, limit=0), r"limit must be"),
+    "codes split": (lambda w: evaluation.codes(w.ae, w.splits, split=3), r"split must be"),
+    "errors split": (
+        lambda w: evaluation.reconstruction_errors(w.ae, w.splits, split="all"), r"split must be"),
+    "linear of another": (lambda w: evaluation.linear_check(w.vae, w.splits), r"linear"),
+    "variational of another": (lambda w: evaluation.variational(w.ae, w.x), r"variational"),
+    "variational samples": (lambda w: evaluation.variational(w.vae, w.x, samples=0),
+        r"samples must"),
+    "variational pixels": (
+        lambda w: evaluation.variational(w.vae, w.x, pixels="gray"), r"pixels must be"),
+    "quality without": (
+        lambda w: evaluation.sample_quality(w.ae, w.splits), r"generate needs a prior|prior"),
+    "quality of others": (
+        lambda w: evaluation.sample_quality(ones(9, 3), w.splits), r"Samples must have shape"),
+    "quality seeds": (lambda w: evaluation.sample_quality(w.vae, w.splits, seeds=0),
+        r"seeds must be"),
+    "quality n": (lambda w: evaluation.sample_quality(w.vae, w.splits, n=2),
+        r"n must be from 8 to"),
+    "jacobian of others": (lambda w: evaluation.jacobian(w.ae, ones(3, 5)),
+        r"sample of shape \(4,\)"),
+    "jacobian beside": (lambda w: evaluation.jacobian(w.ae, w.x[:3], beside=w.image),
+        r"beside|shape"),
+    "corrupt without": (lambda w: evaluation.corrupt(w.ae, w.x, 0), r"ae must have a corruption"),
+}  # fmt: skip
+
+IMAGES = ones(3, 4, 4, 1)
+
+PLOTTING = {
+    "grid of numbers": (of(plotting.image_grid, ones(4)), r"images must"),
+    "grid of nothing": (of(plotting.image_grid, ones(0, 4, 4)), r"at least one|images must"),
+    "grid of two channels": (of(plotting.image_grid, ones(3, 4, 4, 2)), r"images must|channels"),
+    "grid columns": (of(plotting.image_grid, IMAGES, 0), r"columns must be"),
+    "grid range": (of(plotting.image_grid, IMAGES, value_range=(1, 0)), r"value_range must"),
+    "reconstruction of others": (
+        of(plotting.reconstruction_grid, IMAGES, ones(2, 4, 4, 1)), r"reconstruction must"),
+    "reconstruction kind": (
+        of(plotting.reconstruction_grid, IMAGES, IMAGES, kind="pictures"), r"kind must be"),
+    "reconstruction scores": (
+        of(plotting.reconstruction_grid, IMAGES, IMAGES, scores=[1.0]), r"scores must"),
+    "code map of one": (of(plotting.code_map, ones(5)), r"codes must be a finite array of shape"),
+    "code map of nan": (of(plotting.code_map, NAN), r"codes must be finite|finite"),
+    "code map method": (of(plotting.code_map, ones(9, 3), method="umap2"), r"method must be"),
+    "code map labels": (of(plotting.code_map, ones(9, 2), [0, 1]), r"labels must"),
+    "histograms of one": (of(plotting.activation_histograms, ones(5)),
+        r"codes must be a finite array of shape"),
+    "spectrum of nothing": (of(plotting.code_spectrum, []), r"eigenvalues must"),
+    "spectrum negative": (of(plotting.code_spectrum, [-1.0, -2.0]), r"eigenvalues must"),
+    "curves of nothing": (of(plotting.learning_curves, {}), r"history must"),
+    "curves of other lengths": (
+        of(plotting.learning_curves, {"loss": [1.0, 2.0], "val_loss": [1.0]}),
+        r"one value per epoch of each term"),
+    "roc of others": (of(plotting.roc_curve, [1.0, 2.0], [1]), r"labels must"),
+    "roc of one class": (of(plotting.roc_curve, [1.0, 2.0], [1, 1]), r"both|labels must"),
+    "scores of nothing": (of(plotting.score_histogram, []), r"scores must"),
+    "scores of nan": (of(plotting.score_histogram, [np.nan]), r"finite|scores must"),
+    "errors of others": (of(plotting.class_errors, [1.0, 2.0], [1]), r"labels must"),
+    "baselines of nothing": (of(plotting.baselines, {}), r"values must"),
+    "comparison of nothing": (of(plotting.comparison, {}), r"table must"),
+    "comparison quantity": (of(plotting.comparison, {"a": {"mse": 1.0}}, "psnr"), r"psnr"),
+    "singular values of nothing": (of(plotting.singular_values, {}), r"values must"),
+    "kl of a table": (of(plotting.kl_per_dimension, ones(2, 2)), r"values must"),
+    "manifold of a row": (of(plotting.manifold, ones(4, 4)), r"images must be a grid of images"),
+    "traversals of a row": (of(plotting.traversals, ones(4, 4)),
+        r"images must be a grid of images"),
+    "interpolations of a row": (of(plotting.interpolations, ones(4)),
+        r"images must be a grid of images"),
+    "features of others": (of(plotting.feature_scores, IMAGES, IMAGES, ones(3, 2)), r"scores must"),
+    "best of nothing": (of(plotting.best_to_worst, []), r"errors must|at least one"),
+    "save to nowhere": (
+        lambda w: plotting.save(plotting.image_grid(IMAGES), "no/such/x.png"), r"no/such"),
+    "save as what": (lambda w: plotting.save(plotting.image_grid(IMAGES), "x.xyz"),
+        r"path must end"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "sentence"), EVALUATION.values(), ids=EVALUATION)
+def test_evaluation(call, sentence, refused):
+    refused(call, sentence)
+
+
+@pytest.mark.parametrize(("call", "sentence"), PLOTTING.values(), ids=PLOTTING)
+def test_plotting(call, sentence, refused):
+    refused(call, sentence)
