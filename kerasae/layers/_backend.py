@@ -20,14 +20,14 @@ def _unsupported(what: str) -> NotImplementedError:
 def normal(shape: tuple, seed: keras.random.SeedGenerator) -> Any:
     """Return float32 standard normal noise of `shape`; entries of `shape` may be tensors."""
     if keras.backend.backend() == "tensorflow":
-        return _philox.normal(shape, seed.next())
+        return _philox.normal(shape, _own(seed.next()))
     return keras.random.normal(shape, seed=seed)
 
 
 def uniform(shape: tuple, seed: keras.random.SeedGenerator) -> Any:
     """Return float32 uniform noise in [0, 1) of `shape`; entries of `shape` may be tensors."""
     if keras.backend.backend() == "tensorflow":
-        return _philox.uniform(shape, seed.next())
+        return _philox.uniform(shape, _own(seed.next()))
     return keras.random.uniform(shape, seed=seed)
 
 
@@ -148,3 +148,58 @@ def replicas() -> int:
 
         return tf.distribute.get_strategy().num_replicas_in_sync
     return 1
+
+
+def _replica() -> Any:
+    """Return the context of this replica; None where one replica has the whole batch."""
+    if replicas() == 1:
+        return None
+    import tensorflow as tf
+
+    return tf.distribute.get_replica_context()
+
+
+def _own(state: Any) -> Any:
+    """Return the state of a seed for this replica: each holds a copy, and draws other noise."""
+    replica = _replica()
+    if replica is None:
+        return state
+    import tensorflow as tf
+
+    number = tf.cast(replica.replica_id_in_sync_group, state.dtype)
+    return state + tf.stack([number * 0x9E3779B1, 0])
+
+
+def batch_share(samples: Any) -> Any:
+    """Return which share of the whole batch is on this replica, 1 where there is one replica.
+
+    Args:
+        samples: Number of samples on this replica, which may be 0.
+    """
+    replica = _replica()
+    if replica is None:
+        return 1.0 / replicas()
+    own = ops.cast(samples, "float32")
+    return own / replica.all_reduce("SUM", own)
+
+
+def batch_mean(x: Any) -> Any:
+    """Return the float32 mean over the samples of the whole batch, on whichever replica they are.
+
+    The gradient is that of the mean over the samples of this replica. Weighted by `batch_share`
+    and summed over replicas, as a loss is, it becomes the gradient of the mean.
+
+    Args:
+        x: `(batch, ...)`.
+    """
+    x = ops.cast(x, "float32")
+    replica = _replica()
+    if replica is None:
+        return ops.mean(x, axis=0)
+    samples = ops.cast(ops.shape(x)[0], "float32")
+    total = ops.sum(x, axis=0)
+    sums = ops.concatenate([ops.reshape(ops.stop_gradient(total), [-1]), samples[None]])
+    sums = replica.all_reduce("SUM", sums)
+    mean = ops.reshape(sums[:-1], ops.shape(total)) / sums[-1]
+    own = total / ops.maximum(samples, 1.0)
+    return mean + own - ops.stop_gradient(own)

@@ -29,6 +29,11 @@ class Step:
     tracked: dict[str, Any] | None = None
     xla: bool = False
 
+    @property
+    def replicated(self) -> bool:
+        """Whether replicas trace it in turns, and see what the others gave to `add_loss`."""
+        return getattr(self.owner, "_replica_loss", None) is not None
+
 
 _current: contextvars.ContextVar[Step | None] = contextvars.ContextVar("step", default=None)
 
@@ -110,10 +115,11 @@ class PenaltyMixin:
             if training:
                 self.warmup_step.assign_add(1)
         weighted = weight * value
-        self.add_loss(weighted)  # type: ignore[attr-defined]
         current = _current.get()
         if current is not None:
             current.terms.setdefault(self.term_name, []).append((value, weighted))
+        if current is None or not current.replicated:
+            self.add_loss(weighted)  # type: ignore[attr-defined]
 
     @staticmethod
     def _weight_config(weight: Weight) -> Any:

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from kerasae._text import is_real
+from kerasae.layers._backend import batch_mean
 from kerasae.layers._step import PenaltyMixin
 from kerasae.regularizers import ActivationRegularizer, KLSparsity, check_unit_interval
 
@@ -76,22 +77,25 @@ class ActivityPenalty(PenaltyMixin, keras.layers.Layer):
             )
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if self.momentum is None or not training:
+        if not isinstance(self.regularizer, KLSparsity):
             penalty = self.regularizer.penalty(inputs)
         else:
             check_unit_interval(inputs)
-            penalty = self.regularizer.divergence(self._running_mean(inputs))
+            # Under `tf.distribute` a replica sees a part of the batch only.
+            mean = batch_mean(inputs)
+            if self.momentum is not None and training:
+                mean = self._running_mean(mean)
+            penalty = self.regularizer.divergence(mean)
         self.add_term(penalty, training)
         return inputs
 
-    def _running_mean(self, inputs: Any) -> Any:
-        batch_mean = ops.mean(ops.cast(inputs, "float32"), axis=0)
+    def _running_mean(self, mean: Any) -> Any:
         keep = self.momentum or 0.0
-        running = keep * self.mean_activation + (1 - keep) * ops.stop_gradient(batch_mean)
+        running = keep * self.mean_activation + (1 - keep) * ops.stop_gradient(mean)
         weight = keep * self.mean_weight + (1 - keep)
         self.mean_activation.assign(running)
         self.mean_weight.assign(weight)
-        return running / weight + batch_mean - ops.stop_gradient(batch_mean)
+        return running / weight + mean - ops.stop_gradient(mean)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from kerasae._text import is_real
-from kerasae.layers._backend import normal
+from kerasae.layers._backend import batch_mean, normal
 from kerasae.layers._step import PenaltyMixin, stochastic
 from kerasae.schedules import Weight
 
@@ -74,7 +74,7 @@ class GaussianSampling(PenaltyMixin, keras.layers.Layer):
         z_mean, z_log_var = ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32")
         # expm1 keeps the digits that exp(v) - 1 - v loses near v = 0.
         kl = 0.5 * (ops.expm1(z_log_var) - z_log_var + ops.square(z_mean))
-        return ops.sum(ops.maximum(ops.mean(kl, axis=0), self.free_bits))
+        return ops.sum(ops.maximum(batch_mean(kl), self.free_bits))
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         return input_shape[0]

@@ -8,6 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasae._text import is_real, is_whole, nearest
+
+_LARGEST = float(np.finfo("float32").max)
+
 
 def _elements(data: Any) -> tuple[Any, Any]:
     """Return what stands for x and y in a dataset's element."""
@@ -59,6 +63,12 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
     if hasattr(x, "to_numpy") and not hasattr(x, "dtype"):
         x = x.to_numpy()  # a DataFrame
     if not (hasattr(x, "shape") and hasattr(x, "dtype")):
+        # Generators and such; Keras says what it cannot iterate over less clearly.
+        if isinstance(x, (str, bytes)) or not (hasattr(x, "__iter__") or hasattr(x, "__len__")):
+            raise ValueError(
+                f"{name} must be an array or a tf.data.Dataset. "
+                f"Received: {name}={x!r} of type {type(x).__name__}"
+            )
         return
     check_tensor(model, x, name)
     if x.shape[0] == 0:
@@ -66,6 +76,10 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
     if keras.backend.is_float_dtype(_dtype(x, name)):
         _check_finite(x, name)
     check_target(x, y)
+    if y is not None and (rows := y.shape[0] if hasattr(y, "shape") else len(y)) != x.shape[0]:
+        raise ValueError(
+            f"y must have as many samples as x. Received: {x.shape[0]} samples in x, {rows} in y"
+        )
     if model.input_dtype_name == "uint8" and y is not None and _dtype(y, "y") != "uint8":
         raise ValueError(
             "y must be uint8, in raw units as x is; targets go through the same scaler. "
@@ -84,24 +98,92 @@ def check_adapted(model: Any) -> None:
         )
 
 
+def check_batch_size(batch_size: Any) -> None:
+    """Refuse what is no number of samples."""
+    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
+        raise ValueError(
+            f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
+        )
+
+
+def check_options(
+    model: Any, x: Any, args: tuple, kwargs: dict[str, Any], training: bool = False
+) -> None:
+    """Check what `fit`, `evaluate` and `predict` take beside the data.
+
+    Args:
+        model: The autoencoder.
+        x: As given to `fit`.
+        args, kwargs: The other arguments, behind x and y.
+        training: Whether they are those of `fit`, which needs a compiled model.
+
+    Raises:
+        ValueError: An argument is out of range, or weights do not go with the samples.
+    """
+    names = ("batch_size", "epochs") if training else ("batch_size",)
+    options = {**dict(zip(names, args, strict=False)), **kwargs}
+    if training and not model.compiled:
+        raise ValueError("Call ae.compile() before training. Received: a model not compiled")
+    if options.get("batch_size") is not None:
+        check_batch_size(options["batch_size"])
+    if not is_whole(options.get("epochs", 1), 0):
+        raise ValueError(f"epochs must be a whole number. Received: epochs={options['epochs']!r}")
+    split = options.get("validation_split") or 0.0
+    if not is_real(split) or not 0 <= split < 1:
+        raise ValueError(
+            f"validation_split must lie in [0, 1). Received: validation_split={split!r}"
+        )
+    weight = options.get("sample_weight")
+    if weight is None or not hasattr(x, "shape"):
+        return
+    weight = np.asarray(ops.convert_to_numpy(weight))
+    if weight.dtype.kind not in "biuf" or weight.shape[:1] != x.shape[:1]:
+        raise ValueError(
+            f"sample_weight must have a number for each of the {x.shape[0]} samples. "
+            f"Received: sample_weight of shape {weight.shape} and dtype {weight.dtype}"
+        )
+    _check_finite(weight.reshape(len(weight), -1), "sample_weight")
+
+
+def optimizer(identifier: Any) -> keras.optimizers.Optimizer:
+    """Return the Keras optimizer that is meant, or raise with the nearest name."""
+    try:
+        return keras.optimizers.get(identifier)
+    except (TypeError, ValueError) as error:
+        if not isinstance(identifier, str):
+            raise
+        known = ("adam", "adamw", "adamax", "nadam", "adagrad", "adadelta", "rmsprop", "sgd",
+                 "ftrl", "lion", "lamb", "adafactor", "muon")  # fmt: skip
+        raise ValueError(
+            "optimizer must be a Keras optimizer or the name of one."
+            f"{nearest(identifier, known)} Received: optimizer={identifier!r}"
+        ) from error
+
+
 def _dtype(x: Any, name: str) -> str:
     try:
-        return keras.backend.standardize_dtype(x.dtype)
+        dtype = keras.backend.standardize_dtype(x.dtype)
     except ValueError:
         raise ValueError(f"{name} must hold numbers. Received: {name} of dtype {x.dtype}") from None
+    if dtype.startswith("complex") or dtype == "string":
+        raise ValueError(f"{name} must hold real numbers. Received: {name} of dtype {dtype}")
+    return dtype
 
 
 def _check_finite(x: Any, name: str) -> None:
     values = np.asarray(ops.convert_to_numpy(x))
     # The sum is finite unless some value is not (or it overflows): one pass, no copy.
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum(dtype="float64")):
+        small = values.dtype.itemsize < 8 or not values.size or np.abs(values).max() <= _LARGEST
+        if small and np.isfinite(values.sum(dtype="float64")):
             return
-    bad = np.argwhere(~np.isfinite(values))
+    bad = np.argwhere(~(np.abs(values) <= _LARGEST))
     if len(bad):
+        first = values[tuple(bad[0])]
+        what = "float32 numbers" if np.isfinite(first) else "finite"
         raise ValueError(
-            f"{name} must be finite; {len(np.unique(bad[:, 0]))} samples are not, the first at "
-            f"index {tuple(int(i) for i in bad[0])}. Received: {values[tuple(bad[0])]}"
+            f"{name} must be {what}; {len(np.unique(bad[:, 0]))} samples are not, the first at "
+            f"index {tuple(int(i) for i in bad[0])}. Received: {first}"
         )
 
 
@@ -145,14 +227,16 @@ def check_target(x: Any, y: Any) -> None:
 
 def check_code(model: Any, code: Any) -> Any:
     """Return `code` as an array of shape `(samples, latent_dim)`, or raise."""
-    code = np.asarray(ops.convert_to_numpy(code), dtype="float32")
-    if code.ndim != 2 or code.shape[1] != model.latent_dim:
+    code = np.asarray(ops.convert_to_numpy(code))
+    if code.dtype.kind not in "biuf":
+        raise ValueError(f"code must hold numbers. Received: code of dtype {code.dtype}")
+    if code.ndim != 2 or code.shape[1] != model.latent_dim or not len(code):
         raise ValueError(
             f"code must have shape (samples, {model.latent_dim}). "
             f"Received: code of shape {code.shape}"
         )
     _check_finite(code, "code")
-    return code
+    return code.astype("float32", copy=False)
 
 
 def inputs_of(data: Any, validation_split: float = 0.0, steps: int | None = None) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,6 +12,8 @@ from kerasae.layers._step import step
 
 # Steps in a chunk at most, and those from which a chunk pays.
 _MOST, _LEAST = 16, 4
+# Steps of a training that save as much time as XLA takes to compile them, about two seconds.
+_WORTH = 1000
 _LOG = logging.getLogger("kerasae")
 _BATCH_EVENTS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 # Callbacks of Keras that act on batches only where this attribute says so.
@@ -33,7 +36,15 @@ class Chunks:
 
     steps_per_execution: int
     train_function: Any
+    test_function: Any
+    _compile_arguments: dict[str, Any]
+    # Epochs of a training that goes on in several calls of `fit`, or None.
+    planned_epochs: int | None = None
     _chunk_steps = 1
+    # Keras's function for `evaluate`, by the steps that it takes at once, and what it is of.
+    _test_functions: tuple[dict[int, Any], Any] = ({}, None)
+    # Batches at the start of a pass that are known to have one shape.
+    _alike = 0
     _told: str | None = None
 
     @contextlib.contextmanager
@@ -42,20 +53,37 @@ class Chunks:
         reason = why_not(self, options.get("callbacks"))
         steps = 1
         if reason is None:
-            steps = chunk_steps(*full_batches(x, options))
+            full, must_divide = full_batches(x, options)
+            epochs = self.planned_epochs or options.get("epochs") or 1
+            if full is None or full * epochs >= _WORTH or self._asked():
+                steps = chunk_steps(full, must_divide)
         elif reason and reason != self._told:
             self._told = reason
             _LOG.info("Training goes step by step, since %s.", reason)
         if steps != self._chunk_steps:
             self.train_function = None
             self._chunk_steps = steps
+        self._alike = getattr(x, "kerasae_full_batches", 0)
         before = self.steps_per_execution
         if steps > 1:
-            self.steps_per_execution = steps
+            self._take(steps)
         try:
             yield
         finally:
-            self.steps_per_execution = before
+            self._take(before)
+            self._alike = 0
+
+    def _take(self, steps: int) -> None:
+        """Let Keras take so many steps at once; what it traced takes as many as it did then."""
+        if self._test_functions[1] is not self._compile_arguments:
+            self._test_functions = ({}, self._compile_arguments)
+        known, _ = self._test_functions
+        known[self.steps_per_execution] = self.test_function
+        self.steps_per_execution = steps
+        self.test_function = known.get(steps)
+
+    def _asked(self) -> bool:
+        return self._compile_arguments.get("jit_compile", "auto") is True
 
     def make_train_function(self, force: bool = False) -> Any:
         """Make what `fit` calls with an iterator, for one step or for a chunk of steps."""
@@ -101,8 +129,7 @@ def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callabl
         start = (tf.constant(0), tf.zeros(len(names)))
         return tf.while_loop(lambda k, _: k < steps, body, start)[1]
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def chunk(batches: Any) -> Any:
+    def run(batches: Any) -> Any:
         stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
         means = tf.unstack(all_steps(stacked) / steps)
         samples = steps * tf.shape(tf.nest.flatten(stacked)[0])[1]
@@ -110,7 +137,23 @@ def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callabl
             tracker.update_state(mean, sample_weight=samples)
         return ae.get_metrics_result()
 
+    chunk = tf.function(run, reduce_retracing=True, autograph=False)
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def next_chunk(iterator: Any) -> Any:
+        # Python takes as long to fetch a batch as a small network to learn from it.
+        return run(tuple(_present(next(iterator)) for _ in range(steps)))
+
+    current: Any = None
+    left = 0
+
     def function(iterator: Any) -> Any:
+        nonlocal current, left
+        if ae._alike and (current is None or current() is not iterator):
+            current, left = weakref.ref(iterator), ae._alike
+        if left >= steps:
+            left -= steps
+            return next_chunk(iterator)
         batches = [batch for _, batch in zip(range(steps), iterator, strict=False)]
         if not batches:
             raise StopIteration

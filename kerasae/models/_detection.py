@@ -73,10 +73,7 @@ class Detection:
         """
         series = self._as_series(series)
         length = self.sample_shape[0]
-        if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
-            raise ValueError(
-                f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
-            )
+        _checks.check_batch_size(batch_size)
         folded = Folded(len(series), length, stride)
         for i in range(0, len(folded.starts), batch_size):
             starts = folded.starts[i : i + batch_size]

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from kerasae import samplers
+from kerasae._text import is_whole
 
 
 class Generation:
@@ -70,6 +71,8 @@ class Generation:
             )
         if isinstance(n, bool) or not hasattr(n, "__index__") or n < 1:
             raise ValueError(f"n must be a whole number >= 1. Received: n={n!r}")
+        if seed is not None and not (is_whole(seed, 0) and seed < 2**63):
+            raise ValueError(f"seed must be a whole number in [0, 2^63). Received: seed={seed!r}")
         generator = keras.random.SeedGenerator(seed)
         code = keras.random.normal((int(n), self.latent_dim), seed=generator)
         if self.sampler is not None:

@@ -98,6 +98,7 @@ class Verbs(Detection, Generation, State):
 
     @staticmethod
     def _run(model: Any, x: Any, batch_size: int) -> np.ndarray:
+        _checks.check_batch_size(batch_size)
         options = {"batch_size": batch_size} if hasattr(x, "shape") else {}
         # Half-precision models compute codes in half precision; what leaves is float32.
         return np.asarray(keras.Model.predict(model, x, verbose=0, **options), "float32")

@@ -256,7 +256,7 @@ def _own_networks(
     for name, own in (("encoder", encoder), ("decoder", decoder)):
         if not isinstance(own, keras.layers.Layer):
             raise ValueError(f"{name} must be a Keras model or layer. Received: {name}={own!r}")
-    out = tuple(_symbolic("encoder", encoder, "samples of shape", input_shape))
+    out = _symbolic("encoder", encoder, "samples of shape", input_shape)
     if len(out) != 1:
         raise ValueError(
             "encoder must end in a vector per sample, (batch, units); add a Flatten layer. "
@@ -283,7 +283,7 @@ def _own_networks(
 
 def _symbolic(
     name: str, own: keras.layers.Layer, what: str, shape: tuple[int, ...]
-) -> tuple[int | None, ...]:
+) -> tuple[Any, ...]:
     """Return the shape that one of the user's networks makes of a shape, without the batch."""
     try:
         return tuple(own(keras.Input(shape)).shape[1:])

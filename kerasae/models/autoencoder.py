@@ -12,16 +12,17 @@ from keras import ops
 
 from kerasae import losses
 from kerasae.layers import InverseScale
-from kerasae.layers._backend import replicas
+from kerasae.layers._backend import batch_share, replicas
 from kerasae.layers._step import PenaltyMixin, current_step, step
 from kerasae.models import _checks
 from kerasae.models._chunks import Chunks
 from kerasae.models._parts import PARTS, forward
+from kerasae.models._replicated import Replicated
 from kerasae.models._verbs import Verbs
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class Autoencoder(Verbs, Chunks, keras.Model):
+class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
     """A functional Keras model: scaler, corruption, encoder, bottleneck, decoder in a row.
 
     Raw input goes in and a raw reconstruction comes out; the loss is taken in scaled units.
@@ -133,16 +134,17 @@ class Autoencoder(Verbs, Chunks, keras.Model):
                 "There is one reconstruction loss, and the penalties have weights of their own; "
                 f"leave loss_weights out. Received: loss_weights={kwargs['loss_weights']}"
             )
+        self._prepare_replicas(kwargs)
         features = getattr(self.reconstruction_loss, "features", "mean")
         self._training_loss = (
             self.reconstruction_loss if loss is None else self._bound(losses.get(loss, features))
         )
-        optimizer = keras.optimizers.get(optimizer)
+        optimizer = _checks.optimizer(optimizer)
         super().compile(optimizer=optimizer, **kwargs)
         # Built now, so that a model saved before its first step loads like any other.
         self.optimizer.build(self.trainable_variables)
         self._compile_arguments = {
-            "optimizer": optimizer,
+            "optimizer": self.optimizer,  # Keras wraps it for mixed_float16
             "loss": None if loss is None else self._training_loss,
             **kwargs,
         }
@@ -201,6 +203,7 @@ class Autoencoder(Verbs, Chunks, keras.Model):
             ValueError: Shape, dtype or values of the data do not fit the model.
         """
         _checks.check_data(self, x, y)
+        _checks.check_options(self, x, args, kwargs, training=True)
         validation = kwargs.get("validation_data")
         if validation is not None:
             pair = validation if isinstance(validation, (tuple, list)) else (validation,)
@@ -241,6 +244,7 @@ class Autoencoder(Verbs, Chunks, keras.Model):
         """Evaluate as `keras.Model.evaluate` does, with one fixed draw of all noise."""
         if x is not None:
             _checks.check_data(self, x, y)
+            _checks.check_options(self, x, args, kwargs)
             _checks.check_adapted(self)
         if y is None and kwargs.get("sample_weight") is not None:
             y = x
@@ -261,6 +265,7 @@ class Autoencoder(Verbs, Chunks, keras.Model):
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Return raw reconstructions, as `keras.Model.predict` does, without noise."""
         _checks.check_data(self, x)
+        _checks.check_options(self, x, args, kwargs)
         _checks.check_adapted(self)
         return super().predict(x, *args, **kwargs)
 
@@ -298,9 +303,8 @@ class Autoencoder(Verbs, Chunks, keras.Model):
         loss = self._training_loss
         decoded = self._for_loss(loss, y_pred)
         # Keras divides a loss object's value by the number of replicas, but not what
-        # `add_loss` collected.
-        shares = replicas()
-        reconstruction = loss(
+        # `add_loss` collected; and replicas may have unequal parts of a batch, even none.
+        reconstruction = replicas() * loss(
             ops.cast(target, "float32"), ops.cast(decoded, "float32"), sample_weight
         )
         terms = current_step().terms if current_step() is not None else {}  # type: ignore[union-attr]
@@ -308,12 +312,15 @@ class Autoencoder(Verbs, Chunks, keras.Model):
         others = [value for value in self.losses if not any(value is known for known in weighted)]
         self._has_other_losses |= bool(others)
         batch = ops.shape(target)[0]
-        self._track("reconstruction_loss", reconstruction * shares, batch)
+        self._track("reconstruction_loss", reconstruction, batch)
         for name, values in terms.items():
             self._track(name, sum(value for value, _ in values), batch)
         if others:
             self._track("regularization_loss", sum(others), batch)
-        return reconstruction + sum(weighted + others) / shares
+        total = self._finite(reconstruction + sum(weighted + others), batch)
+        if self._replica_loss is not None:
+            self._replica_loss.update_state(total, sample_weight=batch)
+        return total * batch_share(batch)
 
     def _for_loss(self, loss: keras.losses.Loss, y_pred: Any) -> Any:
         """Return what `loss` compares: scaled units, or logits."""
@@ -332,7 +339,7 @@ class Autoencoder(Verbs, Chunks, keras.Model):
         if current is not None and current.tracked is not None:
             current.tracked[name] = value
             return
-        self._term_trackers[name].update_state(value, sample_weight=batch)
+        self._term_trackers[name].update_state(self._finite(value, batch), sample_weight=batch)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         raw = y_pred[1] if isinstance(y_pred, tuple) else y_pred

@@ -18,6 +18,12 @@ X = np.random.default_rng(0).random((185, 6), "float32")
 WEIGHTS = np.random.default_rng(1).random(185).astype("float32")
 
 
+@pytest.fixture(autouse=True)
+def _always(monkeypatch):
+    """A test trains for a few steps only."""
+    monkeypatch.setattr(_chunks, "_WORTH", 0)
+
+
 def model(variant="undercomplete", seed=0, **options):
     keras.utils.set_random_seed(seed)
     if variant in ("overcomplete", "sparse_l1", "sparse_kl"):
@@ -219,6 +225,36 @@ def test_callbacks_of_keras_that_act_on_epochs_are_no_hindrance(tmp_path):
     ]
     assert all(map(_chunks.acts_on_batches, batches))
     fit(model(), callbacks=epochs, verbose=1)
+
+
+@pytest.mark.filterwarnings("error:Your input ran out of data")
+def test_validation_and_evaluation_see_every_batch():
+    ae = model()
+    ae.compile("sgd")
+    for _ in range(2):
+        history = ae.fit(X, batch_size=16, epochs=2, verbose=0, validation_data=(X, X)).history
+        assert ae._chunk_steps > 1
+        whole = ae.evaluate(X, batch_size=16, verbose=0, return_dict=True)
+        assert whole["loss"] == pytest.approx(np.mean((ae.predict(X, verbose=0) - X) ** 2), 1e-5)
+        assert history["val_loss"][-1] == pytest.approx(whole["loss"], 1e-6)
+    # Another loss, another function.
+    ae.compile("sgd", loss="mae")
+    ae.fit(X, batch_size=16, verbose=0, validation_data=(X, X))
+    found = ae.evaluate(X, batch_size=16, verbose=0, return_dict=True)["loss"]
+    assert found == pytest.approx(np.mean(abs(ae.predict(X, verbose=0) - X)), 1e-5)
+
+
+def test_a_short_training_is_not_worth_compiling(monkeypatch):
+    monkeypatch.setattr(_chunks, "_WORTH", 1000)
+    for epochs, options, chunk in ((90, {}, 1), (91, {}, 11), (2, {"jit_compile": True}, 11)):
+        ae = model()
+        ae.compile(**options)
+        # Stopped at once: what counts is how many epochs were asked for.
+        stop = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda *_, ae=ae: setattr(ae, "stop_training", True)
+        )
+        ae.fit(X, batch_size=16, epochs=epochs, verbose=0, callbacks=[stop])
+        assert ae._chunk_steps == chunk
 
 
 @pytest.mark.parametrize(
