@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import io
 import json
@@ -153,7 +154,7 @@ def test_backup_keeps_best_weights_and_patience(x, tmp_path):
     with pytest.raises(RuntimeError):
         fit(small_model(), script, At(crash, 2))
     assert sorted(path.name for path in (tmp_path / "state").iterdir()) == [
-        "best-2.npz", "epoch-3.weights.h5", "state.json"
+        "best-2.npz", "epoch-3.npz", "state.json"
     ]  # fmt: skip
     model = small_model(seed=99)
     stopping, history = fit(model, Scripted())
@@ -189,11 +190,13 @@ def test_backup_killed_while_writing_leaves_the_previous_state(x, tmp_path, monk
     small_model().fit(x, x, epochs=2, verbose=0, callbacks=[backup])
     before = json.loads((tmp_path / "state.json").read_text())
     model = small_model()
-    monkeypatch.setattr(backup_module.os, "replace", lambda *_: crash())
-    with pytest.raises(RuntimeError, match="power cut"):
-        model.fit(x, x, epochs=4, verbose=0, callbacks=[callbacks.Backup(tmp_path)])
+    with monkeypatch.context() as patch:
+        patch.setattr(backup_module.os, "replace", lambda *_: crash())
+        with pytest.raises(RuntimeError, match="power cut"):
+            model.fit(x, x, epochs=4, verbose=0, callbacks=[callbacks.Backup(tmp_path)])
     assert json.loads((tmp_path / "state.json").read_text()) == before
-    model.load_weights(tmp_path / before["weights"])
+    again = callbacks.Backup(tmp_path)
+    assert small_model().fit(x, x, epochs=4, verbose=0, callbacks=[again]).epoch == [2, 3]
 
 
 def test_non_finite_loss_stops_with_the_weights_of_the_last_good_epoch(x):
@@ -215,6 +218,103 @@ def test_non_finite_loss_stops_with_the_weights_of_the_last_good_epoch(x):
     assert seen.epochs == [0, 1, 2]
     for expected, weight in zip(good, model.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
+
+
+def test_non_finite_loss_brings_the_optimizer_back_too(x):
+    model = small_model()
+
+    def poison():
+        model.layers[0].bias.assign([np.nan] * 4)
+
+    with pytest.raises(callbacks.NonFiniteLoss):
+        model.fit(
+            x, x, batch_size=10, epochs=9, verbose=0,
+            callbacks=[callbacks.StopOnNonFinite(), At(poison, 1)],
+        )  # fmt: skip
+    assert int(model.optimizer.iterations) == 8
+    assert np.isfinite(model.fit(x, x, epochs=1, verbose=0).history["loss"]).all()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16"])
+def test_backup_holds_half_precision_and_loss_scaling(x, tmp_path, policy):
+    """NumPy's format has no bfloat16, and a loss-scaling optimizer wraps another one."""
+
+    def fit(model, epochs):
+        stopping = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
+        backup = callbacks.Backup(tmp_path, stopping, delete_checkpoint=False)
+        model.fit(x, x, epochs=epochs, shuffle=False, verbose=0, callbacks=[stopping, backup])
+        return [np.array(keras.ops.convert_to_numpy(v)) for v in backup_module._variables(model)]
+
+    keras.config.set_dtype_policy(policy)
+    try:
+        before, after = fit(small_model(), 2), fit(small_model(seed=99), 2)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert len(before) == len(after) > 9
+    for expected, value in zip(before, after, strict=True):
+        assert value.tobytes() == expected.tobytes()
+
+
+def test_backup_keeps_the_learning_rate_that_a_callback_set(x, tmp_path):
+    def fit(model, *more):
+        model.fit(
+            x, x, epochs=4, shuffle=False, verbose=0,
+            callbacks=[*more, callbacks.Backup(tmp_path, delete_checkpoint=False)],
+        )  # fmt: skip
+        return float(model.optimizer.learning_rate)
+
+    first = small_model()
+    halve = At(lambda: first.optimizer.learning_rate.assign(0.25), 2)
+    assert fit(first, halve) == fit(small_model()) == 0.25
+
+
+def test_sigterm_stops_as_ctrl_c_does(x):
+    before = signal.getsignal(signal.SIGTERM)
+    guard = callbacks.StopOnInterrupt()
+    press = At(lambda: signal.raise_signal(signal.SIGTERM), 0, batch=1)
+    with pytest.raises(KeyboardInterrupt):
+        small_model().fit(x, x, batch_size=10, epochs=2, verbose=0, callbacks=[guard, press])
+    guard.close()
+    assert guard.signal == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_interrupt_that_keras_swallows_is_raised_again(x):
+    """Keras on JAX catches everything while it reads the losses of a batch."""
+
+    def press_twice():
+        for _ in range(2):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    guard, batches = callbacks.StopOnInterrupt(), []
+    count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda b, logs: batches.append(b))
+    press = At(press_twice, 0, batch=0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            small_model().fit(
+                x, x, batch_size=10, verbose=0, callbacks=[press, guard, count]
+            )  # fmt: skip
+    finally:
+        guard.close()
+    assert guard.at_once
+    assert batches == []
+
+
+def test_history_file_is_whole_on_a_full_disk(x, tmp_path, monkeypatch):
+    path = tmp_path / "history.csv"
+    history = callbacks.HistoryFile(path)
+    history.on_epoch_end(0, {"loss": 1.0})
+    before = path.read_bytes()
+
+    class Full(io.FileIO):
+        def write(self, content):
+            return super().write(content[:3])
+
+    monkeypatch.setattr(type(path), "open", lambda self, *_, **__: Full(self, "r+"))
+    with pytest.raises(OSError, match="No space left"):
+        history.on_epoch_end(1, {"loss": 2.0})
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""Stopping without loss: on Ctrl-C, and when a loss is no longer a number."""
+"""Stopping without loss: on Ctrl-C or SIGTERM, and when a loss is no longer a number."""
 
+import contextlib
 import math
 import signal
 import threading
@@ -7,6 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
+
+# Ctrl-C, and what schedulers and containers send before they kill.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -24,17 +30,26 @@ class NonFiniteLoss(ArithmeticError):
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Stops training at the first NaN or infinite loss, with the weights of the last good epoch.
+    """Stops training at the first NaN or infinite loss, with the state of the last good epoch.
 
-    `fit` then raises `NonFiniteLoss`. List this callback before those that save.
+    Weights and optimizer are then those of the end of that epoch, and `fit` raises
+    `NonFiniteLoss`. An epoch is good if its losses are finite, and the weights after it. List
+    this callback before those that save.
     """
 
     acts_on_chunks = True
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Remember the weights; there may be no good epoch at all."""
-        self._good = self.model.get_weights()
+        """Forget an earlier training."""
         self._bad: list[str] = []
+        self._good: list[np.ndarray] | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Remember the state that training begins with; there may be no good epoch at all."""
+        if self._good is None:
+            if not self.model.optimizer.built:
+                self.model.optimizer.build(self.model.trainable_variables)
+            self._good = self._state()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Stop after a batch that spoiled the loss."""
@@ -51,10 +66,27 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Raise if a loss was not finite, with the weights restored."""
         bad = self._bad or _not_finite(logs or {})
+        state = self._state()
+        # The last step of an epoch may spoil weights that no loss has seen yet.
+        if not bad and not _all_finite(state[: len(self.model.weights)]):
+            bad = ["weights"]
         if bad:
-            self.model.set_weights(self._good)
+            for variable, array in zip(self._variables(), self._good or (), strict=True):
+                variable.assign(array)
             raise NonFiniteLoss(bad, epoch + 1)
-        self._good = self.model.get_weights()
+        self._good = state
+
+    def _variables(self) -> list[keras.Variable]:
+        return [*self.model.weights, *self.model.optimizer.variables]
+
+    def _state(self) -> list[np.ndarray]:
+        # Copies: a view of a variable would change with it.
+        return [np.array(ops.convert_to_numpy(variable)) for variable in self._variables()]
+
+
+def _all_finite(arrays: list[np.ndarray]) -> bool:
+    # NumPy files bfloat16 under V.
+    return all(bool(np.isfinite(array).all()) for array in arrays if array.dtype.kind in "fV")
 
 
 def _not_finite(logs: dict[str, float]) -> list[str]:
@@ -65,14 +97,18 @@ def _not_finite(logs: dict[str, float]) -> list[str]:
 
 
 class StopOnInterrupt(keras.callbacks.Callback):
-    """Stops training on Ctrl-C after the current batch, with whole weights.
+    """Stops training on Ctrl-C or SIGTERM after the current batch, with whole weights.
 
     `fit` then raises `KeyboardInterrupt`, and callbacks listed after this one do not see the
-    unfinished epoch. A second Ctrl-C raises it at once. Outside the main thread, where Python
+    unfinished epoch. A second signal raises it at once. Outside the main thread, where Python
     has no signals, this callback does nothing.
 
     Args:
-        on_interrupt: Called at the first Ctrl-C, for example to say what happens.
+        on_interrupt: Called at the first signal, for example to say what happens.
+
+    Attributes:
+        signal: Number of the first signal, None before one came.
+        at_once: Whether a second one came.
     """
 
     acts_on_chunks = True
@@ -80,26 +116,37 @@ class StopOnInterrupt(keras.callbacks.Callback):
     def __init__(self, on_interrupt: Callable[[], None] | None = None):
         super().__init__()
         self.on_interrupt = on_interrupt
-        self.interrupted = False
-        self._previous: Any = None
+        self.signal: int | None = None
+        self.at_once = False
+        self._previous: dict[int, Any] = {}
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal came."""
+        return self.signal is not None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Take over Ctrl-C."""
-        self.interrupted = False
+        """Take over the signals."""
+        self.signal, self.at_once = None, False
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._handle)
+            self._previous = {number: signal.signal(number, self._handle) for number in _SIGNALS}
 
     def _handle(self, number: int, frame: Any) -> None:
-        if self.interrupted:
+        self.at_once = self.interrupted
+        if self.at_once:
             raise KeyboardInterrupt
-        self.interrupted = True
+        self.signal = number
         self.model.stop_training = True
         self.model.stop_evaluating = True
         if self.on_interrupt is not None:
-            self.on_interrupt()
+            with contextlib.suppress(RuntimeError):  # the signal came in the midst of a print
+                self.on_interrupt()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Leave the epoch; `fit` itself may have reset the flag since the signal."""
+        if self.at_once:
+            # Keras on JAX catches everything while it reads the losses of a batch.
+            raise KeyboardInterrupt
         if self.interrupted:
             self.model.stop_training = True
 
@@ -114,11 +161,12 @@ class StopOnInterrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Give Ctrl-C back."""
+        """Give the signals back."""
         self.close()
 
     def close(self) -> None:
-        """Give Ctrl-C back; call it after a `fit` that raised."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        """Give the signals back; call it after a `fit` that raised."""
+        for number, handler in self._previous.items():
+            # None stands for a handler that was not set from Python.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._previous = {}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from kerasae.cli import _judging, _serving, _training, _using
+from kerasae.cli import _judging, _serving, _training, _tutorials, _using
 
 
 class _Commands(TyperGroup):
@@ -101,6 +101,6 @@ for command in (
     _training.train, _training.variants, _training.data,
     _judging.evaluate, _judging.compare, _judging.report, _judging.calibrate,
     _using.encode, _using.reconstruct, _using.score, _using.detect, _using.generate,
-    _using.export, _serving.serve,
+    _using.export, _serving.serve, _tutorials.tutorials,
 ):  # fmt: skip
     app.command()(command)

@@ -48,6 +48,14 @@ def train(
     precision: Annotated[
         str | None, typer.Option(help="Keras dtype policy, such as mixed_bfloat16.")
     ] = None,
+    deterministic: Annotated[
+        bool | None,
+        typer.Option(
+            "--deterministic",
+            help="Give the same bits in every process, on a GPU too; slower.",
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -71,6 +79,27 @@ def train(
         str | None, typer.Option(help="Make values 0 or 1: threshold, static or dynamic.")
     ] = None,
     data_dir: DataDir = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            help="Devices of this machine that share every batch: all, or how many.",
+            show_default="the first",
+        ),
+    ] = None,
+    machines: Annotated[
+        str | None,
+        typer.Option(
+            help="Addresses of several machines, the first with a port, as in host0:4000,host1; "
+            "auto reads them from the environment. Run the command on each (KERAS_BACKEND=jax).",
+        ),
+    ] = None,
+    machine: Annotated[
+        int | None, typer.Option(help="Number of this machine among --machines, from 0.")
+    ] = None,
+    model_parallel: Annotated[
+        int | None,
+        typer.Option(help="Devices that divide wide dense layers between them (JAX)."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the run in --out.")] = False,
     export: Annotated[
@@ -83,7 +112,8 @@ def train(
 ) -> None:
     """Train an autoencoder and leave a run directory with its report.
 
-    Ctrl-C stops after the current batch; --resume goes on from there, with the run's own options.
+    Ctrl-C stops after the current batch, and twice at once; --resume goes on from there, with the
+    run's own options.
     """
     import inspect
 
@@ -99,11 +129,14 @@ def train(
         variant, data=data, out=out, epochs=epochs, batch_size=batch_size, latent_dim=latent_dim,
         network=network, seed=seed, precision=precision, learning_rate=learning_rate,
         patience=patience, data_options={k: v for k, v in data_options.items() if v is not None},
+        deterministic=deterministic,
         resume=resume, replace=replace, export=export, verbose=int(not quiet),
+        devices=int(devices) if devices is not None and devices.isdigit() else devices,
+        machines=machines, machine=machine, model_parallel=model_parallel,
         **options,
     )  # fmt: skip
     if run.interrupted:
-        raise typer.Exit(130)
+        raise typer.Exit(128 + (run.signal or 2))
 
 
 def variants(

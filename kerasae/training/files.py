@@ -1,6 +1,7 @@
 """The files of a run directory: making it, replacing it, and what stands in it."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -8,11 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasae._atomic import replacing
+from kerasae._atomic import remove, replacing, sweep, temporary_name
 from kerasae._text import nearest
+from kerasae.training.locking import LOCK, locked
 
 CONFIG, MODEL, METRICS, HISTORY = "config.json", "model.keras", "metrics.json", "history.csv"
 CHECKPOINTS, LOGS, FIGURES, EXPORT = "checkpoints", "logs", "figures", "saved_model"
+# Where a run lies while another takes its place.
+_REPLACED = ".replaced"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def check_target(path: Path, resume: bool, replace: bool) -> None:
@@ -21,7 +27,11 @@ def check_target(path: Path, resume: bool, replace: bool) -> None:
         raise ValueError(
             "resume=True (--resume) and replace=True (--replace) exclude each other. Received: both"
         )
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.is_dir() and not path.exists():
+        _check_writable(path)
+        return
+    if path.is_dir() and not {file.name for file in path.iterdir()} - {LOCK}:
+        _check_writable(path)
         return
     if not (path / CONFIG).is_file():
         raise ValueError(
@@ -38,31 +48,108 @@ def check_target(path: Path, resume: bool, replace: bool) -> None:
             "out exists; pass resume=True (--resume) to continue an unfinished run, replace=True "
             f"(--replace) to train it anew, or another folder. Received: out={str(path)!r}"
         )
+    _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
+    above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise _forbidden(path)
+
+
+def _forbidden(path: Path) -> PermissionError:
+    return PermissionError(
+        f"out must be in a folder that can be written to. Received: out={str(path)!r}"
+    )
 
 
 @contextlib.contextmanager
-def opened(path: Path, replace: bool) -> Iterator[bool]:
+def explained(path: Path) -> Iterator[None]:
+    """Say in a sentence why a run directory cannot be written to."""
+    try:
+        yield
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        if not path.is_dir() and isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(
+                "The run directory was removed while it was written to, and nothing of the run is "
+                f"left. Received: out={str(path)!r}"
+            ) from error
+        # TensorFlow has exceptions of its own.
+        if number in _FULL or os.strerror(errno.ENOSPC) in str(error):
+            raise OSError(
+                "The disk is full; what was saved before is as it was. Make room and continue with "
+                f"resume=True (--resume). Received: out={str(path)!r}"
+            ) from error
+        where = getattr(error, "filename", None)
+        if number in _FORBIDDEN and (where is None or path in Path(where).parents):
+            raise _forbidden(path) from error
+        raise
+
+
+def settle(path: Path) -> None:
+    """Put back the run that another, killed before its first epoch was saved, was to replace."""
+    sweep(path.parent)
+    if (path / _REPLACED).is_dir():
+        with contextlib.suppress(ValueError), locked(path):  # unless it is still being trained
+            if is_begun(path):
+                remove(path / _REPLACED)
+            else:
+                _put_back(path)
+
+
+@contextlib.contextmanager
+def opened(path: Path, resume: bool, replace: bool) -> Iterator[bool]:
     """Make a run directory and yield whether there was one; after a failure put it back.
 
-    A failed run stays if an epoch of it was saved, which can be resumed.
+    A failed run stays if an epoch of it was saved, which can be resumed. No other training may
+    write to it meanwhile.
     """
-    fresh = replace or not (path / CONFIG).is_file()
-    aside = None
-    if replace and path.exists():
-        aside = path.with_name(f".{path.name}.{os.getpid()}.old")
-        os.replace(path, aside)
     path.mkdir(parents=True, exist_ok=True)
-    try:
-        yield aside is not None
-    except BaseException:
-        if fresh and not any((path / name).exists() for name in (CHECKPOINTS, MODEL)):
-            shutil.rmtree(path, ignore_errors=True)
-        raise
-    finally:
-        if aside is not None and not path.exists():
-            os.replace(aside, path)
-        for old in path.parent.glob(f".{path.name}.*.old"):
-            shutil.rmtree(old, ignore_errors=True)
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(locked(path))
+        # Another training may have been here since the first check.
+        check_target(path, resume, replace)
+        fresh = replace or not (path / CONFIG).is_file()
+        replaced = replace and (path / CONFIG).is_file()
+        if replaced:
+            new = temporary_name(path, "old")
+            new.mkdir()
+            locks.enter_context(locked(new))
+            # If the process is killed between the two, `sweep` and `settle` put all back.
+            os.replace(path, new / _REPLACED)
+            os.replace(new, path)
+        for left in path.glob(".publishing-*"):
+            remove(left)
+        sweep(path)
+        try:
+            yield replaced
+        except BaseException:
+            if fresh and not is_begun(path):
+                if replaced:
+                    _put_back(path)
+                else:
+                    shutil.rmtree(path, ignore_errors=True)
+            raise
+        finally:
+            remove(path / _REPLACED)
+
+
+def restore(path: Path) -> None:
+    """Put back the run that one without a finished epoch was to replace."""
+    _put_back(path)
+
+
+def is_begun(path: Path) -> bool:
+    """Return whether an epoch of a run was saved."""
+    return (path / CHECKPOINTS / "state.json").exists() or (path / MODEL).exists()
+
+
+def _put_back(path: Path) -> None:
+    new = temporary_name(path, "old")
+    os.replace(path, new)
+    os.replace(new / _REPLACED, path)
+    remove(new)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -5,12 +5,13 @@ import inspect
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasae.training import files, finishing, resuming, settings
-from kerasae.training.run import Run, show
+from kerasae.training import _machines, determinism, files, finishing, resuming, settings
+from kerasae.training import devices as placing
+from kerasae.training.run import Run, resume_command, show
 
 # Seconds between checkpoints: one takes about 50 ms, as long as an epoch of a small data set.
 _SAVE_EVERY = 2.0
@@ -40,10 +41,16 @@ def train(
     precision: str | None = None,
     learning_rate: float | None = None,
     patience: int | None = None,
+    deterministic: bool | None = None,
     data_options: dict[str, Any] | None = None,
     resume: bool = False,
     replace: bool = False,
     export: bool | None = None,
+    devices: int | str | None = None,
+    strategy: Any = None,
+    machines: str | Sequence[str] | None = None,
+    machine: int | None = None,
+    model_parallel: int | None = None,
     verbose: int = 1,
     **options: Any,
 ) -> Run:
@@ -51,8 +58,8 @@ def train(
 
     The same call twice gives the same metrics on one machine. Training stops early when the
     validation loss has not improved for `patience` epochs, and the best weights are kept. A run
-    that was killed or interrupted (Ctrl-C) goes on with `resume=True`, to the same result; what
-    is left out is then taken from the run.
+    that was killed or interrupted (Ctrl-C, SIGTERM) goes on with `resume=True`, to the same
+    result; what is left out is then taken from the run.
 
     Args:
         variant: Name of a variant, see `kerasae.variants()`.
@@ -61,7 +68,7 @@ def train(
         out: The run directory; `runs/VARIANT-DATA` by default.
         epochs: Largest number of epochs. By default as many as give about 12,000 steps, at
             least 20 and at most 300.
-        batch_size: Samples per step; 128 by default.
+        batch_size: Samples per step, on all devices together; 128 by default.
         latent_dim: Size of the code; by default the variant's choice.
         network: `"dense"`, `"conv"` or `"sequence"`; by default the variant's choice.
         seed: Seed of weights, noise, splits and order; 0 by default.
@@ -69,6 +76,8 @@ def train(
         learning_rate: Learning rate of Adam; 0.001 by default.
         patience: Epochs without improvement before training stops; by default a tenth of
             `epochs`, at least 5.
+        deterministic: Whether to use only kernels that give the same bits in every process, on a
+            GPU too; False by default. It is slower, see `docs/guides/training.md`.
         data_options: Further arguments of `kerasae.data.load`, such as `label` or `limit`.
         resume: Continue the unfinished run in `out`, or begin it. The options that are given
             must be those of the run; only `epochs`, `patience` and `export` may be others.
@@ -76,6 +85,14 @@ def train(
             first epoch is done.
         export: Whether to write a SavedModel too, verified, to `saved_model/1`; by default
             on the TensorFlow backend.
+        devices: `"all"` or a number of devices of this machine, GPUs where there are some, which
+            share every batch. By default the first.
+        strategy: A `tf.distribute.Strategy` instead, on the TensorFlow backend.
+        machines: Addresses of several machines, machine 0 first and with a port, or `"auto"`
+            to read them from the environment; on the JAX backend. `train` is called on each.
+        machine: Number of this machine among them, from 0. Machine 0 writes the run.
+        model_parallel: Devices of a machine that divide the dense layers of 512 and more units
+            between them, on the JAX backend. By default each has all of the model.
         verbose: 1 shows progress and a summary, 0 nothing.
         **options: Options of the variant, see `kerasae.build`. `scaler` is `"standardize"` by
             default for float data that leaves [0, 1].
@@ -96,15 +113,21 @@ def train(
         run.model.reconstruct(x)
         ```
     """
+    if machines is not None or machine is not None:
+        return _machines.train(train, dict(locals()))
+    placing.check(devices, strategy, model_parallel)
     asked = {
         "variant": variant, "data": data, "epochs": epochs, "batch_size": batch_size,
         "latent_dim": latent_dim, "network": network, "seed": seed, "precision": precision,
-        "learning_rate": learning_rate, "patience": patience, "options": options,
+        "learning_rate": learning_rate, "patience": patience,
+        "deterministic": deterministic, "options": options,
         "data_options": data_options or {}, "export": export,
     }  # fmt: skip
     named = settings.default_name(variant, resuming.DEFAULTS["data"] if data is None else data)
     path = Path(out) if out is not None else Path("runs") / named
-    files.check_target(path, resume, replace)
+    with files.explained(path):
+        files.settle(path)
+        files.check_target(path, resume, replace)
     settings.check_names(variant, options, inspect.signature(train).parameters)
     begun = resuming.begun(path) if resume else {}
     asked = resuming.complete(asked, begun)
@@ -114,22 +137,36 @@ def train(
 
     import keras
 
-    with _policy(asked["precision"]):
+    with _policy(asked["precision"]), determinism.deterministic(asked["deterministic"]):
         keras.utils.set_random_seed(asked["seed"])
+        place = placing.place(devices, strategy, model_parallel)
         splits = settings.load_data(asked)
-        ae = settings.build_model(asked, splits)
+        with place.scope():
+            ae = settings.build_model(asked, splits)
         config = settings.resolve(asked, path, splits, ae)
+        place.settle(config, splits)
         if begun:
             config["command"] = resuming.command(begun, config, path)
             resuming.check_same(begun, config)
-        with files.opened(path, replace) as replaced:
+        # More epochs must not change how the first ones were computed.
+        config["first_epochs"] = begun.get("first_epochs", begun.get("epochs", config["epochs"]))
+        ae.planned_epochs = config["first_epochs"]
+        with (
+            files.explained(path), files.opened(path, resume, replace) as replaced,
+            _hinted(path, config, verbose),
+        ):  # fmt: skip
+            if resume and resuming.begun(path) != begun:
+                raise ValueError(
+                    "Another training has changed the run meanwhile; try again. "
+                    f"Received: out={str(path)!r}"
+                )
             files.write_json(path / files.CONFIG, config)
-            run = _fit(ae, splits, config, path, verbose)
+            run = _fit(ae, splits, config, path, verbose, place)
             if run.interrupted and replaced and not run.history:
                 # There is nothing to resume; the run that was there comes back.
-                shutil.rmtree(path)
+                files.restore(path)
                 run.restored = True
-            if not run.interrupted:
+            if not run.interrupted and place.writes:
                 _finish(run, splits)
     if verbose:
         from rich.console import Console
@@ -138,13 +175,13 @@ def train(
     return run
 
 
-def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int) -> Run:
+def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int, place: Any) -> Run:
     """Train, or go on training, and save the model with the best weights."""
     import keras
 
     from kerasae import callbacks, reporting
 
-    validation = splits.validation if splits.sizes["validation"] else None
+    validation = place.batches(splits, "validation") if splits.sizes["validation"] else None
     monitor = "loss" if validation is None else "val_loss"
     stopping = keras.callbacks.EarlyStopping(
         monitor, patience=config["patience"], mode="min", restore_best_weights=True
@@ -161,18 +198,17 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int)
     guards = [interrupt, callbacks.StopOnNonFinite(), callbacks.EpochOrder(splits)]
     shown = [] if progress is None else [progress]
     savers = [stopping, callbacks.HistoryFile(path / files.HISTORY), events, backup]
-    interrupted, diverged = False, None
+    diverged = None
     try:
-        ae.fit(
-            splits.train, validation_data=validation, epochs=config["epochs"], verbose=0,
-            callbacks=[*guards, *shown, *savers],
-        )  # fmt: skip
-        # Ctrl-C while an epoch was saved ends the training after it, and is no error.
-        interrupted = interrupt.interrupted
+        with place.fitting(ae, splits):
+            ae.fit(
+                place.batches(splits, "train"), validation_data=validation,
+                epochs=config["epochs"], verbose=0, callbacks=[*guards, *shown, *savers],
+            )  # fmt: skip
     except KeyboardInterrupt:
-        if not interrupt.interrupted:
+        # A second Ctrl-C leaves at once, with what was saved before.
+        if interrupt.at_once or not interrupt.interrupted:
             raise
-        interrupted = True
     except callbacks.NonFiniteLoss as error:
         diverged = error
     finally:
@@ -180,6 +216,8 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int)
         events.close()
         if progress is not None:
             progress.close()
+    # Ctrl-C while an epoch was saved ends the training after it, and is no error.
+    interrupted = interrupt.interrupted
     if (interrupted or diverged) and stopping.best_weights is not None:
         ae.set_weights(stopping.best_weights)
     _remember(ae, splits)
@@ -188,7 +226,10 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int)
     best = None if stopping.best_weights is None else int(stopping.best_epoch) + 1
     trained = {"epochs": len(history.get("epoch", [])), "seconds": round(backup.seconds, 3),
                "best_epoch": best}  # fmt: skip
-    run = Run(path, ae, history, {"training": trained}, config, interrupted)
+    run = Run(
+        path, ae, history, {"training": trained}, config, interrupted, signal=interrupt.signal
+    )
+    place.release(run)
     if diverged is not None:
         shutil.rmtree(path / files.CHECKPOINTS, ignore_errors=True)
         reporting.write_report(path)
@@ -205,6 +246,17 @@ def _finish(run: Run, splits: Any) -> None:
     run.metrics = {**measured, **run.metrics}
     finishing.publish(run.path, run.model, splits, config, run.history, run.metrics)
     shutil.rmtree(run.path / files.CHECKPOINTS, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _hinted(path: Path, config: dict[str, Any], verbose: int) -> Iterator[None]:
+    """Say how a run goes on that Ctrl-C ends at once."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if verbose and files.is_begun(path):
+            print(f"\nContinue with: {resume_command(config)}", file=sys.stderr)
+        raise
 
 
 def _remember(ae: Any, splits: Any) -> None:

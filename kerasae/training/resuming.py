@@ -6,19 +6,35 @@ from pathlib import Path
 from typing import Any
 
 from kerasae import _run_columns
+from kerasae._reading import read_json
 from kerasae.training import files
 
 # What stands for an argument that is left out, if no run says otherwise.
-DEFAULTS: dict[str, Any] = {"data": "digits", "batch_size": 128, "seed": 0}
-_TAKEN = ("epochs", "batch_size", "latent_dim", "seed", "precision", "learning_rate", "patience")
+DEFAULTS: dict[str, Any] = {"data": "digits", "batch_size": 128, "seed": 0,
+                            "deterministic": False}  # fmt: skip
+_TAKEN = ("epochs", "batch_size", "latent_dim", "seed", "precision", "learning_rate", "patience",
+          "deterministic")  # fmt: skip
 # What follows from the rest, or may change with the machine.
-_DERIVED = ("epochs", "patience", "command", "device", "versions", "export")
+_DERIVED = ("epochs", "patience", "command", "device", "devices", "versions", "export")
 
 
 def begun(path: Path) -> dict[str, Any]:
-    """Return `config.json` of the run in a folder; empty if there is none."""
+    """Return `config.json` of the run in a folder; empty if there is none.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
     file = path / files.CONFIG
-    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    config = read_json(file)
+    parts = (config.get("variant"), config.get("options"), config.get("data_options"))
+    if [type(part) for part in parts] != [str, dict, dict] or "data" not in config:
+        raise ValueError(
+            "config.json must be that of a run, to resume it; pass replace=True (--replace) to "
+            f"train anew. Received: {str(file)!r}"
+        )
+    return config
 
 
 def complete(asked: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

@@ -20,9 +20,10 @@ class Run:
         history: Term to one value per epoch, as in `history.csv`.
         metrics: As in `metrics.json`; empty if training was interrupted.
         config: As in `config.json`.
-        interrupted: Whether Ctrl-C ended the training.
+        interrupted: Whether Ctrl-C or SIGTERM ended the training.
         restored: Whether it did so in the first epoch of a replacement, so that the run
             directory is the one that was there before.
+        signal: Number of the signal that ended the training, or None.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class Run:
     config: dict[str, Any] = field(repr=False)
     interrupted: bool = False
     restored: bool = False
+    signal: int | None = None
 
     def summary(self) -> str:
         """Return a table of the model beside its baselines, and where to look."""
@@ -61,9 +63,7 @@ def show(run: Run, console: Any) -> None:
             f"\n[bold]{title}[/]: interrupted after {_plural(trained['epochs'], 'epoch')}. "
             f"{run.path / files.MODEL} has {kept}."
         )
-        command = shlex.join(config["command"]) if config["command"] else "kerasae.train(...)"
-        resume = "--resume" if config["command"] else "with the same arguments and resume=True"
-        console.print(f"Continue with: {command} {resume}")
+        console.print(f"Continue with: {resume_command(config)}")
         return
     console.print(
         f"\n[bold]{title}[/], a code of {_plural(config['latent_dim'], 'value')}: "
@@ -95,6 +95,13 @@ def show(run: Run, console: Any) -> None:
     console.print(f"Model   {run.path / files.MODEL}")
     if config["export"]:
         console.print(f"Export  {run.path / files.EXPORT / '1'}")
+
+
+def resume_command(config: dict[str, Any]) -> str:
+    """Return what resumes a run, as a command line where one can say it."""
+    if config["command"]:
+        return f"{shlex.join(config['command'])} --resume"
+    return "kerasae.train(...) with the same arguments and resume=True"
 
 
 def _plural(number: int, noun: str) -> str:

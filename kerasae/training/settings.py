@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasae import _run_columns
-from kerasae._text import nearest
+from kerasae._text import is_real, nearest
 from kerasae.training import files
 
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
@@ -51,8 +51,13 @@ def check(asked: dict[str, Any]) -> None:
         raise ValueError(
             f"seed must be a whole number from 0 to below 2**32. Received: seed={seed!r}"
         )
-    if rate is not None and (not isinstance(rate, (int, float)) or not 0 < rate < math.inf):
+    if rate is not None and not (is_real(rate) and rate > 0):
         raise ValueError(f"learning_rate must be a number > 0. Received: learning_rate={rate!r}")
+    if not isinstance(asked["deterministic"], bool):
+        raise ValueError(
+            "deterministic must be True or False. "
+            f"Received: deterministic={asked['deterministic']!r}"
+        )
     if asked["precision"] is not None:
         files.check_choice("precision", asked["precision"], _PRECISIONS)
 
@@ -60,9 +65,11 @@ def check(asked: dict[str, Any]) -> None:
 def load_data(asked: dict[str, Any]) -> Any:
     """Return the splits that were asked for."""
     from kerasae import data
+    from kerasae.data import loading
 
     if isinstance(asked["data"], data.Splits):
         return asked["data"]
+    loading.check_options(asked["data_options"], taken=("batch_size", "seed"))
     return data.load(
         asked["data"], batch_size=asked["batch_size"], seed=asked["seed"], **asked["data_options"]
     )
@@ -162,6 +169,7 @@ def _command(asked: dict[str, Any], path: Path) -> list[str]:
     for name, value in asked["options"].items():
         value = list(value) if isinstance(value, tuple) else value
         words += ["--set", f"{name}={value if isinstance(value, str) else _json(value)}"]
+    words += ["--deterministic"] if asked["deterministic"] else []
     words += ["--no-export"] if asked["export"] is False else []
     return [*words, "--out", path.as_posix()]
 
