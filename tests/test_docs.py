@@ -1,0 +1,280 @@
+"""The site: it builds without network and warnings, and every page opens as it should."""
+
+import base64
+import fcntl
+import importlib.util
+import inspect
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import kerasae
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = ("index", "learn", "build", "serve", "adding")
+
+
+@pytest.fixture(scope="module")
+def layout():
+    """The module that lays out the sources."""
+    spec = importlib.util.spec_from_file_location("docs_build", DOCS / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def notebook():
+    """A lesson with what lessons have: a formula, a folded solution, a figure, an explorer."""
+    nbformat = pytest.importorskip("nbformat")
+    drawn = io.BytesIO()
+    Image.new("L", (9, 9)).save(drawn, "png")
+    dot = base64.b64encode(drawn.getvalue()).decode()
+    new = nbformat.v4
+    folded = "<details><summary>Solution</summary>\n\n`x`\n\n</details>"
+    text = "# 99 Try\n\n[Next](98_later.ipynb)\n\n$\\boldsymbol x$\n\n$$\\mathbb E\\,z^2$$"
+    cells = [
+        new.new_markdown_cell(f"{text}\n\n{folded}"),
+        new.new_code_cell(
+            "1", execution_count=1, metadata={"mystnb": {"image": {"alt": "A dot, alone."}}},
+            outputs=[new.new_output("display_data", {"image/png": dot})],
+        ),
+        new.new_code_cell(
+            "2", execution_count=2,
+            outputs=[new.new_output("display_data", {
+                "text/html": "<p id='live'>no</p><script>live.textContent = 'yes'</script>",
+            })],
+        ),
+    ]  # fmt: skip
+    for number, cell in enumerate(cells):
+        cell["id"] = f"cell-{number}"
+    language = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python"},
+    }
+    return nbformat.writes(new.new_notebook(cells=cells, metadata=language))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site with one more lesson, built once for all workers of pytest-xdist."""
+    pytest.importorskip("myst_nb")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "docs"
+    with (folder.parent / "docs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "built").exists():
+            build_site(folder)
+    assert (folder / "built" / "site" / "index.html").exists(), "another worker tells why"
+    return folder / "built" / "site"
+
+
+def build_site(folder):
+    """Build in a copy of what the site is made of, without network if that can be had."""
+    for part in ("docs", "tutorials", "benchmarks", "saved_models"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("variables"))
+    shutil.copy(ROOT / "CHANGELOG.md", folder)
+    (folder / "tutorials" / "99_try.ipynb").write_text(notebook(), "utf-8")
+    command = [sys.executable, str(folder / "docs" / "build.py"), str(folder / "built")]
+    alone = ["unshare", "-rn"]
+    can = shutil.which("unshare") and not subprocess.run([*alone, "true"], check=False).returncode
+    command = [*alone, *command] if can else command
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+class Page(HTMLParser):
+    """Links, anchors and sources of one page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.sources, self.anchors, self.images = [], [], set(), []
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.anchors |= {values[key] for key in ("id", "name") if values.get(key)}
+        if tag == "a" and values.get("href"):
+            self.links.append(values["href"])
+        if tag == "link" and values.get("rel") not in ("canonical",):
+            self.sources.append(values["href"])
+        if values.get("src"):
+            self.sources.append(values["src"])
+        if tag == "img":
+            self.images.append(values)
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    found = {path.resolve(): Page(path) for path in site.rglob("*.html")}
+    assert len(found) > 40
+    return found
+
+
+@pytest.mark.slow
+def test_every_link_leads_somewhere(pages):
+    broken = []
+    for path, page in pages.items():
+        for link in page.links:
+            if re.match(r"https?:|mailto:", link):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (path.parent / unquote(file.split("?")[0])).resolve() if file else path
+            if not target.is_file() or (
+                anchor and target in pages and unquote(anchor) not in pages[target].anchors
+            ):
+                broken.append((path.name, link))
+    assert broken == []
+
+
+@pytest.mark.slow
+def test_no_page_asks_another_machine(pages, site):
+    for path, page in pages.items():
+        for source in page.sources:
+            assert not re.match(r"(https?:)?//", source), (path.name, source)
+            file = source.split("?")[0].split("#")[0]
+            assert source.startswith(("data:", "#")) or (path.parent / unquote(file)).is_file(), (
+                source
+            )
+    for style in site.rglob("*.css"):
+        assert not re.search(r"(@import|url\()\s*['\"]?(https?:)?//", style.read_text("utf-8"))
+
+
+@pytest.mark.slow
+def test_examples_and_sections_of_docstrings_are_set_as_such(site):
+    """What is not recognized would stand there as one paragraph, without a warning."""
+    for path in (site / "docs" / "api").glob("*.html"):
+        text = path.read_text("utf-8")
+        assert not re.search(r"<p>[^<]*&gt;&gt;&gt;", text), path.name
+        assert not re.search(r"<p>(Args|Returns|Raises|Input shape|Output shape):", text), path.name
+        assert "<p>```" not in text, path.name
+
+
+@pytest.mark.slow
+def test_every_image_says_what_it_shows(pages):
+    for path, page in pages.items():
+        for image in page.images:
+            assert image.get("alt"), (path.name, image)
+
+
+@pytest.mark.slow
+def test_every_public_name_is_in_the_reference(site, layout):
+    from sphinx.util.inventory import InventoryFile
+
+    with (site / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.load(file, "", lambda base, uri: uri)
+    known = {name for kind, names in inventory.items() if kind.startswith("py:") for name in names}
+    modules = layout.public_modules()
+    wanted = {f"{m}.{name}" for m in modules for name in layout.public_names(m)}
+    assert {"kerasae.build", "kerasae.learn.explorer", "kerasae.losses.get"} <= wanted
+    assert wanted - known == set()
+    # The verbs come from private classes, and are the model's.
+    verbs = {f"kerasae.models.Autoencoder.{verb}" for verb in ("encode", "calibrate", "generate")}
+    assert verbs <= known
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (390, "dark"), (1280, "dark"), (390, "light")]
+)
+def test_every_kind_of_page_opens_cleanly(width, scheme, site, browser):
+    kinds = [
+        "docs/index.html", "docs/choosing.html", "docs/gallery.html", "docs/learn.html",
+        "docs/api/kerasae.models.html", "docs/guides/serving.html", "benchmarks/README.html",
+        "saved_models/denoising-mnist/1/README.html", "tutorials/99_try.html", "search.html",
+    ]  # fmt: skip
+    for kind in kinds:
+        browser.open(site / kind, width, scheme)
+        assert browser.complaints() == [], kind
+        assert all(url.startswith("file:") for url in browser.asked()), kind
+        assert browser.value("document.documentElement.scrollWidth") <= width, kind
+        dark = browser.value(
+            "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).every((v) => v < 64)"
+        )
+        assert dark == (scheme == "dark"), kind
+
+
+@pytest.mark.slow
+def test_a_lesson_has_its_formulas_figure_and_script(site, browser):
+    browser.open(site / "tutorials" / "99_try.html", 1280, "light")
+    browser.value("MathJax.startup.promise.then(() => 1)")
+    assert browser.value("document.querySelectorAll('mjx-container').length") == 2
+    assert browser.value("document.querySelectorAll('mjx-merror').length") == 0
+    assert browser.value("document.fonts.ready.then(() => 1)") == 1
+    assert browser.value("document.getElementById('live').textContent") == "yes"
+    assert browser.value("document.querySelector('img[alt=\"A dot, alone.\"]') !== null")
+    assert browser.complaints() == []
+
+
+def test_the_gallery_has_a_figure_of_every_variant():
+    text = (DOCS / "gallery.md").read_text("utf-8")
+    for name in kerasae.variants():
+        assert f"\n## {name}\n" in text, f"run docs/make_gallery.py {name}"
+        figure = DOCS / "images" / "gallery" / f"{name}.png"
+        assert figure.stat().st_size < 150_000
+    alts = re.findall(r":alt: (.+)", text)
+    assert len(alts) == text.count("```{figure}")
+    assert min(map(len, alts)) >= 40
+
+
+def test_the_decision_table_names_every_variant():
+    text = (DOCS / "choosing.md").read_text("utf-8")
+    named = set(re.findall(r"`(\w+)`", text))
+    assert set(kerasae.variants()) <= named
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    text = (DOCS / f"{page}.md").read_text("utf-8")
+    try:
+        for code in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S):
+            code = re.sub(r"epochs=\d+", "epochs=1", code)
+            exec(code.replace('out="run"', 'out="run", export=False'), names)
+    finally:
+        from kerasae.models import registry
+
+        registry._BUILDERS.pop("sparse_log", None)
+    if page == "adding":
+        history = names["history"]
+        weighted = np.add(
+            history["reconstruction_loss"], np.multiply(1e-3, history["sparsity_loss"])
+        )
+        np.testing.assert_allclose(history["loss"], weighted, rtol=1e-5)
+    if page == "learn":
+        assert (tmp_path / "explorer.html").stat().st_size > 50_000
+
+
+def test_docstrings_become_what_they_look_like(layout):
+    spec = importlib.util.spec_from_file_location("docs_docstrings", DOCS / "docstrings.py")
+    docstrings = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(docstrings)
+
+    def written(text, what="function"):
+        lines = inspect.cleandoc(text).splitlines()
+        docstrings.to_rest(None, what, "name", None, None, lines)
+        return "\n".join(lines).rstrip()
+
+    assert written("Sum |h| of `|h|` and *x.") == r"Sum \|h\| of ``|h|`` and \*x."
+    assert written("A `long\ncode` here.") == "A ``long\ncode`` here."
+    assert written(">>> 2 * 3\n6") == ">>> 2 * 3\n6"
+    assert written("Words.\n\nExample:\n>>> 2\n2") == "Words.\n\n.. rubric:: Example\n\n>>> 2\n2"
+    fenced = written("Example:\n```python\nf(*x)\n\ng(x)\n```")
+    assert fenced == "Example:\n.. code-block:: python\n\n   f(*x)\n\n   g(x)"
+    table = written("| a | b |\n|---|---|\n| 1 | `2` |")
+    assert table.splitlines()[3:] == ["   * - a", "     - b", "   * - 1", "     - `2`"]
+    assert written("Words.\n\n    f(*x)\n\nMore *.", "module").splitlines()[2:5] == [
+        "::", "", "    f(*x)",
+    ]  # fmt: skip
