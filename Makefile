@@ -6,10 +6,10 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo saved-models test lint types clean
+.PHONY: help demo saved-models docs tutorials tutorials-smoke test lint types clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # An environment made by hand is used as it is, once the packages are in it.
 $(STAMP): pyproject.toml
@@ -30,6 +30,15 @@ $(DEV): $(STAMP)
 
 saved-models: $(STAMP) ## Train the models of saved_models/ anew, on MNIST (some 15 minutes)
 	@$(VENV)/bin/python saved_models/make.py
+
+docs: $(DEV) ## Build the site (build/docs/site)
+	@$(VENV)/bin/python docs/build.py build/docs
+
+tutorials: $(DEV) ## Run the lessons in full, on MNIST, and write their notebooks
+	@$(VENV)/bin/python tutorials/build.py build
+
+tutorials-smoke: $(DEV) ## Run the lessons on embedded data, without a network
+	@$(VENV)/bin/python tutorials/build.py smoke --offline
 
 demo: $(STAMP) ## Train a denoising autoencoder on digits and write its report (runs/demo)
 	@$(VENV)/bin/kerasae train denoising --data digits --set corruption_level=0.3 \

@@ -25,6 +25,7 @@ ORDER = [
     {"batch", "beam"},
     {"_run_data"},
     {"runs"},
+    {"learn"},
     {"cli"},
     {"__main__"},
 ]

@@ -14,7 +14,7 @@ from kerasae import cli
 
 COMMANDS = (
     "train", "variants", "data", "evaluate", "compare", "report", "calibrate",
-    "reconstruct", "encode", "score", "detect", "generate", "export",
+    "reconstruct", "encode", "score", "detect", "generate", "export", "serve", "tutorials",
 )  # fmt: skip
 
 
