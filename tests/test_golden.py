@@ -98,7 +98,8 @@ def test_mnist_denoising_baselines():
     measured = evaluation.reconstruction_errors(ae, splits)
     assert measured["noisy"]["psnr"] == pytest.approx(9.37, abs=0.01)
     best = measured["baselines"]["linear_denoiser"]
-    assert best["psnr"] == pytest.approx(17.57, abs=0.01)
+    # The draw of the noise moves it: 17.556 to 17.581 with NumPy's noise and four seeds.
+    assert best["psnr"] == pytest.approx(17.57, abs=0.03)
     assert best["bce"] == pytest.approx(0.1282, abs=2e-4)
     assert measured["test"]["bce_floor"] == pytest.approx(0.0581, abs=5e-5)
 

@@ -85,8 +85,9 @@ def test_every_bound_of_the_exact_posterior_is_the_likelihood(principal):
 def test_bounds_of_a_wrong_posterior_rise_to_the_likelihood(principal):
     ae, x, log_p, (kernel, bias, log_var) = principal
     set_heads(ae, 0.7 * kernel, bias + 0.1, log_var + 0.5)
-    measured = variational(ae, x, samples=(1, 10, 1000), seed=3)
-    bounds = [measured["importance_weighted"][k]["nats"] for k in ("1", "10", "1000")]
+    # With 1,000 draws the bound still lacks 0.006 and spreads by as much (NumPy, 12 seeds).
+    measured = variational(ae, x, samples=(1, 10, 10_000), seed=3)
+    bounds = [measured["importance_weighted"][k]["nats"] for k in ("1", "10", "10000")]
     assert bounds[0] < bounds[1] - 0.05 < bounds[2] - 0.05
     assert bounds[0] == pytest.approx(measured["elbo_nats"], abs=0.01)
     assert bounds[2] == pytest.approx(log_p.mean(), abs=0.01)
