@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -222,6 +223,29 @@ def test_machines_agree_or_all_hear_what_differs(links):
         "All machines must be started alike, and seed differs. Received: seed=0 on machine 0, "
         "1 on machine 2"
     }
+
+
+def test_a_machine_that_ends_over_a_difference_is_not_lost(monkeypatch):
+    here, there = link()
+    send = _link.Wire.send
+
+    def slow(wire, **message):
+        send(wire, **message)
+        if message.get("problem"):
+            time.sleep(0.5)  # in which the other ends, as it may
+
+    monkeypatch.setattr(_link.Wire, "send", slow)
+
+    def agree(one):
+        try:
+            one.agree({"seed": one.index})
+        finally:
+            if one is there:
+                one.wires[0].close()
+
+    assert {type(error) for error in on_all([here, there], agree)} == {ValueError}
+    assert (here.lost, there.lost) == (None, None)
+    on_all([here, there], lambda one: one.close(lambda: None))
 
 
 def test_machines_end_together(links):

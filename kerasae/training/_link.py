@@ -207,10 +207,11 @@ class Link:
             if "lost" in message:
                 self._lose(message["lost"])
             elif "beat" not in message:
-                self._messages[number].put(message)
-                # All stop by themselves, each with the same sentence.
+                # All stop by themselves, each with the same sentence: from here on, an end of
+                # another machine is no loss.
                 if message.get("problem"):
                     self._over.set()
+                self._messages[number].put(message)
 
     def _lose(self, what: str, grace: float = _GRACE) -> None:
         """Note that a machine is lost, tell the others, and see to it that this process ends."""
@@ -268,10 +269,11 @@ class Link:
             said = {number: self._next(number)["mine"] for number in self.wires}
             found = (_difference(number, theirs, mine) for number, theirs in said.items())
             problem = next((one for one in found if one), None)
+            if problem:
+                self._over.set()  # before the others know, since they may end at once
             for wire in self.wires.values():
                 wire.send(problem=problem)
         if problem:
-            self._over.set()
             raise ValueError(problem)
 
     def finish(self) -> None:
