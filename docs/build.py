@@ -85,7 +85,7 @@ def without_missing_lessons(page: Path) -> str:
 
 def lessons(source: Path) -> str:
     """Return the list of the lessons there are, as a table of contents."""
-    pages = ["README", "CLAIMS"]
+    pages = ["README", "CLAIMS", "MUSEUM"]
     pages += sorted(path.stem for path in (source / "tutorials").glob("[0-9]*.ipynb"))
     there = [p for p in pages if list((source / "tutorials").glob(f"{p}.*"))]
     return "\n".join(["```{toctree}", *(f"/tutorials/{page}" for page in there), "```"])

@@ -384,6 +384,8 @@ def test_diverging_run_keeps_good_weights_and_says_what_to_try(tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("bad", "sentence"),
     [
+        ({"out": 3}, "out must be a path of a folder. Received: out=3"),
+        ({"out": ""}, "out must be a path of a folder. Received: out=''"),
         ({"epochs": 0}, "epochs must be a whole number >= 1. Received: epochs=0"),
         ({"batch_size": 1.5}, "batch_size must be a whole number >= 1. Received: batch_size=1.5"),
         ({"seed": -1}, "seed must be .* Received: seed=-1"),
@@ -399,7 +401,7 @@ def test_diverging_run_keeps_good_weights_and_says_what_to_try(tmp_path, monkeyp
 def test_arguments_are_checked_before_anything_is_written(bad, sentence, tmp_path):
     asked = {key: value for key, value in SMALL.items() if key != "data_options"}
     with pytest.raises(ValueError, match=sentence):
-        kerasae.train("undercomplete", out=tmp_path / "run", **{**asked, **bad})
+        kerasae.train("undercomplete", **{"out": tmp_path / "run", **asked, **bad})
     assert not (tmp_path / "run").exists()
 
 

@@ -1,6 +1,7 @@
 """What is made from the executed notebooks: the index, the claims, what seeds did to them."""
 
 import json
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def _files(folder: Path) -> dict[str, str]:
     return {
         "claims.json": json.dumps(claims, indent=1, ensure_ascii=False) + "\n",
         "CLAIMS.md": _claims_page(found, claims),
+        "MUSEUM.md": _museum_page(found, folder),
         "README.md": _readme(found, len(claims)),
     }
 
@@ -116,7 +118,8 @@ def _readme(found: list[dict[str, Any]], count: int) -> str:
         "",
         "Notebooks to work through, in this order or as you need them. Each runs in minutes on",
         "two CPU cores. Every sentence with a number is a claim that was checked as it ran:",
-        f"[what these lessons establish](CLAIMS.md) lists all {count}.",
+        f"[what these lessons establish](CLAIMS.md) lists all {count}. Mistakes that others",
+        "published, each made again and caught by one line, are in [the museum](MUSEUM.md).",
         "",
         "```sh",
         'pip install ".[tutorials]"         # in a checkout; brings JupyterLab',
@@ -167,6 +170,52 @@ def _claims_page(found: list[dict[str, Any]], claims: list[dict[str, Any]]) -> s
     for each in map(json.loads, ran):
         names = ", ".join(f"{name} {version}" for name, version in each.items())
         lines += ["", f"Ran with {names}."]
+    lines.append("")
+    return "\n".join(lines)
+
+
+def mistakes(notebook: Path) -> list[tuple[str, str, str]]:
+    """Return title, story and the line that catches it of each published mistake in a lesson.
+
+    A markdown cell holds `### Pitfall: title` and below it a paragraph that begins with
+    `**Museum.**`; the code cell after it has the line, which ends in `# catches it`.
+
+    Raises:
+        ValueError: A story without a title above it, or without its line.
+    """
+    found = []
+    cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    for cell, after in zip(cells, [*cells[1:], {"source": ""}], strict=True):
+        text = "".join(cell["source"])
+        if cell["cell_type"] != "markdown" or "**Museum.**" not in text:
+            continue
+        title = re.search(r"^### Pitfall: (.+)$", text, re.MULTILINE)
+        story = re.search(r"\*\*Museum\.\*\*\s+(.+?)(?:\n\n|$)", text, re.DOTALL)
+        lines = re.findall(r"^\s*(.+?)\s+# catches it$", "".join(after["source"]), re.MULTILINE)
+        if title is None or story is None or len(lines) != 1:
+            raise ValueError(
+                "A mistake of the museum needs '### Pitfall: title' above '**Museum.**', and one "
+                "line that ends in '# catches it' in the code cell after it. Received: "
+                f"{notebook.name}, {len(lines)} such lines after {text[:60]!r}"
+            )
+        found.append((title[1], " ".join(story[1].split()), lines[0]))
+    return found
+
+
+def _museum_page(found: list[dict[str, Any]], folder: Path) -> str:
+    exhibits = [(lesson, one) for lesson in found for one in mistakes(folder / lesson["file"])]
+    lines = [
+        "<!-- made by tutorials/build.py; edit tutorials/index.py instead -->",
+        "# The museum of published mistakes",
+        "",
+        f"{len(exhibits)} mistakes that stand, or stood, in tutorials, books and libraries that",
+        "many read. None of them stops a program. Each is made again in a lesson, with the line",
+        "that shows it.",
+    ]
+    for lesson, (title, story, line) in exhibits:
+        link = f"[{lesson['number']} · {lesson['title']}]({lesson['file']})"
+        lines += ["", f"## {title[0].upper()}{title[1:]}", "", story, "",
+                  "```python", line, "```", "", f"Made and caught in {link}."]  # fmt: skip
     lines.append("")
     return "\n".join(lines)
 

@@ -55,8 +55,10 @@ class Chunks:
         if reason is None:
             full, must_divide = full_batches(x, options)
             epochs = self.planned_epochs or options.get("epochs") or 1
-            if full is None or full * epochs >= _WORTH or self._asked():
-                steps = chunk_steps(full, must_divide)
+            possible = chunk_steps(full, must_divide)
+            compiled = self.train_function is not None and possible == self._chunk_steps
+            if full is None or full * epochs >= _WORTH or compiled or self._asked():
+                steps = possible
         elif reason and reason != self._told:
             self._told = reason
             _LOG.info("Training goes step by step, since %s.", reason)

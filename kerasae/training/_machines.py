@@ -169,10 +169,9 @@ def train(function: Callable[..., Any], asked: dict[str, Any]) -> Any:
 def _run_directory(asked: dict[str, Any], index: int) -> Path:
     from kerasae.training import settings
 
-    if asked["out"] is not None:
-        return Path(asked["out"])
     data = resuming.DEFAULTS["data"] if asked["data"] is None else asked["data"]
-    return Path("runs") / settings.default_name(asked["variant"], data)
+    named = settings.default_name(asked["variant"], data)
+    return files.run_directory(asked["out"], Path("runs") / named)
 
 
 def _check_backend() -> None:

@@ -21,6 +21,15 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+def run_directory(out: Any, default: Path) -> Path:
+    """Return `out` as a path, or the default where it is None."""
+    if out is None:
+        return default
+    if not isinstance(out, (str, os.PathLike)) or not os.fspath(out):
+        raise ValueError(f"out must be a path of a folder. Received: out={out!r}")
+    return Path(out)
+
+
 def check_target(path: Path, resume: bool, replace: bool) -> None:
     """Refuse a run directory that would be lost, or that is none."""
     if resume and replace:

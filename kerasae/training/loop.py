@@ -124,7 +124,7 @@ def train(
         "data_options": data_options or {}, "export": export,
     }  # fmt: skip
     named = settings.default_name(variant, resuming.DEFAULTS["data"] if data is None else data)
-    path = Path(out) if out is not None else Path("runs") / named
+    path = files.run_directory(out, Path("runs") / named)
     with files.explained(path):
         files.settle(path)
         files.check_target(path, resume, replace)

@@ -255,6 +255,13 @@ def test_a_short_training_is_not_worth_compiling(monkeypatch):
         )
         ae.fit(X, batch_size=16, epochs=epochs, verbose=0, callbacks=[stop])
         assert ae._chunk_steps == chunk
+        # What is compiled already costs nothing any more.
+        compiled = ae.train_function
+        ae.fit(X, batch_size=16, epochs=1, verbose=0)
+        assert ae._chunk_steps == chunk
+        assert ae.train_function is compiled
+        ae.fit(X[:80], batch_size=16, epochs=1, verbose=0)
+        assert ae._chunk_steps == (5 if options else 1)
 
 
 @pytest.mark.parametrize(
