@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= $(firstword $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p; done) python3)
-PYTEST_OPTIONS ?= --numprocesses auto --dist worksteal
+PYTEST_OPTIONS ?= --numprocesses auto --dist worksteal --durations 30
 VENV := .venv
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
