@@ -172,6 +172,8 @@ learn.claim("C1.3", "c", 1, "==", 1)
         ({"# ### Exercise 1.2: b (10 minutes)\n": ""}, "has three headings"),
         ({' tags=["solution"]\nlearn.exercise("1.2")': '\nlearn.exercise("1.2")'},
          "checks exercise 1.2"),
+        ({"# ### Pitfall: two\n": "# ### Pitfall: two\n#\n# **Museum.** A book.\n"},
+         "in '# catches it'. Received: 'one' and 0 lines"),
         ({"# ## Summary\n": "# ## Summary\n# PROFILE == 'full'\n"}, "never asks for PROFILE"),
     ],
 )  # fmt: skip
@@ -305,6 +307,45 @@ def test_seeds_propose_a_bound(lesson, capsys):
     # worst 3, standard deviation 1
     line = capsys.readouterr().out.splitlines()[1].split()
     assert line == ["C1.1", "measured", "<", "5", "2", "1", "3", "5", "0", "of", "3"]
+
+
+def test_published_mistakes_are_collected_with_the_line_that_catches_them(lesson):
+    pitfalls = "# ### Pitfall: one\n# ### Pitfall: two\n\n# %%\n"
+    text = lesson.read_text()
+    assert pitfalls in text
+    lesson.write_text(text.replace(pitfalls, """\
+# ### Pitfall: one
+
+# %% [markdown]
+# ### Pitfall: two
+#
+# Symptom: none.
+#
+# **Museum.** A book
+# says so.
+#
+# Not the story.
+
+# %%
+size = 3
+print(size)  # catches it
+"""))  # fmt: skip
+    lint.read.cache_clear()
+    write_notebook(lesson)
+    assert build.check() == []
+    page = (build.HERE / "MUSEUM.md").read_text()
+    assert "\n1 mistakes that stand" in page
+    assert page.endswith("""
+## Two
+
+A book says so.
+
+```python
+print(size)
+```
+
+Made and caught in [01 · Toy](01_toy.ipynb).
+""")
 
 
 def test_the_index_says_how_long_and_which(lesson):

@@ -1,10 +1,11 @@
 """What is made from the executed notebooks: the index, the claims, what seeds did to them."""
 
 import json
-import re
 import statistics
 from pathlib import Path
 from typing import Any
+
+import lint
 
 from kerasae.learn.showing import number as text_of
 
@@ -174,36 +175,12 @@ def _claims_page(found: list[dict[str, Any]], claims: list[dict[str, Any]]) -> s
     return "\n".join(lines)
 
 
-def mistakes(notebook: Path) -> list[tuple[str, str, str]]:
-    """Return title, story and the line that catches it of each published mistake in a lesson.
-
-    A markdown cell holds `### Pitfall: title` and below it a paragraph that begins with
-    `**Museum.**`; the code cell after it has the line, which ends in `# catches it`.
-
-    Raises:
-        ValueError: A story without a title above it, or without its line.
-    """
-    found = []
-    cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    for cell, after in zip(cells, [*cells[1:], {"source": ""}], strict=True):
-        text = "".join(cell["source"])
-        if cell["cell_type"] != "markdown" or "**Museum.**" not in text:
-            continue
-        title = re.search(r"^### Pitfall: (.+)$", text, re.MULTILINE)
-        story = re.search(r"\*\*Museum\.\*\*\s+(.+?)(?:\n\n|$)", text, re.DOTALL)
-        lines = re.findall(r"^\s*(.+?)\s+# catches it$", "".join(after["source"]), re.MULTILINE)
-        if title is None or story is None or len(lines) != 1:
-            raise ValueError(
-                "A mistake of the museum needs '### Pitfall: title' above '**Museum.**', and one "
-                "line that ends in '# catches it' in the code cell after it. Received: "
-                f"{notebook.name}, {len(lines)} such lines after {text[:60]!r}"
-            )
-        found.append((title[1], " ".join(story[1].split()), lines[0]))
-    return found
-
-
 def _museum_page(found: list[dict[str, Any]], folder: Path) -> str:
-    exhibits = [(lesson, one) for lesson in found for one in mistakes(folder / lesson["file"])]
+    exhibits = [
+        (lesson, exhibit)
+        for lesson in found
+        for exhibit in lint.exhibits(json.loads((folder / lesson["file"]).read_text())["cells"])
+    ]
     lines = [
         "<!-- made by tutorials/build.py; edit tutorials/index.py instead -->",
         "# The museum of published mistakes",
@@ -212,10 +189,10 @@ def _museum_page(found: list[dict[str, Any]], folder: Path) -> str:
         "many read. None of them stops a program. Each is made again in a lesson, with the line",
         "that shows it.",
     ]
-    for lesson, (title, story, line) in exhibits:
+    for lesson, (title, story, caught) in exhibits:
         link = f"[{lesson['number']} · {lesson['title']}]({lesson['file']})"
         lines += ["", f"## {title[0].upper()}{title[1:]}", "", story, "",
-                  "```python", line, "```", "", f"Made and caught in {link}."]  # fmt: skip
+                  "```python", *caught, "```", "", f"Made and caught in {link}."]  # fmt: skip
     lines.append("")
     return "\n".join(lines)
 

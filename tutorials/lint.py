@@ -50,9 +50,27 @@ def claimed(source: Path) -> list[str]:
     ]
 
 
+def exhibits(cells: list[Any]) -> list[tuple[str, str, list[str]]]:
+    """Return title, story and the lines that catch it of each published mistake in a lesson.
+
+    A markdown cell holds `### Pitfall: title` and below it a paragraph that begins with
+    `**Museum.**`; in the code cell after it one line ends in `# catches it`.
+    """
+    found = []
+    for cell, after in zip(cells, [*cells[1:], {"source": ""}], strict=True):
+        text, code = ("".join(one["source"]) for one in (cell, after))
+        if cell["cell_type"] != "markdown" or "**Museum.**" not in text:
+            continue
+        title = re.search(r"^### Pitfall: (.+)$", text, re.MULTILINE)
+        story = re.search(r"\*\*Museum\.\*\*\s+(.+?)(?:\n\n|$)", text, re.DOTALL)
+        lines = re.findall(r"^\s*(.+?)\s+# catches it$", code, re.MULTILINE)
+        found.append((title[1] if title else "", " ".join(story[1].split()), lines))
+    return found
+
+
 def problems(source: Path, number: str) -> list[str]:
     """Return what is against the template, one sentence each."""
-    found = _sections(source, number) + _cells(source) + _claims(source, number)
+    found = _sections(source, number) + _cells(source) + _claims(source, number) + _museum(source)
     return [f"{source.name}: {text}" for text in found + _exercises(source, int(number))]
 
 
@@ -119,6 +137,15 @@ def _claims(source: Path, number: str) -> list[str]:
         if "PROFILE == " in cell.source or "PROFILE != " in cell.source:
             found.append("never asks for PROFILE; parameters say what differs")
     return found
+
+
+def _museum(source: Path) -> list[str]:
+    return [
+        "has for each **Museum.** a '### Pitfall: title' in its cell, and in the code cell after "
+        f"it one line that ends in '# catches it'. Received: {title!r} and {len(lines)} lines"
+        for title, _, lines in exhibits(read(source).cells)
+        if not title or len(lines) != 1
+    ]
 
 
 def _exercises(source: Path, number: int) -> list[str]:

@@ -136,14 +136,18 @@ def classifiers(train: tuple[Any, Any], test: tuple[Any, Any]) -> dict[str, floa
     (x, y), (x_test, y_test) = train, test
     mean, spread = x.mean(axis=0), x.std(axis=0)
     spread = np.where(spread > 1e-6 * spread.max(initial=0.0), spread, np.inf)
+    # Half the time of float64, which standardized rows do not need; test rows may lie far out.
+    standard, standard_test = (
+        np.clip((rows - mean) / spread, -1e18, 1e18).astype("float32") for rows in (x, x_test)
+    )
     probe = LogisticRegression(max_iter=200, tol=1e-3)
     with warnings.catch_warnings():
         # The accuracy is settled long before the last coefficient.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        probe.fit((x - mean) / spread, y)
+        probe.fit(standard, y)
     nearest = KNeighborsClassifier(min(_NEIGHBOURS, len(x)), algorithm="brute").fit(x, y)
     return {
-        "probe_accuracy": float(probe.score((x_test - mean) / spread, y_test)),
+        "probe_accuracy": float(probe.score(standard_test, y_test)),
         "knn_accuracy": float(nearest.score(x_test, y_test)),
     }
 
@@ -154,7 +158,7 @@ def clustering(codes: Any, labels: Any, seed: int = 0) -> dict[str, float]:
     Args:
         codes: `(samples, n)`.
         labels: `(samples,)`.
-        seed: Seed of the ten starts.
+        seed: Seed of the four starts.
 
     Returns:
         `"nmi"`, the normalized mutual information (arithmetic mean of the entropies), 0 to 1;
@@ -169,7 +173,7 @@ def clustering(codes: Any, labels: Any, seed: int = 0) -> dict[str, float]:
         raise ValueError("codes must be finite. Received: NaN or infinite codes")
     from sklearn import cluster, metrics
 
-    k_means = cluster.KMeans(len(np.unique(labels)), n_init=10, random_state=seed)
+    k_means = cluster.KMeans(len(np.unique(labels)), n_init=4, random_state=seed)
     with warnings.catch_warnings():
         # Fewer distinct codes than clusters: a collapsed code, which the numbers will tell.
         warnings.simplefilter("ignore")
