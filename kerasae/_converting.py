@@ -1,15 +1,14 @@
 """The signatures of an exported model for other runtimes: ONNX and LiteRT."""
 
-import contextlib
-import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from kerasae import _signatures
+from kerasae._quiet import quiet
 from kerasae.models import Autoencoder
 
 # Operations of ONNX, of 2022: every runtime of today has them.
@@ -26,7 +25,7 @@ def to_onnx(ae: Autoencoder, folder: Path) -> None:
     handlers: dict[str, Any] = {"Log1p": (_log1p, [])}
     for name, (function, specs) in _signatures.endpoints(ae, portable=True).items():
         traced = tf.function(function, input_signature=specs)
-        with _quiet("tf2onnx"):
+        with quiet("tf2onnx"):
             tf2onnx.convert.from_function(
                 traced, input_signature=specs, opset=_OPSET, custom_op_handlers=handlers,
                 output_path=str(target / f"{name}.onnx"),
@@ -37,7 +36,7 @@ def to_litert(ae: Autoencoder, folder: Path) -> None:
     """Write `model.tflite` with every signature that draws no random numbers."""
     import tensorflow as tf
 
-    with tempfile.TemporaryDirectory() as scratch, _quiet("absl"):
+    with tempfile.TemporaryDirectory() as scratch, quiet("absl"):
         archive = keras.export.ExportArchive()
         endpoints = _signatures.endpoints(ae, portable=True)
         for name, (function, specs) in endpoints.items():
@@ -63,14 +62,3 @@ def _log1p(ctx: Any, node: Any, name: str, args: Any) -> None:
     shape, dtype = ctx.get_shape(node.output[0]), ctx.get_dtype(node.output[0])
     ctx.remove_node(node.name)
     ctx.make_node("Log", [plus], outputs=node.output, name=name, shapes=[shape], dtypes=[dtype])
-
-
-@contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

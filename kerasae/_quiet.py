@@ -34,6 +34,18 @@ def _is_no_false_alarm(record: logging.LogRecord) -> bool:
     return "triggered tf.function retracing" not in str(record.msg)
 
 
+@contextlib.contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Let a logger pass on errors only, for as long as the context lasts."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 class _Finder:
     """Finds `tensorflow` as Python does, and holds standard error back while it is imported."""
 

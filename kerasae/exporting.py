@@ -17,6 +17,7 @@ import numpy as np
 
 from kerasae import _card, _converting, _signatures
 from kerasae._comparison import VerificationError, golden, verified
+from kerasae._quiet import quiet
 from kerasae._text import nearest
 from kerasae.models import Autoencoder, _checks
 from kerasae.serving import _vetting, versions
@@ -198,7 +199,9 @@ def _write(ae: Autoencoder, folder: Path) -> dict[str, Endpoint]:
         name: archive.add_endpoint(name, function, specs)
         for name, (function, specs) in _signatures.endpoints(ae).items()
     }
-    archive.write_out(str(folder), verbose=False)
+    # In notebooks TensorFlow's logger tells of each file, even of those in a temporary folder.
+    with quiet("tensorflow"):
+        archive.write_out(str(folder), verbose=False)
     return endpoints
 
 

@@ -679,3 +679,18 @@ def test_a_loaded_model_exports_what_it_was_saved_with(tmp_path):
     for name, value in ae.detect(x).items():
         np.testing.assert_allclose(served.detect(x)[name], value, rtol=1e-5)
     np.testing.assert_allclose(served.generate(5, 1), ae.generate(5, 1), rtol=1e-4, atol=1e-4)
+
+
+def test_a_notebook_hears_nothing_of_files_in_temporary_folders(tmp_path):
+    program = f"""
+import sys
+sys.ps1 = "> "  # what TensorFlow takes for a notebook
+import kerasae
+ae = kerasae.build("linear", (4,), 2)
+print(kerasae.export(ae, {str(tmp_path / "out")!r}, verify=False))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == str(tmp_path / "out" / "1")

@@ -108,3 +108,18 @@ def test_the_denoiser_removes_noise_and_the_detector_finds_what_is_no_digit():
         rng.integers(0, 256, (50, 28, 28, 1), "uint8")
     )
     assert found["is_anomaly"].all()
+
+
+def test_what_is_served_takes_the_golden_inputs_as_they_are_stored():
+    folder = FOLDER / "undercomplete-mnist" / "1"
+    with np.load(folder / "golden.npz") as golden:
+        names = ("x", "false_alarm_rate")
+        inputs = {name: golden[f"detect_at_rate/in/{name}"] for name in names}
+        flagged = golden["detect_at_rate/out/is_anomaly"]
+    assert inputs["false_alarm_rate"].shape == ()
+    found = Served(folder).call("detect_at_rate", inputs)["is_anomaly"]
+    assert found.shape == flagged.shape
+    with pytest.raises(ValueError, match="must be a number between 0 and 1"):
+        Served(folder).call("detect_at_rate", {**inputs, "false_alarm_rate": np.array(1.5)})
+    with pytest.raises(ValueError, match="must be a number between 0 and 1"):
+        Served(folder).call("detect_at_rate", {**inputs, "false_alarm_rate": np.array([0.5])})

@@ -206,8 +206,11 @@ class Served:
         if "code" in inputs:
             checked["code"] = self._code(inputs["code"])
         if "false_alarm_rate" in inputs:
-            self._check_rate(inputs["false_alarm_rate"])
-            checked["false_alarm_rate"] = np.float32(inputs["false_alarm_rate"])
+            rate = inputs["false_alarm_rate"]
+            # A file of arrays has a number as an array without axes.
+            rate = rate[()] if isinstance(rate, np.ndarray) and rate.ndim == 0 else rate
+            self._check_rate(rate)
+            checked["false_alarm_rate"] = np.float32(rate)
         if "seed" in inputs:
             _check_draw(**inputs)
             # keras.random folds its 64-bit seeds into 32 bits in this way.
