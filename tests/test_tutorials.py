@@ -271,6 +271,20 @@ def test_an_edited_bound_makes_its_notebook_stale(lesson):
     assert any("01_toy.ipynb is not what" in sentence for sentence in build.check())
 
 
+def test_a_source_that_is_edited_while_it_runs_is_refused(lesson, monkeypatch):
+    def edit(*_):
+        lesson.write_text(lesson.read_text().replace("One sentence", "Another"))
+        return 1.0
+
+    monkeypatch.setattr(build, "inspect", lambda *_: None)
+    monkeypatch.setattr(build.notebooks, "execute", lambda *_: 1.0)
+    found = build.run(lesson, "full").metadata["kerasae"]["sha256"]
+    assert found == build.fingerprint(lesson)
+    monkeypatch.setattr(build.notebooks, "execute", edit)
+    with pytest.raises(build.BuildError, match="edited while it ran"):
+        build.run(lesson, "full")
+
+
 def test_an_edited_index_and_a_notebook_without_source_are_found(lesson):
     write_notebook(lesson)
     (build.HERE / "CLAIMS.md").write_text("We claim more.")

@@ -85,7 +85,7 @@ def assemble(source: Path, profile: str, **values: Any) -> Any:
 
 def run(source: Path, profile: str) -> Any:
     """Run the learner's notebook of a source and return it, with outputs and provenance."""
-    number = source.name[:2]
+    number, digest = source.name[:2], fingerprint(source)
     notebook = assemble(source, profile)
     with tempfile.TemporaryDirectory() as folder:
         limit_s = profiles.read(number)[profile].limit_s
@@ -93,9 +93,11 @@ def run(source: Path, profile: str) -> Any:
     notebook.metadata.language_info = {"name": "python"}
     claims = notebooks.claims(notebook)
     inspect(notebook, claims, source, profile)
+    if fingerprint(source) != digest:
+        raise BuildError(f"{source.name} or its bounds were edited while it ran; build it again.")
     notebook.metadata["kerasae"] = {
         "source": f"src/{source.name}",
-        "sha256": fingerprint(source),
+        "sha256": digest,
         "profile": profile,
         "claims": claims,
         "versions": versions(),

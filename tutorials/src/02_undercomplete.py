@@ -193,7 +193,7 @@ check = kerasae.evaluation.linear_check(linear, splits)
 learn.table([["linear autoencoder", of_epoch[-1][0], of_epoch[-1][7],
               check["largest_principal_angle"]]],
             ["degrees", "component 1", "component 8", "largest (linear_check)"])  # fmt: skip
-learn.claim("C2.4", "the largest principal component lies in the decoder's subspace, in degrees",
+learn.claim("C2.4", "angle of the first principal component to the decoder's subspace, in degrees",
             of_epoch[-1][0], "<")  # fmt: skip
 
 # %%

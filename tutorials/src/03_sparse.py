@@ -53,8 +53,9 @@ print(f"{len(x_train):,} images to train on, {pixels} pixels each, {UNITS} units
 #
 # Two models have the same code of many ReLU units. One is trained to copy, and nothing else; the
 # other also pays for activity, and comes to use fewer units for an image. Now allow *both* only
-# as many units per image as the second one uses: the largest are kept, the others set to 0. **How
-# many times as large is the error of the first model?** Write a number instead of `None`.
+# as many units per image as the second one uses on average: those that add most are kept, the
+# others set to 0. **How many times as large is the error of the first model?** Write a number
+# instead of `None`.
 
 # %%
 guess = None
@@ -192,8 +193,7 @@ rows.append(["PCA", budget, pca[budget], pca[budget]])
 learn.table(rows, ["weight", "numbers used per image", "test MSE", f"with the largest {budget}"])
 
 # %%
-error = mse(sparse, x_test)
-worse = mse_with(dense, dense_code, budget) / error
+worse = mse_with(dense, dense_code, budget) / mse_with(sparse, sparse_code, budget)
 learn.reveal(guess, worse, "error of the dense model over that of the sparse one, same count")
 learn.claim("C3.3", "units that the dense model uses for each one of the sparse model",
             used[0.0] / used[WEIGHT], ">")  # fmt: skip
@@ -204,6 +204,7 @@ learn.claim("C3.4", "error of the dense model, cut to as many units per image, o
 most = {w: int((code > 0).sum(axis=1).max()) for w, (_, code) in models.items()}
 counts = np.unique(np.geomspace(4, max(most.values()), 16).astype(int))
 curves = {w: [mse_with(ae, code, n) for n in counts] for w, (ae, code) in models.items()}
+error = mse(sparse, x_test)
 enough = float(np.interp(-error, -np.array(curves[0.0]), counts))
 learn.claim("C3.5", "units that the dense model needs to come down to the error of the sparse one, "
             "over those that it uses", enough / used[WEIGHT], ">")  # fmt: skip
@@ -262,9 +263,9 @@ learn.claim("C3.7", "and ten times its L1 penalty over the first one, less 1",
 # So L1 has no smallest value to reach: the decoder could grow for ever. In so short a training it
 # hardly does, as the rows in the table below show; in a long one it may, unless their length is
 # held (a constraint such as `keras.constraints.UnitNorm(axis=1)` on the kernel of an own decoder).
-# But compare the first two columns: L1 fell further than the count of units did, since the units
-# that are still used became smaller. It is no measure of sparsity. Count units, or take a measure
-# without a unit of its own, such as Hoyer's:
+# But compare the first column with the count of units in section 2: L1 fell further than the count
+# did, since the units that are still used became smaller (second column). It is no measure of
+# sparsity. Count units, or take a measure without a unit of its own, such as Hoyer's:
 #
 # $$\frac{\sqrt n - \sum_j|h_j| \,/ \sqrt{\sum_j h_j^2}}{\sqrt n - 1},$$
 #
@@ -521,9 +522,9 @@ learn.claim("C3.17", "relative change of kerasae's penalty when the batch is fed
 # %% [markdown]
 # ### Pitfall: with small batches the KL penalty never gets to 0
 #
-# Symptom: the smaller the batch, the larger the penalty, and the units fall silent. The rate of a
-# batch is a noisy rate, and the divergence is convex: its mean over batches lies above that of the
-# true rate. A second-order expansion says by how much, per unit:
+# Symptom: the smaller the batch, the larger the penalty, and units are pressed to answer the same
+# to every image. The rate of a batch is a noisy rate, and the divergence is convex: its mean over
+# batches lies above that of the true rate. A second-order expansion says by how much, per unit:
 # $\operatorname{var}(h)\,/\,(2m\,\rho\,(1-\rho))$. L1 is a plain average and has no such bias.
 #
 # Below, activations are drawn so that the true rate is exactly the target. The last column keeps a
@@ -674,7 +675,7 @@ learn.exercise("3.3").check(best_activation)
 #
 # <details><summary>Answer</summary>
 #
-# Yes. The penalty sees means only; units that give the target for each image satisfy it (C3.14).
+# Yes. The penalty sees means only; units that give the target for each image satisfy it (C3.13).
 # The reconstruction error has to keep them busy.
 #
 # </details>

@@ -332,7 +332,8 @@ print(f"windows {series.shape}, {series.sizes['train']:,} to train on")
 # %% [markdown]
 # There is no peak value here, so decibels are those of the plain signal-to-noise ratio, variance of
 # the signal to MSE. A new series, longer than any window, is cut into all its windows, each is
-# denoised, and each time step gets the mean over the windows that cover it.
+# denoised, and each time step gets the mean over the windows that cover it. Compare rows of one
+# series only: the two differ.
 
 # %%
 true = pulses(2000, rng)
@@ -351,9 +352,11 @@ def snr(guess):
 variance = series.array("test").var()
 of_linear = 10 * np.log10(variance / of_signal["baselines"]["linear_denoiser"]["mse"])
 of_network = 10 * np.log10(variance / of_signal["test"]["mse"])
-learn.table([["noisy", snr(measured_series)], ["best linear, windows", of_linear],
-             ["network, windows", of_network], ["network, one window after the other", snr(single)],
-             ["network, mean over windows", snr(folded)]], ["guess", "SNR, dB"])  # fmt: skip
+learn.table([["test windows: best linear", of_linear], ["test windows: network", of_network],
+             ["new series: noisy", snr(measured_series)],
+             ["new series: network, one window after the other", snr(single)],
+             ["new series: network, mean over windows", snr(folded)]],
+            ["series and guess", "SNR, dB"])  # fmt: skip
 
 # %%
 learn.claim("C4.10", "on windows of the signal the network is better than the best linear filter "
@@ -535,7 +538,7 @@ learn.claim("C4.18", "with other noise on the target this many dB are removed al
             rows[2][2] - given, ">")  # fmt: skip
 
 # %% [markdown]
-# ### Pitfall: training error falls, test error rises, though there is noise enough
+# ### Pitfall: the training error is far below the test error, though there is noise enough
 #
 # **Museum.** The denoising example of keras.io adds noise to its training images **once**, before
 # `fit`, and then trains for many epochs. Each image keeps one noise pattern, which can be learnt by

@@ -373,11 +373,17 @@ learn.claim("C5.10", "extra loss of small noise less that of the formula, relati
             abs(extra - expected) / np.sum(jacobian**2), "<", 0.03)  # fmt: skip
 
 # %% [markdown]
+# Here encoder and decoder are drawn at random and the copy is bad, so the curvature counts too, and
+# the slopes alone are far off. In a trained model $r(x)-x$ is small, and the slopes remain.
+
+# %% [markdown]
 # ## What is a good number?
 #
 # A penalty alone says nothing: a constant code has 0. Read it beside the MSE, and beside PCA with
 # as many numbers. The rows of PCA's Jacobian are orthonormal: every singular value is 1, and the
-# penalty is the size of the code. The mean image has no code; it is the ceiling of the MSE.
+# penalty is the size of the code. The mean image has no code; it is the ceiling of the MSE. Look at
+# PCA's row: where it has the smaller error *and* the smaller share of noise, the contractive model
+# has repaired the plain network, and has not beaten the straight rival.
 
 # %%
 pca = PCA(LATENT_DIM, random_state=SEED).fit(x_train)
@@ -632,6 +638,6 @@ learn.claims_table()
 # - C. M. Bishop, "Training with noise is equivalent to Tikhonov regularization", *Neural
 #   Computation* 7, 1995, section 2: the expansion in the noise.
 # - G. Alain, Y. Bengio, "What regularized auto-encoders learn from the data-generating
-#   distribution", *JMLR* 15, 2014, theorem 1: denoising as contraction of the reconstruction.
+#   distribution", *JMLR* 15, 2014, section 2: denoising as contraction of the reconstruction.
 # - P. Y. Simard, B. Victorri, Y. LeCun, J. Denker, "Tangent prop", 1992, section 2: moving an image
 #   as a direction along the manifold.

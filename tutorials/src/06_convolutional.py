@@ -332,7 +332,9 @@ learn.figure(fig, alt="Left and middle: kernels that overlap at each pixel, stri
 # %% [markdown]
 # ## 5. Against a dense model
 #
-# Two models with codes of one size, trained on the same images for as many epochs.
+# Two models with codes of one size, trained on the same images for as many epochs. The test images
+# are watched along the way, and nothing is chosen by that curve: no epoch, no size. Whoever chooses
+# takes validation images (lesson 02).
 
 
 # %%
@@ -418,8 +420,11 @@ rows = [[name, *(np.mean((way(x) / 255 - x / 255.0) ** 2) for x in (raw_test, sh
 learn.table(rows, ["model", "test MSE", f"moved by {move}"])
 
 # %% [markdown]
-# The convolutional model suffers too. Its features move along with the image, but then come the two
-# dense layers around the code, and they know places.
+# Read the row of PCA first. A dense model above it has not been trained to the end: so the
+# convolutional model learns more from few images in few epochs, which is not that a dense one could
+# never do as well. And on moved images the convolutional model suffers too, and need not beat PCA.
+# Its features move along with the image, but then come the two dense layers around the code, and
+# they know places.
 
 # %% [markdown]
 # ## Pitfalls
@@ -503,9 +508,10 @@ def lit_corner(decode):
 
 for name, decode in tails.items():
     print(f"{name}: the cell at the top right lights up the {lit_corner(decode)}")  # catches it
-learn.claim("C6.16", "the known answer finds the exchange",
-            [lit_corner(decode) for decode in tails.values()] == ["top right", "bottom left"],
-            "==", True)  # fmt: skip
+expected = {"right": "top right", "exchanged": "bottom left"}
+learn.claim("C6.16", "decoders, of 2, of which the known answer tells whether they exchange",
+            sum(lit_corner(decode) == expected[name] for name, decode in tails.items()),
+            ">")  # fmt: skip
 
 # %%
 kernel, bias = net.get_layer("decoder_grid").get_weights()

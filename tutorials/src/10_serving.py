@@ -525,7 +525,8 @@ def failing(golden, call):
         inputs = {k.split("/")[2]: v for k, v in golden.items() if k.startswith(f"{signature}/in/")}
         gold, given = golden[key], call(signature, inputs).get(name)
         allowed = 1e-5 * max(1.0, np.abs(gold).max())
-        # "not <=" rather than ">", or NaN would pass.
+        # Decisions are booleans, which cannot be subtracted. "not <=", since NaN is never ">".
+        given = None if given is None else np.asarray(given, float)
         if np.shape(given) != gold.shape or not np.abs(given - gold).max() <= allowed:
             found.append(f"{signature}/{name}")
     return sorted(found)

@@ -1,5 +1,7 @@
 """Exercises of lesson 05: the penalty of tanh, Hutchinson's estimate, denoising as contraction."""
 
+from functools import partial
+
 import numpy as np
 
 from kerasae.learn.exercising import Check, Exercise, close
@@ -45,6 +47,10 @@ def _uses_probes(f):
 def _hutchinson(vjp, units, probes, rng, draw=lambda rng, shape: rng.choice([-1.0, 1.0], shape),
                 reduce=np.mean, square=lambda row: np.sum(row**2)):  # fmt: skip
     return reduce([square(vjp(v)) for v in draw(rng, (probes, units))])
+
+
+def _repeated(rng, shape):
+    return np.repeat(rng.choice([-1.0, 1.0], (1, shape[1])), shape[0], axis=0)
 
 
 def _noisy(x, r, stddev):
@@ -115,15 +121,13 @@ EXERCISES = [
             ),
         ],
         wrong={
-            "normal numbers": lambda *a: _hutchinson(*a, lambda rng, s: rng.normal(size=s)),
-            "zeros and ones": lambda *a: _hutchinson(*a, lambda rng, s: rng.integers(0, 2, s)),
-            "uniform numbers": lambda *a: _hutchinson(*a, lambda rng, s: rng.uniform(-1, 1, s)),
-            "sum over probes": lambda *a: _hutchinson(*a, reduce=np.sum),
-            "length, not its square": lambda *a: _hutchinson(*a, square=np.linalg.norm),
-            "mean over inputs": lambda *a: _hutchinson(*a, square=lambda r: np.mean(r**2)),
-            "one vector for all": lambda *a: _hutchinson(
-                *a, lambda rng, s: np.repeat(rng.choice([-1.0, 1.0], (1, s[1])), s[0], axis=0)
-            ),
+            "normal numbers": partial(_hutchinson, draw=lambda rng, s: rng.normal(size=s)),
+            "zeros and ones": partial(_hutchinson, draw=lambda rng, s: rng.integers(0, 2, s)),
+            "uniform numbers": partial(_hutchinson, draw=lambda rng, s: rng.uniform(-1, 1, s)),
+            "sum over probes": partial(_hutchinson, reduce=np.sum),
+            "length, not its square": partial(_hutchinson, square=np.linalg.norm),
+            "mean over inputs": partial(_hutchinson, square=lambda r: np.mean(r**2)),
+            "one vector for all": partial(_hutchinson, draw=_repeated),
         },
     ),
     Exercise(

@@ -16,6 +16,7 @@ _GOLDEN = {
     "detect_at_rate/in/x": _X,
     "detect_at_rate/in/rate": np.array(0.5),
     "detect_at_rate/out/p_value": np.array([0.5, 0.25]),
+    "detect_at_rate/out/is_anomaly": np.array([False, True]),
 }
 
 
@@ -50,6 +51,7 @@ def _test(golden, call, allowed=lambda gold: 1e-5 * max(1.0, np.abs(gold).max())
                 k.split("/")[2]: v for k, v in golden.items() if k.startswith(f"{signature}/in/")
             }
             answer = call(signature, given).get(name)
+            answer = np.asarray(np.nan if answer is None else answer, float)
             if np.shape(answer) != gold.shape or bad(np.abs(answer - gold), allowed(gold)):
                 found.append(f"{signature}/{name}")
     return sorted(found)
