@@ -508,6 +508,8 @@ def lit_corner(decode):
 
 for name, decode in tails.items():
     print(f"{name}: the cell at the top right lights up the {lit_corner(decode)}")  # catches it
+
+# %%
 expected = {"right": "top right", "exchanged": "bottom left"}
 learn.claim("C6.16", "decoders, of 2, of which the known answer tells whether they exchange",
             sum(lit_corner(decode) == expected[name] for name, decode in tails.items()),
