@@ -39,7 +39,7 @@ NETWORKS: dict[str, dict] = {
     "denoising": {"variant": "denoising", "hidden": (128, 64), "code": 32, "noise": 0.3},
     "vae": {"variant": "variational", "hidden": (400,), "code": 20},
     "contractive": {"variant": "contractive", "hidden": (256,), "code": 32},
-    "wide": {"variant": "undercomplete", "hidden": (1024, 1024), "code": 32},
+    "wide": {"variant": "undercomplete", "hidden": (1024, 1024), "code": 32, "rows": 12_800},
     "conv": {"variant": "convolutional", "hidden": (32, 64), "code": 32, "rows": 12_800},
     "table": {"variant": "undercomplete", "rows": 60_000, "features": 20},
 }
@@ -93,6 +93,7 @@ def with_kerasae(network: str, batch: int = BATCH, **compiled: object) -> Callab
     ae = kerasae.build(chosen["variant"], x.shape[1:], chosen["code"], **options)
     ae.compile(keras.optimizers.Adam(RATE), **compiled)
     splits = kerasae.data.load(x, validation=0.0, test=0.0, batch_size=batch)
+    ae.planned_epochs = 100  # as in a whole training, of which this is a part
     return lambda: ae.fit(splits.train, epochs=EPOCHS, verbose=0)
 
 
@@ -326,34 +327,42 @@ def sweep(file: Path, turns: int) -> None:
     """
     import kerasae  # isort: skip  (first, so that TensorFlow starts quietly)
     import keras
-    import matplotlib.pyplot as plt
 
-    x = data("seed")
-    colors, markers = ("#0072B2", "#D55E00", "#009E73"), "os^"
-    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    x, rows = data("seed"), []
     print("| width | batch | images/s | ceiling | share |\n|---|---|---|---|---|")
-    for width, color, marker in zip((64, 256, 1024), colors, markers, strict=True):
-        found, ceilings = [], []
-        for batch in SIZES:
-            options = {"hidden": (width,), "input_dtype": "uint8", "seed": 0}
-            ae = kerasae.build("undercomplete", (784,), 32, **options)
-            # Asked for, since a turn alone is too short for it to be worth the compiling.
-            ae.compile(keras.optimizers.Adam(RATE), jit_compile=True)
-            splits = kerasae.data.load(x, validation=0.0, test=0.0, batch_size=batch)
-            ae.fit(splits.train, epochs=1, verbose=0)
-            seconds, products = [], []
-            for _ in range(turns):
-                started = time.perf_counter()
-                ae.fit(splits.train, epochs=EPOCHS, verbose=0)
-                seconds.append(time.perf_counter() - started)
-                products.append(_products(batch, width))
-            found.append(EPOCHS * ROWS / statistics.median(seconds))
-            ceilings.append(batch / statistics.median(products))
-            share = found[-1] / ceilings[-1]
-            print(f"| {width} | {batch} | {found[-1]:,.0f} | {ceilings[-1]:,.0f} | {share:.2f} |")
-        ax.plot(SIZES, found, marker=marker, color=color)
-        ax.plot(SIZES, ceilings, ls=":", marker=marker, mfc="none", color=color)
-        ax.annotate(f"width {width}", (SIZES[-1], found[-1]), (6, 0), textcoords="offset points",
+    for width, batch in itertools.product((64, 256, 1024), SIZES):
+        options = {"hidden": (width,), "input_dtype": "uint8", "seed": 0}
+        ae = kerasae.build("undercomplete", (784,), 32, **options)
+        # Asked for, since a turn alone is too short for it to be worth the compiling.
+        ae.compile(keras.optimizers.Adam(RATE), jit_compile=True)
+        splits = kerasae.data.load(x, validation=0.0, test=0.0, batch_size=batch)
+        ae.fit(splits.train, epochs=1, verbose=0)
+        seconds, products = [], []
+        for _ in range(turns):
+            started = time.perf_counter()
+            ae.fit(splits.train, epochs=EPOCHS, verbose=0)
+            seconds.append(time.perf_counter() - started)
+            products.append(_products(batch, width))
+        found = EPOCHS * ROWS / statistics.median(seconds)
+        ceiling = batch / statistics.median(products)
+        rows.append((width, batch, found, ceiling))
+        print(f"| {width} | {batch} | {found:,.0f} | {ceiling:,.0f} | {found / ceiling:.2f} |")
+    draw(file, rows)
+    print(f"The figure is in {file}.")
+
+
+def draw(file: Path, rows: list[tuple[int, int, float, float]]) -> None:
+    """Draw width, batch size, images per second and their ceiling into a file."""
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
+
+    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    widths = dict.fromkeys(row[0] for row in rows)
+    for width, color, marker in zip(widths, ("#0072B2", "#D55E00", "#009E73"), "os^", strict=True):
+        _, sizes, found, ceilings = zip(*(row for row in rows if row[0] == width), strict=True)
+        ax.plot(sizes, found, marker=marker, color=color)
+        ax.plot(sizes, ceilings, ls=":", marker=marker, mfc="none", color=color)
+        ax.annotate(f"width {width}", (sizes[-1], found[-1]), (6, 0), textcoords="offset points",
                     color=color, va="center")  # fmt: skip
     ax.plot([], [], "k", label="fit")
     ax.plot([], [], "k:", label="its matrix products alone")
@@ -361,10 +370,11 @@ def sweep(file: Path, turns: int) -> None:
     ax.set_xticks(SIZES, [str(size) for size in SIZES])
     ax.set_xlim(right=SIZES[-1] * 2)
     ax.minorticks_off()
-    ax.legend(frameon=False)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.legend(frameon=False, loc="upper left", ncols=2, bbox_to_anchor=(0, 1.1))
     ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=150)
-    print(f"The figure is in {file}.")
 
 
 def _products(batch: int, width: int) -> float:

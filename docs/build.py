@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGES = (
-    "CHANGELOG.md", "benchmarks/README.md", "benchmarks/results/*.md", "saved_models/README.md",
+    "CHANGELOG.md", "benchmarks/README.md", "benchmarks/results/*", "saved_models/README.md",
     "saved_models/*/1/README.md", "tutorials/*.ipynb", "tutorials/*.md",
 )  # fmt: skip
 FRONT = """<!DOCTYPE html>
