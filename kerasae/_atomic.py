@@ -102,6 +102,11 @@ def sweep(folder: Path) -> None:
                     remove(Path(entry.path))
 
 
+def is_temporary(name: str) -> bool:
+    """Return whether a file of this name is one that was, or is, being written."""
+    return _LEFT.fullmatch(name) is not None
+
+
 def _is_dead(entry: os.DirEntry, found: re.Match[str]) -> bool:
     if found["host"] == _host():
         return not _runs(int(found["process"]))

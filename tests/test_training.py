@@ -405,6 +405,21 @@ def test_arguments_are_checked_before_anything_is_written(bad, sentence, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+def test_what_a_killed_process_left_of_its_first_file_stops_no_run(tmp_path):
+    from kerasae import _atomic
+    from kerasae.training import files, locking
+
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / locking.LOCK).write_text("process 1 on host")
+    _atomic.temporary_name(out / files.CONFIG, suffix=".json").write_text('{"var')
+    for resume, replace in ((False, False), (True, False), (False, True)):
+        files.check_target(out, resume, replace)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else"):
+        files.check_target(out, True, False)
+
+
 def test_unknown_variant_names_the_nearest(tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'denoising'"):
         kerasae.train("denoisng", out=tmp_path / "run", **SMALL)

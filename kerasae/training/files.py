@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasae._atomic import remove, replacing, sweep, temporary_name
+from kerasae._atomic import is_temporary, remove, replacing, sweep, temporary_name
 from kerasae._text import nearest
 from kerasae.training.locking import LOCK, locked
 
@@ -39,7 +39,8 @@ def check_target(path: Path, resume: bool, replace: bool) -> None:
     if not path.is_dir() and not path.exists():
         _check_writable(path)
         return
-    if path.is_dir() and not {file.name for file in path.iterdir()} - {LOCK}:
+    # A run that was killed before its first file was whole leaves a lock and a part of it.
+    if path.is_dir() and all(f.name == LOCK or is_temporary(f.name) for f in path.iterdir()):
         _check_writable(path)
         return
     if not (path / CONFIG).is_file():
