@@ -35,7 +35,8 @@ def lessons(folder: Path) -> list[dict[str, Any]]:
         answer = " ".join(line[2:] for line in lines if line.startswith("> "))
         title = lines[0].removeprefix("# ").split(" · ", 1)[-1]
         found.append({"file": file.name, "number": file.name[:2], "title": title,
-                      "answer": answer, **about})  # fmt: skip
+                      "answer": answer, "exhibits": lint.exhibits(notebook["cells"]),
+                      **about})  # fmt: skip
     return found
 
 
@@ -102,7 +103,7 @@ def _files(folder: Path) -> dict[str, str]:
     return {
         "claims.json": json.dumps(claims, indent=1, ensure_ascii=False) + "\n",
         "CLAIMS.md": _claims_page(found, claims),
-        "MUSEUM.md": _museum_page(found, folder),
+        "MUSEUM.md": _museum_page(found),
         "README.md": _readme(found, len(claims)),
     }
 
@@ -175,12 +176,8 @@ def _claims_page(found: list[dict[str, Any]], claims: list[dict[str, Any]]) -> s
     return "\n".join(lines)
 
 
-def _museum_page(found: list[dict[str, Any]], folder: Path) -> str:
-    exhibits = [
-        (lesson, exhibit)
-        for lesson in found
-        for exhibit in lint.exhibits(json.loads((folder / lesson["file"]).read_text())["cells"])
-    ]
+def _museum_page(found: list[dict[str, Any]]) -> str:
+    exhibits = [(lesson, exhibit) for lesson in found for exhibit in lesson["exhibits"]]
     lines = [
         "<!-- made by tutorials/build.py; edit tutorials/index.py instead -->",
         "# The museum of published mistakes",

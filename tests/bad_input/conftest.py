@@ -180,6 +180,16 @@ def _repacked(source, target, files):
 
 
 @pytest.fixture
+def no_server(monkeypatch):
+    """Let a test fail that starts a server."""
+
+    def started(*_):
+        raise AssertionError("A server was started.")
+
+    monkeypatch.setattr("kerasae.serving.starting._run", started)
+
+
+@pytest.fixture
 def refused(world, tmp_path, monkeypatch):
     """Check that a call is refused with a sentence, and that nothing was written or changed."""
     monkeypatch.chdir(tmp_path)

@@ -168,11 +168,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize(("words", "sentence"), COMMANDS.values(), ids=COMMANDS)
-def test_commands(words, sentence, refused_on_the_command_line, monkeypatch):
-    def started(*_):
-        raise AssertionError("A server was started.")
-
-    monkeypatch.setattr("kerasae.serving.starting._run", started)
+def test_commands(words, sentence, refused_on_the_command_line, no_server):
     refused_on_the_command_line(words, sentence)
 
 
