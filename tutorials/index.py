@@ -7,6 +7,7 @@ from typing import Any
 
 import lint
 
+from kerasae.learn import notebooks
 from kerasae.learn.showing import number as text_of
 
 
@@ -30,13 +31,16 @@ def lessons(folder: Path) -> list[dict[str, Any]]:
         about = notebook.get("metadata", {}).get("kerasae")
         if about is None:
             continue
-        source = notebook["cells"][0]["source"]
-        lines = ("".join(source)).splitlines()
+        lines = "".join(notebook["cells"][0]["source"]).splitlines()
         answer = " ".join(line[2:] for line in lines if line.startswith("> "))
-        title = lines[0].removeprefix("# ").split(" · ", 1)[-1]
-        found.append({"file": file.name, "number": file.name[:2], "title": title,
-                      "answer": answer, "exhibits": lint.exhibits(notebook["cells"]),
-                      **about})  # fmt: skip
+        found.append({
+            "file": file.name,
+            "number": file.name[:2],
+            "title": notebooks.title(notebook),
+            "answer": answer,
+            "exhibits": lint.exhibits(notebook["cells"]),
+            **about,
+        })  # fmt: skip
     return found
 
 

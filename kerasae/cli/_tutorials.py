@@ -50,15 +50,16 @@ def _list(found: dict[str, Path]) -> None:
     import json
 
     from kerasae.cli import _helpers
+    from kerasae.learn import notebooks
 
     rows = []
     for number, file in found.items():
         notebook = json.loads(file.read_text("utf-8"))
         about = notebook["metadata"]["kerasae"]
-        lines = "".join(notebook["cells"][0]["source"]).splitlines()
-        title = lines[0].partition(" · ")[2]
         seconds, claims = about["run"]["seconds"], len(about["claims"])
-        rows.append((number, f"{title} ({claims} claims, ran in {seconds:.0f} s)"))
+        rows.append(
+            (number, f"{notebooks.title(notebook)} ({claims} claims, ran in {seconds:.0f} s)")
+        )
     _helpers.print_table(rows)
 
 

@@ -145,6 +145,12 @@ def copy(folder: str | os.PathLike, *, profile: str = "full", replace: bool = Fa
     return written
 
 
+def title(notebook: Any) -> str:
+    """Return the title of a lesson, without its number."""
+    first = "".join(notebook["cells"][0]["source"]).splitlines()[0]
+    return first.removeprefix("# ").split(" · ", 1)[-1]
+
+
 def run(number: str, profile: str = "full") -> list[dict[str, Any]]:
     """Run a lesson as it ships, and return its claims.
 
