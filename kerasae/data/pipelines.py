@@ -39,59 +39,94 @@ class Epoch:
         return epoch
 
 
-def gather_pipeline(
-    resident: "tf.Tensor",
-    rows: np.ndarray,
-    batch_size: int,
-    seed: int,
-    epoch: Epoch | None,
-    length: int | None = None,
-) -> "tf.data.Dataset":
-    """Batches gathered from one resident tensor, a whole batch at a time.
+class Resident:
+    """Samples in memory, and their order in every pass.
 
     Args:
-        resident: `(n, ...)` all samples.
-        rows: Row numbers of the split.
+        parts: Tensors `(n, ...)` of which a batch takes the same rows: samples, and where there
+            are any, targets and weights.
+        rows: Row numbers `(m,)`.
         batch_size: Samples per batch; the last batch may be shorter.
         seed: Seed of the order.
         epoch: Shuffle by `seed` and this epoch, and advance it; None keeps the order of `rows`.
-        length: Rows of a sample, which begins at its row number; None for a sample per row.
+        length: Resident of a sample, which begins at its row number; None for a sample per row.
+    """
+
+    def __init__(
+        self,
+        parts: "tuple[tf.Tensor, ...]",
+        rows: np.ndarray,
+        batch_size: int,
+        seed: int = 0,
+        epoch: Epoch | None = None,
+        length: int | None = None,
+    ) -> None:
+        import tensorflow as tf
+
+        self.parts, self.batch_size, self.length = parts, batch_size, length
+        self.size, self.steps = len(rows), -(-len(rows) // batch_size)
+        self._seed, self._epoch = seed, epoch
+        with tf.device("CPU:0"):
+            self._rows = tf.constant(rows, dtype=tf.int64)
+
+    def order(self) -> "tf.Tensor":
+        """Return the row numbers of the next pass, and move the epoch on."""
+        if self._epoch is None:
+            return self._rows
+        import tensorflow as tf
+
+        current = self._epoch.variable.read_value()
+        with tf.control_dependencies([current]):
+            advanced = self._epoch.variable.assign_add(1, read_value=False)
+        # Philox by name: "auto_select" may choose another generator on other hardware.
+        with tf.control_dependencies([] if advanced is None else [advanced]):
+            seed = tf.stack([tf.constant(self._seed, tf.int64), current])
+            return tf.random.experimental.stateless_shuffle(self._rows, seed=seed, alg="philox")
+
+    def batch(self, chosen: "tf.Tensor") -> Any:
+        """Return the samples that begin at the chosen row numbers, as the pipeline has them."""
+        taken = take(self.parts, chosen, self.length)
+        return taken if len(taken) > 1 else taken[0]
+
+    def dataset(self) -> "tf.data.Dataset":
+        """Return the pipeline, which gathers a whole batch at a time.
+
+        Its attribute `kerasae_resident` is this object: `fit` of an `Autoencoder` gathers the rows
+        within its own compiled steps.
+        """
+        import tensorflow as tf
+
+        def one_pass(_: "tf.Tensor") -> "tf.data.Dataset":
+            order = self.order()
+            starts = tf.data.Dataset.range(0, self.size, self.batch_size)
+            return starts.map(
+                lambda start: self.batch(order[start : start + self.batch_size]),
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
+            )
+
+        dataset = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps))
+        dataset = dataset.prefetch(tf.data.AUTOTUNE)
+        dataset.kerasae_resident = self
+        return dataset
+
+
+def take(
+    parts: "tuple[tf.Tensor, ...]", chosen: "tf.Tensor", length: int | None
+) -> "tuple[tf.Tensor, ...]":
+    """Return the rows of each part that begin at the chosen numbers `(batch,)`.
+
+    Args:
+        parts: As `Resident` has them.
+        chosen: Row numbers.
+        length: Rows of a sample; None for a sample per row.
     """
     import tensorflow as tf
 
-    with tf.device("CPU:0"):
-        index = tf.constant(rows, dtype=tf.int64)
-    size = len(rows)
-
-    def gather(chosen: "tf.Tensor") -> "tf.Tensor":
-        if length is not None:
-            chosen = chosen[:, None] + tf.range(length, dtype=tf.int64)
-        return tf.gather(resident, chosen)
-
-    def one_pass(_: "tf.Tensor") -> "tf.data.Dataset":
-        order = index
-        if epoch is not None:
-            current = epoch.variable.read_value()
-            # Philox by name: "auto_select" may choose another generator on other hardware.
-            with tf.control_dependencies([current]):
-                advanced = epoch.variable.assign_add(1, read_value=False)
-            with tf.control_dependencies([advanced]):
-                order = tf.random.experimental.stateless_shuffle(
-                    index, seed=tf.stack([tf.constant(seed, tf.int64), current]), alg="philox"
-                )
-        starts = tf.data.Dataset.range(0, size, batch_size)
-        return starts.map(
-            lambda start: gather(order[start : start + batch_size]),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-
-    dataset = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-size // batch_size)))
-    dataset = dataset.prefetch(tf.data.AUTOTUNE)
-    # `fit` of an Autoencoder fetches that many batches by chunks without a look at them.
-    dataset.kerasae_full_batches = size // batch_size
-    return dataset
+    if length is not None:
+        chosen = chosen[:, None] + tf.range(length, dtype=chosen.dtype)
+    return tuple(tf.gather(part, chosen) for part in parts)
 
 
 def stream_pipeline(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasae.data.assignment import uniform_hash
-from kerasae.data.pipelines import Epoch, gather_pipeline, stream_pipeline
+from kerasae.data.pipelines import Epoch, Resident, stream_pipeline
 from kerasae.data.rows import SPLITS, Loaded, Reader, bad, rebatch
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ class MemoryStore:
         if self._resident is None:
             with tf.device("CPU:0"):
                 self._resident = tf.constant(self.x)
-        return gather_pipeline(self._resident, self.rows[split], batch_size, self.seed, epoch)
+        rows = Resident((self._resident,), self.rows[split], batch_size, self.seed, epoch)
+        return rows.dataset()
 
 
 def _range(x: np.ndarray, rows: np.ndarray) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasae.data.assignment import assign
-from kerasae.data.pipelines import Epoch, gather_pipeline
+from kerasae.data.pipelines import Epoch, Resident
 from kerasae.data.rows import SPLITS, Loaded, bad
 
 if TYPE_CHECKING:
@@ -129,9 +129,9 @@ class WindowStore:
         if self._resident is None:
             with tf.device("CPU:0"):
                 self._resident = tf.constant(self.series)
-        return gather_pipeline(
-            self._resident, self._starts[split], batch_size, self.seed, epoch, self.window
-        )
+        starts = self._starts[split]
+        rows = Resident((self._resident,), starts, batch_size, self.seed, epoch, self.window)
+        return rows.dataset()
 
 
 def _blocks(loaded: Loaded, shares: dict[str, float]) -> dict[str, tuple[int, int]]:

@@ -2,16 +2,19 @@
 
 import contextlib
 import logging
+import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
 
+from kerasae.data.pipelines import Resident, take
 from kerasae.layers._step import step
 
-# Steps in a chunk at most, and those from which a chunk pays.
-_MOST, _LEAST = 16, 4
+# Steps in a chunk at most, of batches from elsewhere and of samples in memory, and those from
+# which a chunk pays.
+_MOST, _MOST_RESIDENT, _LEAST = 16, 128, 4
 # Steps of a training that save as much time as XLA takes to compile them, about two seconds.
 _WORTH = 1000
 _LOG = logging.getLogger("kerasae")
@@ -43,19 +46,29 @@ class Chunks:
     _chunk_steps = 1
     # Keras's function for `evaluate`, by the steps that it takes at once, and what it is of.
     _test_functions: tuple[dict[int, Any], Any] = ({}, None)
-    # Batches at the start of a pass that are known to have one shape.
-    _alike = 0
+    # The samples of this training, if its chunks gather them.
+    _resident: Resident | None = None
     _told: str | None = None
 
     @contextlib.contextmanager
-    def _in_chunks(self, x: Any, options: dict[str, Any]) -> Iterator[None]:
-        """Train in chunks, where that is possible and pays, during one call of `fit`."""
+    def _in_chunks(self, x: Any, options: dict[str, Any]) -> Iterator[Any]:
+        """Train in chunks, where that is possible and pays, during one call of `fit`.
+
+        Args:
+            x: What to train on: an array, or anything else that has a target of its own.
+            options: The other arguments of `fit`, by name.
+
+        Yields:
+            What to hand to Keras as x.
+        """
         reason = why_not(self, options.get("callbacks"))
+        resident = getattr(x, "kerasae_resident", None)
         steps = 1
         if reason is None:
             full, must_divide = full_batches(x, options)
             epochs = self.planned_epochs or options.get("epochs") or 1
-            possible = chunk_steps(full, must_divide)
+            most = _MOST if resident is None else most_steps(self, resident.batch_size)
+            possible = chunk_steps(full, must_divide, most)
             compiled = self.train_function is not None and possible == self._chunk_steps
             if full is None or full * epochs >= _WORTH or compiled or self._asked():
                 steps = possible
@@ -65,15 +78,15 @@ class Chunks:
         if steps != self._chunk_steps:
             self.train_function = None
             self._chunk_steps = steps
-        self._alike = getattr(x, "kerasae_full_batches", 0)
         before = self.steps_per_execution
         if steps > 1:
             self._take(steps)
+            self._resident = resident
         try:
-            yield
+            yield x if self._resident is None else _one_element_for_each_batch(self._resident)
         finally:
             self._take(before)
-            self._alike = 0
+            self._resident = None
 
     def _take(self, steps: int) -> None:
         """Let Keras take so many steps at once; what it traced takes as many as it did then."""
@@ -122,50 +135,77 @@ def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callabl
         terms = {"loss": loss, **tracked}
         return tf.stack([tf.cast(terms.get(name, 0.0), "float32") for name in names])
 
-    @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
-    def all_steps(batches: Any) -> Any:
+    def loop(batch_of: Callable[[Any], Any]) -> Any:
         def body(k: Any, totals: Any) -> Any:
-            batch = tf.nest.map_structure(lambda stacked: stacked[k], batches)
-            return k + 1, totals + train(batch)
+            return k + 1, totals + train(batch_of(k))
 
         start = (tf.constant(0), tf.zeros(len(names)))
         return tf.while_loop(lambda k, _: k < steps, body, start)[1]
 
-    def run(batches: Any) -> Any:
-        stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
-        means = tf.unstack(all_steps(stacked) / steps)
-        samples = steps * tf.shape(tf.nest.flatten(stacked)[0])[1]
-        for tracker, mean in zip(trackers, means, strict=True):
+    @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
+    def on_batches(batches: Any) -> Any:
+        return loop(lambda k: tf.nest.map_structure(lambda stacked: stacked[k], batches))
+
+    @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
+    def on_rows(parts: Any, chosen: Any, length: int | None) -> Any:
+        return loop(lambda k: take(parts, chosen[k], length))
+
+    def update(totals: Any, samples: Any) -> Any:
+        for tracker, mean in zip(trackers, tf.unstack(totals / steps), strict=True):
             tracker.update_state(mean, sample_weight=samples)
         return ae.get_metrics_result()
 
-    chunk = tf.function(run, reduce_retracing=True, autograph=False)
+    @tf.function(reduce_retracing=True, autograph=False)
+    def chunk_of_batches(batches: Any) -> Any:
+        stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
+        samples = steps * tf.shape(tf.nest.flatten(stacked)[0])[1]
+        return update(on_batches(stacked), samples)
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def next_chunk(iterator: Any) -> Any:
-        # Python takes as long to fetch a batch as a small network to learn from it.
-        return run(tuple(_present(next(iterator)) for _ in range(steps)))
+    def chunk_of_rows(parts: Any, order: Any, first: Any, size: int, length: int | None) -> Any:
+        chosen = tf.reshape(order[first : first + steps * size], (steps, size))
+        return update(on_rows(parts, chosen, length), steps * size)
 
-    current: Any = None
-    left = 0
-
-    def function(iterator: Any) -> Any:
-        nonlocal current, left
-        if ae._alike and (current is None or current() is not iterator):
-            current, left = weakref.ref(iterator), ae._alike
-        if left >= steps:
-            left -= steps
-            return next_chunk(iterator)
-        batches = [batch for _, batch in zip(range(steps), iterator, strict=False)]
+    def one_by_one(batches: list[Any]) -> Any:
         if not batches:
             raise StopIteration
-        if len(batches) == steps and len({_shapes(batch) for batch in batches}) == 1:
-            return chunk(tuple(_present(batch) for batch in batches))
         for batch in batches:
             logs = one_step([batch])
         return logs
 
+    pass_: Any = None
+    order: Any = None
+    first = 0
+
+    def on_resident(iterator: Any) -> Any:
+        nonlocal pass_, order, first
+        if pass_ is None or pass_() is not iterator:
+            pass_, order, first = weakref.ref(iterator), ae._resident.order(), 0
+        size, length = ae._resident.batch_size, ae._resident.length
+        begin, first = first, first + steps * size
+        if first <= ae._resident.size:
+            at = tf.constant(begin, tf.int64)
+            return chunk_of_rows(ae._resident.parts, order, at, size, length)
+        starts = range(begin, min(first, ae._resident.size), size)
+        return one_by_one([ae._resident.batch(order[at : at + size]) for at in starts])
+
+    def on_iterator(iterator: Any) -> Any:
+        batches = [batch for _, batch in zip(range(steps), iterator, strict=False)]
+        if len(batches) == steps and len({_shapes(batch) for batch in batches}) == 1:
+            return chunk_of_batches(tuple(_present(batch) for batch in batches))
+        return one_by_one(batches)
+
+    def function(iterator: Any) -> Any:
+        return on_iterator(iterator) if ae._resident is None else on_resident(iterator)
+
     return function
+
+
+def _one_element_for_each_batch(resident: Resident) -> Any:
+    """Return a dataset of which none is read: Keras counts steps by it, a pass is an iterator."""
+    import tensorflow as tf
+
+    return tf.data.Dataset.range(resident.steps)
 
 
 def _shapes(batch: Any) -> tuple:
@@ -255,19 +295,34 @@ def full_batches(x: Any, options: dict[str, Any]) -> tuple[int | None, bool]:
     if hasattr(x, "shape"):
         n = int(x.shape[0] * (1 - (options.get("validation_split") or 0.0)))
         return n // (options.get("batch_size") or 32), False
+    if hasattr(x, "kerasae_resident"):
+        return x.kerasae_resident.size // x.kerasae_resident.batch_size, False
     if hasattr(x, "cardinality"):
         known = int(x.cardinality())
         return (None if known < 0 else known - 1), False
     return None, False
 
 
-def chunk_steps(full: int | None, must_divide: bool = False) -> int:
-    """Return how many steps make a chunk, so that few are left over of an epoch; 1 for none."""
+def most_steps(ae: Any, batch_size: int) -> int:
+    """Return how many steps a chunk on samples in memory may have, so that it ends soon.
+
+    What is on the screen, Ctrl-C and a NaN wait for the end of a chunk: about half a second here at
+    1e11 operations a second, of which a dense network takes six for each weight and sample.
+    """
+    weights = sum(math.prod(weight.shape) for weight in ae.trainable_weights)
+    return max(_MOST, min(_MOST_RESIDENT, int(5e10 / (6 * weights * batch_size))))
+
+
+def chunk_steps(full: int | None, must_divide: bool = False, most: int = _MOST) -> int:
+    """Return how many steps make a chunk, so that few are left over of an epoch; 1 for none.
+
+    A chunk takes about as long to begin as a step left over, which goes alone.
+    """
     if full is None:
         return 12
     if full < _LEAST:
         return 1
-    sizes = range(min(_MOST, full), _LEAST - 1, -1)
+    sizes = range(min(most, full), _LEAST - 1, -1)
     if must_divide:
         return next((size for size in sizes if full % size == 0), 1)
-    return min(sizes, key=lambda size: (full % size) + (size < 8) * size)
+    return min(sizes, key=lambda size: full % size + full // size)

@@ -14,7 +14,7 @@ from kerasae import losses
 from kerasae.layers import InverseScale
 from kerasae.layers._backend import batch_share, replicas
 from kerasae.layers._step import PenaltyMixin, current_step, step
-from kerasae.models import _checks
+from kerasae.models import _checks, _feeding
 from kerasae.models._chunks import Chunks
 from kerasae.models._parts import PARTS, forward
 from kerasae.models._replicated import Replicated
@@ -202,36 +202,38 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
         Raises:
             ValueError: Shape, dtype or values of the data do not fit the model.
         """
+        options = _feeding.by_name(super().fit, args, kwargs)
         _checks.check_data(self, x, y)
-        _checks.check_options(self, x, args, kwargs, training=True)
-        validation = kwargs.get("validation_data")
+        _checks.check_options(self, x, (), options, training=True)
+        validation = options.get("validation_data")
         if validation is not None:
             pair = validation if isinstance(validation, (tuple, list)) else (validation,)
             _checks.check_data(self, *pair[:2], name="validation_data")
             if len(pair) == 3 and pair[1] is None:
-                kwargs["validation_data"] = (pair[0], pair[0], pair[2])
+                options["validation_data"] = (pair[0], pair[0], pair[2])
         if not getattr(self.scaler, "adapted", True):
-            self.scaler.adapt(self._training_inputs(x, kwargs))
-        if y is None and kwargs.get("sample_weight") is not None:
+            self.scaler.adapt(self._training_inputs(x, options))
+        if y is None and options.get("sample_weight") is not None:
             y = x  # Keras drops the weights of an x without y.
-        if kwargs.get("class_weight") is not None:
+        if options.get("class_weight") is not None:
             raise ValueError(
                 "class_weight needs labels, and an autoencoder has none; use sample_weight. "
                 "Received: class_weight"
             )
         self._forget()
         if hasattr(x, "shape"):
-            known = kwargs.get("validation_data")
+            known = options.get("validation_data")
             known = known[0] if isinstance(known, (tuple, list)) else known
             apart = _checks.inputs_of(known) if hasattr(known, "shape") else ()
-            targets = () if y is None or y is x else self._training_inputs(y, kwargs)
-            rows = itertools.chain(self._training_inputs(x, kwargs), targets)
+            targets = () if y is None or y is x else self._training_inputs(y, options)
+            rows = itertools.chain(self._training_inputs(x, options), targets)
             self.remember_training_rows(rows, apart)
-        if not hasattr(x, "shape") and not args:
+            x, y = _feeding.resident(self, x, y, options)
+        if not hasattr(x, "shape"):
             # A pipeline shuffles by itself; Keras warns unless told so.
-            kwargs.setdefault("shuffle", False)
-        with self._in_chunks(x, {**dict(zip(("batch_size",), args, strict=False)), **kwargs}):
-            return super().fit(x, y, *args, **kwargs)
+            options.setdefault("shuffle", False)
+        with self._in_chunks(x, options) as fed:
+            return super().fit(fed, y, **options)
 
     @staticmethod
     def _training_inputs(x: Any, options: dict[str, Any]) -> Iterator[Any]:

@@ -265,10 +265,117 @@ def test_a_short_training_is_not_worth_compiling(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("full", "size"), [(3, 1), (4, 4), (11, 11), (16, 16), (17, 16), (421, 15), (None, 12)]
-)
-def test_a_chunk_leaves_few_steps_over(full, size):
-    found = _chunks.chunk_steps(full)
+    ("full", "most", "size"),
+    [
+        (3, 16, 1), (4, 16, 4), (11, 16, 11), (16, 16, 16), (17, 16, 16), (421, 16, 15),
+        (None, 16, 12), (468, 128, 117), (467, 128, 116), (128, 128, 128), (131, 128, 65),
+    ],
+)  # fmt: skip
+def test_a_chunk_leaves_few_steps_over(full, most, size):
+    found = _chunks.chunk_steps(full, most=most)
     assert found == size
     if full is not None and full >= 8:
         assert full % found <= 3
+
+
+def test_a_chunk_of_a_large_network_is_short():
+    sizes = []
+    for width in (16, 1024, 8192):
+        ae = kerasae.build("undercomplete", (784,), 8, hidden=(width,), seed=0)
+        sizes.append(_chunks.most_steps(ae, 128))
+    assert sizes[0] == 128
+    assert 16 < sizes[1] < 128
+    assert sizes[2] == 16
+    # Half a second at the rate that the docstring names.
+    assert sizes[1] * 128 * 6 * 2 * 784 * 1024 <= 0.6e11
+
+
+# Samples in memory ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"y": lambda: X**2},
+        {"sample_weight": lambda: WEIGHTS},
+        {"validation_split": lambda: 0.25},
+        {"validation_data": lambda: (X[:40], None, WEIGHTS[:40])},
+    ],
+    ids=lambda options: next(iter(options), "x alone"),
+)
+def test_the_order_of_arrays_is_the_same_in_chunks_and_step_by_step(options):
+    same(model, shuffle=True, **options)
+
+
+def test_every_sample_is_seen_once_in_every_epoch():
+    for epochs in (1, 2):
+        ae = model("denoising", corruption_level=0.0)
+        seen = []
+        ae.compile(keras.optimizers.SGD(0.0))
+        pipeline = kerasae.data.load(X, validation=0.0, test=0.0, batch_size=16).train
+        resident = pipeline.kerasae_resident
+        order = resident.order
+        resident.order = lambda order=order, seen=seen: seen.append(order().numpy()) or seen[-1]
+        history = ae.fit(pipeline, epochs=epochs, verbose=0).history
+        assert ae._chunk_steps == 11
+        assert len(seen) == epochs
+        assert all(sorted(rows) == list(range(185)) for rows in seen)
+        # The mean over the samples, the short last batch with its own weight.
+        expected = np.mean((ae.predict(X, verbose=0) - X) ** 2)
+        np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["samples", "windows"])
+def test_a_pipeline_in_memory_trains_as_its_batches_do(kind):
+    if kind == "samples":
+        make = lambda: kerasae.data.load(X, validation=0.0, test=0.0, batch_size=16)  # noqa: E731
+        build = model
+    else:
+        series = np.sin(np.arange(300) / 5).astype("float32")[:, None]
+        make = lambda: kerasae.data.load(  # noqa: E731
+            series, window=6, validation=0.0, test=0.0, batch_size=16
+        )
+
+        def build():
+            keras.utils.set_random_seed(0)
+            return kerasae.build("undercomplete", (6, 1), 3, hidden=(5,), network="dense", seed=0)
+
+    weights = []
+    for whole in (True, False):
+        pipeline = make().train
+        ae = build()
+        ae.compile()
+        # Mapped, it is any dataset: Keras fetches its batches.
+        ae.fit(pipeline if whole else pipeline.map(lambda x: x), epochs=3, verbose=0)
+        assert (ae._chunk_steps > 1) is True
+        weights.append(ae.get_weights())
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+def test_another_array_is_not_taken_for_the_one_before():
+    ae = model()
+    ae.compile(keras.optimizers.SGD(0.0))
+    losses = []
+    for x in (X, X * 0.5, X[:160], X[:100]):
+        found = ae.fit(x, batch_size=16, epochs=1, verbose=0).history["loss"][0]
+        losses.append(found)
+        assert found == pytest.approx(np.mean((ae.predict(x, verbose=0) - x) ** 2), rel=1e-5)
+    assert len({round(loss, 6) for loss in losses}) == 4
+
+
+def test_arguments_of_fit_go_by_their_place_too():
+    ae = model()
+    ae.compile()
+    ae.fit(X, None, 16, 3, 0, None, 0.2)
+    assert int(ae.optimizer.iterations) == 3 * 10
+    with pytest.raises(ValueError, match="batch_size"):
+        ae.fit(X, None, 0)
+    with pytest.raises(TypeError, match="batchsize"):
+        ae.fit(X, batchsize=16)
+
+
+def test_a_stated_number_of_steps_goes_on_where_the_last_epoch_ended():
+    ae = same(model, steps_per_epoch=lambda: 6, shuffle=True)
+    assert int(ae.optimizer.iterations) == 12
