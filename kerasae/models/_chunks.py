@@ -11,12 +11,15 @@ import keras
 
 from kerasae.data.pipelines import Resident, take
 from kerasae.layers._step import step
+from kerasae.layers.convolution import AsProduct
 
 # Steps in a chunk at most, of batches from elsewhere and of samples in memory, and those from
 # which a chunk pays.
 _MOST, _MOST_RESIDENT, _LEAST = 16, 128, 4
 # Steps of a training that save as much time as XLA takes to compile them, about two seconds.
 _WORTH = 1000
+# Bytes of a batch's windows up to which products of matrices beat oneDNN's convolutions.
+_LARGE = 32 << 20
 _LOG = logging.getLogger("kerasae")
 _BATCH_EVENTS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 # Callbacks of Keras that act on batches only where this attribute says so.
@@ -61,8 +64,8 @@ class Chunks:
         Yields:
             What to hand to Keras as x.
         """
-        reason = why_not(self, options.get("callbacks"))
         resident = getattr(x, "kerasae_resident", None)
+        reason = why_not(self, options.get("callbacks"), batch_size(x, options))
         steps = 1
         if reason is None:
             full, must_divide = full_batches(x, options)
@@ -224,9 +227,9 @@ def _present(batch: Any) -> Any:
 # Whether, and how long ------------------------------------------------------------------------
 
 
-def why_not(ae: Any, callbacks: Any) -> str | None:
+def why_not(ae: Any, callbacks: Any, batch_size: int = 128) -> str | None:
     """Return why training cannot go in chunks, `""` if it would not pay, None if it can."""
-    if keras.backend.backend() != "tensorflow" or not pays(ae):
+    if keras.backend.backend() != "tensorflow" or not pays(ae, batch_size):
         return ""
     import tensorflow as tf
 
@@ -250,11 +253,11 @@ def why_not(ae: Any, callbacks: Any) -> str | None:
     return None
 
 
-def pays(ae: Any) -> bool:
+def pays(ae: Any, batch_size: int) -> bool:
     """Return whether XLA trains this model faster here than Keras's own loop.
 
-    It does for dense networks on a CPU; convolutions are faster in oneDNN there, and on a GPU
-    Keras compiles each step by itself.
+    It does for dense networks on a CPU, and for convolutions of ours whose windows are no more
+    than the cache holds; others are faster in oneDNN, and on a GPU Keras compiles each step.
     """
     import tensorflow as tf
 
@@ -269,9 +272,12 @@ def pays(ae: Any) -> bool:
         return False
     if tf.config.list_logical_devices("GPU"):
         return False
-    return all(layer.compute_dtype == "float32" for layer in layers if layer.weights) and not any(
-        isinstance(layer, _SLOW) for layer in layers
-    )
+    if any(layer.compute_dtype != "float32" for layer in layers if layer.weights):
+        return False
+    convolutions = [layer for layer in layers if isinstance(layer, _SLOW)]
+    if not all(isinstance(layer, AsProduct) and layer.can_be_product() for layer in convolutions):
+        return False
+    return batch_size * sum(layer.row_bytes() for layer in convolutions) <= _LARGE
 
 
 def acts_on_batches(callback: Any) -> bool:
@@ -286,6 +292,16 @@ def acts_on_batches(callback: Any) -> bool:
         event in vars(callback) or getattr(type(callback), event) is not getattr(base, event)
         for event in _BATCH_EVENTS
     )
+
+
+def batch_size(x: Any, options: dict[str, Any]) -> int:
+    """Return the batch size of what is trained on, or a usual one where it is not known."""
+    if hasattr(x, "kerasae_resident"):
+        return x.kerasae_resident.batch_size
+    if hasattr(x, "shape"):
+        return options.get("batch_size") or 32
+    shapes = [part.shape for part in keras.tree.flatten(getattr(x, "element_spec", ()))]
+    return (shapes and shapes[0].rank and shapes[0][0]) or 128
 
 
 def full_batches(x: Any, options: dict[str, Any]) -> tuple[int | None, bool]:
@@ -306,11 +322,13 @@ def full_batches(x: Any, options: dict[str, Any]) -> tuple[int | None, bool]:
 def most_steps(ae: Any, batch_size: int) -> int:
     """Return how many steps a chunk on samples in memory may have, so that it ends soon.
 
-    What is on the screen, Ctrl-C and a NaN wait for the end of a chunk: about half a second here at
-    1e11 operations a second, of which a dense network takes six for each weight and sample.
+    What is on the screen, Ctrl-C and a NaN wait for the end of a chunk: half a second at 1e11
+    operations a second, six for each product of a weight and a value.
     """
-    weights = sum(math.prod(weight.shape) for weight in ae.trainable_weights)
-    return max(_MOST, min(_MOST_RESIDENT, int(5e10 / (6 * weights * batch_size))))
+    layers = ae._flatten_layers(include_self=False)
+    products = sum(layer.products() for layer in layers if isinstance(layer, AsProduct))
+    products += sum(math.prod(weight.shape) for weight in ae.trainable_weights)
+    return max(_MOST, min(_MOST_RESIDENT, int(5e10 / (6 * products * batch_size))))
 
 
 def chunk_steps(full: int | None, must_divide: bool = False, most: int = _MOST) -> int:

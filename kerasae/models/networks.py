@@ -12,6 +12,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from kerasae.layers.convolution import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
+
 Networks = tuple[keras.Model, keras.Model]
 NORMALIZATIONS = {"batch": layers.BatchNormalization, "layer": layers.LayerNormalization}
 
@@ -148,10 +150,11 @@ def _strided(
     A size that is not even is rounded up on the way down; the decoder crops what is too
     much at the same stage on the way up, so any size comes back exactly.
     """
-    convolution, transposed, crop = {
-        1: (layers.Conv1D, layers.Conv1DTranspose, layers.Cropping1D),
-        2: (layers.Conv2D, layers.Conv2DTranspose, layers.Cropping2D),
-    }[axes]
+    kinds: dict[int, tuple[Any, Any, Any]] = {
+        1: (Conv1D, Conv1DTranspose, layers.Cropping1D),
+        2: (Conv2D, Conv2DTranspose, layers.Cropping2D),
+    }
+    convolution, transposed, crop = kinds[axes]
     if not hidden:
         raise ValueError(
             "hidden must name the filters of at least one layer for a convolutional network, "
