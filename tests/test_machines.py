@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ import typer
 
 import kerasae
 from kerasae.cli import app
-from kerasae.training import _link, _machines
+from kerasae.training import _link, _machines, _placement
 
 GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 
@@ -35,6 +37,13 @@ if die_in:
         if epoch + 1 == die_in:
             os.kill(os.getpid(), signal.SIGKILL)
     callbacks.EventLog.on_epoch_end = die
+parts, restore = set(), callbacks.Backup.on_train_begin
+def count(self, logs=None):
+    restore(self, logs)
+    for variable in [*self.model.weights, *self.model.optimizer.variables]:
+        here = variable.value.sharding.addressable_devices_indices_map(tuple(variable.shape))
+        parts.add((len(set(map(str, here.values()))), len(here)))
+callbacks.Backup.on_train_begin = count
 rng = np.random.default_rng(0)
 x = (rng.normal(size=(263, 3)) @ rng.normal(size=(3, 12)) + 5).astype("float32")
 x[0, 0] += asked.pop("other_data", 0)
@@ -42,11 +51,13 @@ x[0, 0] += asked.pop("other_data", 0)
 splits = kerasae.data.load(x, batch_size=asked.pop("batch_size", 32), validation=39, test=24)
 hidden = [asked.pop("hidden", 8)]
 for one in asked.pop("trainings", [{}]):
+    one.pop("hidden", None)
     try:
         run = kerasae.train("variational", data=splits, hidden=hidden, latent_dim=2,
                             verbose=0, **{**asked, **one})
         x_ = splits.array("test")
-        print(json.dumps({"scores": run.model.score(x_).tolist(), "path": str(run.path)}))
+        print(json.dumps({"scores": run.model.score(x_).tolist(), "path": str(run.path),
+                          "parts": sorted(parts)}))
     except Exception as error:
         print(type(error).__name__, error, flush=True)
         sys.exit(2)
@@ -98,6 +109,11 @@ def history(path):
     return np.loadtxt(path / "history.csv", delimiter=",", skiprows=1)
 
 
+# On wide layers the best epoch is the third, and the fourth is the last.
+STOPPED = {"hidden": 512, "epochs": 6, "patience": 1, "learning_rate": 0.02}
+ON_DEVICES = "--xla_force_host_platform_device_count={}"
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """The same training in one process: on one device, on two, and on two by two."""
@@ -107,8 +123,9 @@ def alone(tmp_path_factory):
         {"out": str(path / "one")},
         {"out": str(path / "two"), "devices": 2},
         {"out": str(path / "wide"), "devices": "all", "model_parallel": 2},
+        {"out": str(path / "stopped"), "devices": "all", "model_parallel": 2, **STOPPED},
     ]
-    flags = "--xla_force_host_platform_device_count=4"
+    flags = ON_DEVICES.format(4)
     process = begin(path, trainings=trainings, epochs=4, hidden=512, flags=flags)
     try:
         out, errors = process.communicate(timeout=240)
@@ -160,6 +177,79 @@ def test_two_processes_agree_with_one_though_one_of_them_is_killed(alone, tmp_pa
         np.testing.assert_allclose(theirs, mine, rtol=1e-4, atol=1e-5)
     config = json.loads((tmp_path / "out0/config.json").read_text())
     assert config["devices"] == 2
+
+
+@pytest.mark.slow
+def test_machines_divide_wide_layers_though_one_is_killed_and_training_stops_early(alone, tmp_path):
+    asked = {**STOPPED, "model_parallel": 2, "flags": ON_DEVICES.format(2)}
+    (out, errors, status), (*_, killed) = both(tmp_path, second={"die_in": 3}, **asked)
+    assert (status, killed) == (2, -9), out + errors
+    assert "MachineLost Training stopped, since machine 1 ended" in out, out + errors
+    assert 2 <= len(history(tmp_path / "out0")) < 4
+
+    left, right = both(tmp_path, resume=True, **asked)
+    assert (left[2], right[2]) == (0, 0), left[1] + right[1]
+    said, said_too = (json.loads(out.splitlines()[-1]) for out, _, _ in (left, right))
+    np.testing.assert_allclose(said["scores"], said_too["scores"], rtol=1e-5)
+    # Of the two devices of a machine each had a half of what is divided, and all of the rest.
+    assert said["parts"] == said_too["parts"] == [[1, 2], [2, 2]]
+
+    path, one = tmp_path / "out0", alone / "stopped"
+    np.testing.assert_allclose(history(path), history(one), rtol=1e-5)
+    trained = json.loads((path / "metrics.json").read_text())["training"]
+    assert (trained["epochs"], trained["best_epoch"]) == (4, 3)
+    weights, others = (kerasae.load(run / "model.keras").get_weights() for run in (one, path))
+    for mine, theirs in zip(weights, others, strict=True):
+        np.testing.assert_allclose(theirs, mine, rtol=1e-5, atol=1e-5)
+    config = json.loads((path / "config.json").read_text())
+    assert config["devices"] == 2
+    assert not (path / "checkpoints").exists()
+    assert (path / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_machines_with_other_numbers_of_devices_say_so_on_both(tmp_path):
+    pytest.importorskip("jax")
+    more = {"flags": ON_DEVICES.format(2)}
+    for out, _, status in both(tmp_path, flags=ON_DEVICES.format(1), second=more):
+        assert status == 2
+        assert "number of devices differs. Received: number of devices=1 on machine 0, 2" in out
+    assert not (tmp_path / "out0").exists()
+
+
+def test_groups_of_devices_must_fit_the_machines_and_the_batches(monkeypatch):
+    monkeypatch.setattr(_placement, "_distribution", lambda *_: None)
+    names = [f"cpu:{i}" for i in range(6)]
+    with pytest.raises(ValueError, match=r"must divide .* model_parallel=2 for 3 devices"):
+        _placement.Meshed(names, 2, 0, 2)
+    place = _placement.Meshed(names, 3, 0, 2)
+    splits = SimpleNamespace(batch_size=33, sizes={"train": 99, "validation": 0})
+    words = "samples on all 2 groups of 3 devices together and must be a multiple of 2, such as 32"
+    with pytest.raises(ValueError, match=words):
+        place.settle({"command": None}, splits)
+
+
+def test_a_divided_variable_is_read_from_the_parts_that_are_here():
+    """What JAX knows of a variable with parts in other processes, which no test process has."""
+    whole = np.arange(12.0, dtype="float32").reshape(3, 4)
+    halves = [(slice(None), slice(0, 2)), (slice(None), slice(2, 4))]
+
+    class Variable:
+        path = "dense/kernel"
+
+        def __init__(self, shown):
+            shards = [SimpleNamespace(index=at, data=whole[at]) for at in shown]
+            self.value = SimpleNamespace(
+                shape=whole.shape, dtype=whole.dtype, size=whole.size, addressable_shards=shards,
+                is_fully_addressable=False, is_fully_replicated=False,
+            )  # fmt: skip
+
+    here, torn = Variable(halves * 2), Variable(halves[:1])
+    _placement._make_readable([here, torn])
+    np.testing.assert_array_equal(np.array(here), whole)
+    assert np.asarray(here, "float64").dtype == "float64"
+    with pytest.raises(RuntimeError, match=re.escape("Received: dense/kernel in 1 parts")):
+        np.asarray(torn)
 
 
 @pytest.mark.slow
@@ -391,7 +481,7 @@ def test_the_environment_is_read(monkeypatch, variables, found):
         ({"machines": "auto"}, "KERAS_DISTRIBUTION_JOB_ADDRESSES"),
         ({"machines": "auto", "machine": 1}, "leave machine out"),
         ({"machines": "a:4000,b", "machine": 0, "devices": 2}, "leave devices out"),
-        ({"machines": "a:4000,b", "machine": 0, "model_parallel": 2}, "not yet over several"),
+        ({"machines": "a:4000,b", "machine": 0, "model_parallel": 0}, "whole number >= 1"),
     ],
 )
 def test_what_makes_no_sense_is_a_sentence(tmp_path, asked, words):

@@ -98,7 +98,7 @@ def train(
     ] = None,
     model_parallel: Annotated[
         int | None,
-        typer.Option(help="Devices that divide wide dense layers between them (JAX)."),
+        typer.Option(help="Devices of a machine that divide wide dense layers between them (JAX)."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the run in --out.")] = False,

@@ -125,13 +125,11 @@ def train(function: Callable[..., Any], asked: dict[str, Any]) -> Any:
                 f"On several machines all devices compute; leave {name} out. "
                 f"Received: {name}={asked[name]!r}"
             )
-    parallel = asked.pop("model_parallel") or 1
+    parallel = asked.pop("model_parallel")
+    parallel = 1 if parallel is None else parallel
     files.check_count("model_parallel", parallel)
     if parallel > 1:
-        raise ValueError(
-            "model_parallel divides layers over the devices of one machine, and not yet over "
-            f"several machines. Received: model_parallel={parallel} with {count} machines"
-        )
+        words += ("--model-parallel", str(parallel))
     _check_backend()
     path = _run_directory(asked, index)
     if index == 0:
@@ -140,13 +138,13 @@ def train(function: Callable[..., Any], asked: dict[str, Any]) -> Any:
             files.check_target(path, asked["resume"], asked["replace"])
     scratch = None if index == 0 else Path(tempfile.mkdtemp(prefix="kerasae-"))
     try:
-        link = _meet(address, count, index, asked["resume"], path, scratch)
+        started = {"number of machines": count, "model_parallel": parallel}
+        started["resume"] = bool(asked["resume"])
+        link = _meet(address, index, started, path, scratch)
         try:
             with _together(link):
-                place = Meshed(
-                    _initialize(address, count, index), index=index, count=count, link=link,
-                    stop=stop_jax,
-                )  # fmt: skip
+                names = _initialize(address, count, index, link)
+                place = Meshed(names, parallel, index, count, link, stop_jax)
                 place.words = words
                 asked |= {
                     "out": path if scratch is None else scratch / "run",
@@ -186,14 +184,14 @@ def _check_backend() -> None:
 
 
 def _meet(
-    address: str, count: int, index: int, resume: bool, path: Path, scratch: Path | None
+    address: str, index: int, started: dict[str, Any], path: Path, scratch: Path | None
 ) -> _link.Link:
     """Return the link to the other machines, once all have come and were started alike."""
     from importlib import metadata
 
     import kerasae
 
-    started: dict[str, Any] = {"number of machines": count, "resume": bool(resume)}
+    count, resume = started["number of machines"], started["resume"]
     started |= {name: metadata.version(name) for name in ("keras", "jax")}
     started["kerasae"] = kerasae.__version__
     wait = os.environ.get(_WAIT_VARIABLE, str(_WAIT))
@@ -239,8 +237,8 @@ def _begun(path: Path) -> dict[str, str]:
     return _link.pack(lambda name: (path / name).read_bytes(), names)
 
 
-def _initialize(address: str, count: int, index: int) -> list[str]:
-    """Start JAX on all machines; return the names of all devices."""
+def _initialize(address: str, count: int, index: int, link: _link.Link) -> list[str]:
+    """Start JAX on all machines; return the names of all devices, those of machine 0 first."""
     import jax
     import keras
 
@@ -259,7 +257,10 @@ def _initialize(address: str, count: int, index: int) -> list[str]:
             "JAX could not be started on several machines; begin with a fresh process on each. "
             f"Received: {' '.join(str(error).split())[:200]}"
         ) from error
-    return keras.distribution.list_devices()
+    link.agree({"number of devices": jax.local_device_count()})
+    # A machine's devices must follow each other, for they share batches and wide layers.
+    named = zip(jax.devices(), keras.distribution.list_devices(), strict=True)
+    return [name for _, name in sorted(named, key=lambda pair: pair[0].process_index)]
 
 
 def stop_jax() -> None:
@@ -280,8 +281,10 @@ def _together(link: _link.Link) -> Iterator[None]:
         raise
     except Exception as error:
         foreign = not isinstance(error, (ArithmeticError, OSError)) and _is_of_jax(error)
-        link.check(5.0 if foreign else 0.0)
-        link.leave(" ".join(str(error).split())[:300] or type(error).__name__)
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        if not (link.lost or "").endswith(why):  # what all machines find is no loss of one
+            link.check(5.0 if foreign else 0.0)
+        link.leave(why)
         raise
 
 

@@ -1,6 +1,7 @@
 """One device, several, or several machines: what a training does there that is special."""
 
 import contextlib
+import functools
 import zlib
 from typing import Any
 
@@ -105,6 +106,7 @@ class Meshed(Divided):
                 f"{len(devices) // count} devices"
             )
         super().__init__(len(devices) // model_parallel)
+        self.model_parallel = model_parallel
         self.index, self.count, self.writes = index, count, index == 0
         self.link, self.stop = link, stop
         self.distribution = _distribution(devices, model_parallel)
@@ -117,9 +119,11 @@ class Meshed(Divided):
         size = splits.batch_size
         if size % self.devices:
             fitting = max(1, round(size / self.devices)) * self.devices
+            shared = f"groups of {self.model_parallel} " if self.model_parallel > 1 else ""
             raise ValueError(
-                f"batch_size counts the samples on all {self.devices} devices together and must "
-                f"be a multiple of {self.devices}, such as {fitting}. Received: batch_size={size}"
+                f"batch_size counts the samples on all {self.devices} {shared}devices together "
+                f"and must be a multiple of {self.devices}, such as {fitting}. "
+                f"Received: batch_size={size}"
             )
         if self.link is not None:
             self.link.agree(_alike(splits, config))
@@ -131,6 +135,9 @@ class Meshed(Divided):
                 ae.scaler.adapt(splits.train)
             if getattr(ae, "init", None) == "pca":
                 ae.initialize_from_pca(splits.train)
+            if not ae.optimizer.built:
+                ae.optimizer.build(ae.trainable_variables)
+        _make_readable([*ae.variables, *ae.optimizer.variables])
         return self.distribution.scope()
 
     def batches(self, splits: Any, split: str) -> Any:
@@ -177,6 +184,38 @@ def _distribution(devices: list[str], model_parallel: int) -> Any:
     return WideLayers(
         layout_map=api.LayoutMap(mesh), batch_dim_name="batch", auto_shard_dataset=False
     )
+
+
+def _make_readable(variables: list[Any]) -> None:
+    """Let NumPy read the variables that are divided, where JAX knows parts in other processes.
+
+    JAX refuses to read such an array, though a machine has all parts of it. A variable becomes
+    one that is put together from the parts that are here: for early stopping, for the
+    checkpoints and for Keras's own files alike. Nothing is sent, and no device holds the whole.
+    """
+    for variable in variables:
+        array = variable.value
+        if not array.is_fully_addressable and not array.is_fully_replicated:
+            kind: Any = type(variable)
+            variable.__class__ = _readable(kind)
+
+
+@functools.cache
+def _readable(kind: Any) -> Any:
+    def whole(self: Any, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        array = self.value
+        parts = {str(shard.index): shard for shard in array.addressable_shards}.values()
+        if sum(shard.data.size for shard in parts) != array.size:
+            raise RuntimeError(
+                "A variable can be read only where all of its parts are. "
+                f"Received: {self.path} in {len(parts)} parts"
+            )
+        read = np.empty(array.shape, array.dtype)
+        for shard in parts:
+            read[shard.index] = shard.data
+        return read if dtype is None else read.astype(dtype)
+
+    return type(kind.__name__, (kind,), {"__array__": whole})
 
 
 def _alike(splits: Any, config: dict[str, Any]) -> dict[str, Any]:
