@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasae.data.assignment import uniform_hash
-from kerasae.data.pipelines import Epoch
+from kerasae.data.pipelines import AHEAD, Epoch, untuned
 from kerasae.data.rows import Loaded, Reader, bad
 
 if TYPE_CHECKING:
@@ -124,10 +124,8 @@ class DynamicStore:
                 drawn = tf.random.stateless_uniform(tf.shape(x), seed, alg="philox")
                 return tf.cast(drawn < probability, tf.float32)
 
-            return grey.enumerate().map(
-                draw, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-            )
+            return grey.enumerate().map(draw, num_parallel_calls=AHEAD, deterministic=True)
 
         dataset = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(grey.cardinality()))
-        return dataset.prefetch(tf.data.AUTOTUNE)
+        return untuned(dataset.prefetch(AHEAD))

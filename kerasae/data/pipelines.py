@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+# Batches made ahead, and at once.
+AHEAD = 4
+
+
 class Epoch:
     """The epoch of the next pass over the training data, read by pipelines when a pass begins."""
 
@@ -49,7 +53,7 @@ class Resident:
         batch_size: Samples per batch; the last batch may be shorter.
         seed: Seed of the order.
         epoch: Shuffle by `seed` and this epoch, and advance it; None keeps the order of `rows`.
-        length: Resident of a sample, which begins at its row number; None for a sample per row.
+        length: Rows of a sample, which begins at its row number; None for a sample per row.
     """
 
     def __init__(
@@ -66,6 +70,9 @@ class Resident:
         self.parts, self.batch_size, self.length = parts, batch_size, length
         self.size, self.steps = len(rows), -(-len(rows) // batch_size)
         self._seed, self._epoch = seed, epoch
+        self.sample_bytes = (length or 1) * sum(
+            part.dtype.size * part.shape[1:].num_elements() for part in parts
+        )
         with tf.device("CPU:0"):
             self._rows = tf.constant(rows, dtype=tf.int64)
 
@@ -101,13 +108,13 @@ class Resident:
             starts = tf.data.Dataset.range(0, self.size, self.batch_size)
             return starts.map(
                 lambda start: self.batch(order[start : start + self.batch_size]),
-                num_parallel_calls=tf.data.AUTOTUNE,
+                num_parallel_calls=AHEAD,
                 deterministic=True,
             )
 
         dataset = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps))
-        dataset = dataset.prefetch(tf.data.AUTOTUNE)
+        dataset = untuned(dataset.prefetch(AHEAD))
         dataset.kerasae_resident = self
         return dataset
 
@@ -115,7 +122,7 @@ class Resident:
 def take(
     parts: "tuple[tf.Tensor, ...]", chosen: "tf.Tensor", length: int | None
 ) -> "tuple[tf.Tensor, ...]":
-    """Return the rows of each part that begin at the chosen numbers `(batch,)`.
+    """Return the samples of each part that begin at the chosen row numbers, of any shape.
 
     Args:
         parts: As `Resident` has them.
@@ -125,7 +132,7 @@ def take(
     import tensorflow as tf
 
     if length is not None:
-        chosen = chosen[:, None] + tf.range(length, dtype=chosen.dtype)
+        chosen = chosen[..., None] + tf.range(length, dtype=chosen.dtype)
     return tuple(tf.gather(part, chosen) for part in parts)
 
 
@@ -146,4 +153,18 @@ def stream_pipeline(
     dataset = tf.data.Dataset.from_generator(lambda: batches(), output_signature=signature)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     # A fixed depth bounds the memory; reading a file is what AUTOTUNE would answer with more.
-    return dataset.prefetch(4)
+    return untuned(dataset.prefetch(AHEAD))
+
+
+def untuned(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Return a pipeline whose iterators have no thread that tunes them.
+
+    To end that thread may take as long as the iterator has lived, up to a minute, in TensorFlow
+    2.21: it is now and then woken before it is told to end. Python waits for it wherever the
+    iterator is collected.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

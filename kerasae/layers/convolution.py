@@ -161,7 +161,8 @@ class AsProduct:
 
     def call(self, inputs: Any) -> Any:
         current = current_step()
-        if current is None or not current.xla or not self.can_be_product():
+        known = None not in inputs.shape[1:]
+        if current is None or not current.xla or not known or not self.can_be_product():
             return super().call(inputs)  # type: ignore[misc]
         layer: Any = self
         outputs = product(layer, inputs)
@@ -171,19 +172,16 @@ class AsProduct:
 
     def can_be_product(self) -> bool:
         """Tell whether the layer is of the usual kind: not dilated, not in groups."""
-        import tensorflow as tf
-
         layer: Any = self
         return (
-            keras.backend.backend() == "tensorflow"
-            and layer.built
+            layer.built
             and layer.data_format == "channels_last"
             and layer.padding in ("same", "valid")
             and set(layer.dilation_rate) == {1}
             and getattr(layer, "groups", 1) == 1
             and getattr(layer, "output_padding", None) is None
             and None not in self._grid
-            and not tf.config.list_logical_devices("GPU")
+            and cpu_alone()
         )
 
     def row_bytes(self) -> int:
@@ -198,6 +196,15 @@ class AsProduct:
         """Return how many numbers are multiplied for a sample."""
         layer: Any = self
         return self.row_bytes() // 4 * int(layer.kernel.shape[-1])
+
+
+def cpu_alone() -> bool:
+    """Tell whether TensorFlow is the backend and has no other device than a CPU."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
 
 
 def is_transposed(layer: Any) -> bool:

@@ -133,6 +133,11 @@ def check_options(
         raise ValueError(
             f"validation_split must lie in [0, 1). Received: validation_split={split!r}"
         )
+    if options.get("class_weight") is not None:
+        raise ValueError(
+            "class_weight needs labels, and an autoencoder has none; use sample_weight. "
+            "Received: class_weight"
+        )
     weight = options.get("sample_weight")
     if weight is None or not hasattr(x, "shape"):
         return

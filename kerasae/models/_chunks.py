@@ -9,15 +9,18 @@ from typing import Any
 
 import keras
 
-from kerasae.data.pipelines import Resident, take
+from kerasae.data.pipelines import Resident, take, untuned
 from kerasae.layers._step import step
-from kerasae.layers.convolution import AsProduct
+from kerasae.layers.convolution import AsProduct, cpu_alone
 
 # Steps in a chunk at most, of batches from elsewhere and of samples in memory, and those from
 # which a chunk pays.
 _MOST, _MOST_RESIDENT, _LEAST = 16, 128, 4
-# Steps of a training that save as much time as XLA takes to compile them, about two seconds.
+# Steps of a training that save as much time as XLA takes to compile them: about two seconds, and
+# four with convolutions.
 _WORTH = 1000
+# Bytes of the samples of a chunk.
+_GATHERED = 64 << 20
 # Bytes of a batch's windows up to which products of matrices beat oneDNN's convolutions.
 _LARGE = 32 << 20
 _LOG = logging.getLogger("kerasae")
@@ -43,12 +46,16 @@ class Chunks:
     steps_per_execution: int
     train_function: Any
     test_function: Any
+    predict_function: Any
     _compile_arguments: dict[str, Any]
     # Epochs of a training that goes on in several calls of `fit`, or None.
     planned_epochs: int | None = None
     _chunk_steps = 1
-    # Keras's function for `evaluate`, by the steps that it takes at once, and what it is of.
-    _test_functions: tuple[dict[int, Any], Any] = ({}, None)
+    # Keras's functions for `evaluate` and `predict`, by the steps that they take at once, and what
+    # they are of.
+    _functions: tuple[dict[int, Any], Any] = ({}, None)
+    # The steps to take at once outside of `fit`, while `fit` runs.
+    _outside: int | None = None
     # The samples of this training, if its chunks gather them.
     _resident: Resident | None = None
     _told: str | None = None
@@ -58,22 +65,30 @@ class Chunks:
         """Train in chunks, where that is possible and pays, during one call of `fit`.
 
         Args:
-            x: What to train on: an array, or anything else that has a target of its own.
+            x: What to train on, as Keras is to get it but for the pipeline of a `Resident`.
             options: The other arguments of `fit`, by name.
 
         Yields:
             What to hand to Keras as x.
         """
+        if self._outside is not None:
+            raise ValueError(
+                "fit was called while this model is trained, by a callback or another thread; "
+                "train one after the other, or a copy of the model. "
+                f"Received: x of type {type(x).__name__}"
+            )
         resident = getattr(x, "kerasae_resident", None)
         reason = why_not(self, options.get("callbacks"), batch_size(x, options))
         steps = 1
+        if reason is None and options.get("validation_steps"):
+            reason = "validation_steps counts batches of neither arrays nor a tf.data.Dataset"
         if reason is None:
             full, must_divide = full_batches(x, options)
             epochs = self.planned_epochs or options.get("epochs") or 1
-            most = _MOST if resident is None else most_steps(self, resident.batch_size)
+            most = _MOST if resident is None else most_steps(self, resident)
             possible = chunk_steps(full, must_divide, most)
             compiled = self.train_function is not None and possible == self._chunk_steps
-            if full is None or full * epochs >= _WORTH or compiled or self._asked():
+            if full is None or full * epochs >= worth(self) or compiled or self._asked():
                 steps = possible
         elif reason and reason != self._told:
             self._told = reason
@@ -81,24 +96,36 @@ class Chunks:
         if steps != self._chunk_steps:
             self.train_function = None
             self._chunk_steps = steps
-        before = self.steps_per_execution
+        self._outside = before = self.steps_per_execution
         if steps > 1:
             self._take(steps)
             self._resident = resident
         try:
-            yield x if self._resident is None else _one_element_for_each_batch(self._resident)
+            yield x if self._resident is None else _batch_numbers(self._resident)
         finally:
             self._take(before)
-            self._resident = None
+            self._outside = self._resident = None
 
     def _take(self, steps: int) -> None:
         """Let Keras take so many steps at once; what it traced takes as many as it did then."""
-        if self._test_functions[1] is not self._compile_arguments:
-            self._test_functions = ({}, self._compile_arguments)
-        known, _ = self._test_functions
-        known[self.steps_per_execution] = self.test_function
+        if steps == self.steps_per_execution:
+            return
+        if self._functions[1] is not self._compile_arguments:
+            self._functions = ({}, self._compile_arguments)
+        known, _ = self._functions
+        known[self.steps_per_execution] = self.test_function, self.predict_function
         self.steps_per_execution = steps
-        self.test_function = known.get(steps)
+        self.test_function, self.predict_function = known.get(steps, (None, None))
+
+    @contextlib.contextmanager
+    def _as_outside(self) -> Iterator[None]:
+        """Evaluate or predict in a callback as outside of `fit`: a chunk takes no fewer steps."""
+        inside = self.steps_per_execution
+        self._take(inside if self._outside is None else self._outside)
+        try:
+            yield
+        finally:
+            self._take(inside)
 
     def _asked(self) -> bool:
         return self._compile_arguments.get("jit_compile", "auto") is True
@@ -138,36 +165,32 @@ def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callabl
         terms = {"loss": loss, **tracked}
         return tf.stack([tf.cast(terms.get(name, 0.0), "float32") for name in names])
 
-    def loop(batch_of: Callable[[Any], Any]) -> Any:
+    @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
+    def all_steps(batches: Any) -> Any:
         def body(k: Any, totals: Any) -> Any:
-            return k + 1, totals + train(batch_of(k))
+            batch = tf.nest.map_structure(lambda stacked: stacked[k], batches)
+            return k + 1, totals + train(batch)
 
         start = (tf.constant(0), tf.zeros(len(names)))
         return tf.while_loop(lambda k, _: k < steps, body, start)[1]
 
-    @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
-    def on_batches(batches: Any) -> Any:
-        return loop(lambda k: tf.nest.map_structure(lambda stacked: stacked[k], batches))
-
-    @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
-    def on_rows(parts: Any, chosen: Any, length: int | None) -> Any:
-        return loop(lambda k: take(parts, chosen[k], length))
-
-    def update(totals: Any, samples: Any) -> Any:
-        for tracker, mean in zip(trackers, tf.unstack(totals / steps), strict=True):
+    def run(stacked: Any) -> Any:
+        means = tf.unstack(all_steps(stacked) / steps)
+        samples = steps * tf.shape(tf.nest.flatten(stacked)[0])[1]
+        for tracker, mean in zip(trackers, means, strict=True):
             tracker.update_state(mean, sample_weight=samples)
         return ae.get_metrics_result()
 
     @tf.function(reduce_retracing=True, autograph=False)
     def chunk_of_batches(batches: Any) -> Any:
-        stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
-        samples = steps * tf.shape(tf.nest.flatten(stacked)[0])[1]
-        return update(on_batches(stacked), samples)
+        return run(tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches))
 
     @tf.function(reduce_retracing=True, autograph=False)
     def chunk_of_rows(parts: Any, order: Any, first: Any, size: int, length: int | None) -> Any:
-        chosen = tf.reshape(order[first : first + steps * size], (steps, size))
-        return update(on_rows(parts, chosen, length), steps * size)
+        # Within `all_steps`, each other number of samples would compile it anew.
+        return run(
+            take(parts, tf.reshape(order[first : first + steps * size], (steps, size)), length)
+        )
 
     def one_by_one(batches: list[Any]) -> Any:
         if not batches:
@@ -199,16 +222,21 @@ def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callabl
         return one_by_one(batches)
 
     def function(iterator: Any) -> Any:
-        return on_iterator(iterator) if ae._resident is None else on_resident(iterator)
+        # What a callback gives to `train_on_batch` is a list.
+        whole_training = ae._resident is not None and isinstance(iterator, tf.data.Iterator)
+        return on_resident(iterator) if whole_training else on_iterator(iterator)
 
     return function
 
 
-def _one_element_for_each_batch(resident: Resident) -> Any:
-    """Return a dataset of which none is read: Keras counts steps by it, a pass is an iterator."""
+def _batch_numbers(resident: Resident) -> Any:
+    """Return a dataset with an element for each batch.
+
+    None is read. Keras counts the steps by it, and makes an iterator of it for each pass.
+    """
     import tensorflow as tf
 
-    return tf.data.Dataset.range(resident.steps)
+    return untuned(tf.data.Dataset.range(resident.steps))
 
 
 def _shapes(batch: Any) -> tuple:
@@ -259,7 +287,6 @@ def pays(ae: Any, batch_size: int) -> bool:
     It does for dense networks on a CPU, and for convolutions of ours whose windows are no more
     than the cache holds; others are faster in oneDNN, and on a GPU Keras compiles each step.
     """
-    import tensorflow as tf
 
     asked = ae._compile_arguments
     if asked.get("run_eagerly") or asked.get("steps_per_execution", "auto") != "auto":
@@ -270,7 +297,7 @@ def pays(ae: Any, batch_size: int) -> bool:
     layers = list(ae._flatten_layers(include_self=False))
     if not all(getattr(layer, "supports_jit", True) for layer in layers):
         return False
-    if tf.config.list_logical_devices("GPU"):
+    if not cpu_alone():
         return False
     if any(layer.compute_dtype != "float32" for layer in layers if layer.weights):
         return False
@@ -278,6 +305,11 @@ def pays(ae: Any, batch_size: int) -> bool:
     if not all(isinstance(layer, AsProduct) and layer.can_be_product() for layer in convolutions):
         return False
     return batch_size * sum(layer.row_bytes() for layer in convolutions) <= _LARGE
+
+
+def worth(ae: Any) -> int:
+    """Return the steps of a training that save as much time as compiling takes."""
+    return _WORTH * (2 if any(isinstance(each, AsProduct) for each in ae._flatten_layers()) else 1)
 
 
 def acts_on_batches(callback: Any) -> bool:
@@ -306,29 +338,38 @@ def batch_size(x: Any, options: dict[str, Any]) -> int:
 
 def full_batches(x: Any, options: dict[str, Any]) -> tuple[int | None, bool]:
     """Return how many full batches an epoch has, if known, and whether chunks must divide it."""
-    if options.get("steps_per_epoch"):
-        return int(options["steps_per_epoch"]), True
+    resident = getattr(x, "kerasae_resident", None)
+    stated = [options.get("steps_per_epoch"), keras.config.max_steps_per_epoch()]
+    stated = [int(steps) for steps in stated if steps]
+    if stated and (resident is None or min(stated) < resident.steps):
+        return min(stated), True
+    if resident is not None:
+        return resident.size // resident.batch_size, False
     if hasattr(x, "shape"):
         n = int(x.shape[0] * (1 - (options.get("validation_split") or 0.0)))
         return n // (options.get("batch_size") or 32), False
-    if hasattr(x, "kerasae_resident"):
-        return x.kerasae_resident.size // x.kerasae_resident.batch_size, False
     if hasattr(x, "cardinality"):
         known = int(x.cardinality())
         return (None if known < 0 else known - 1), False
     return None, False
 
 
-def most_steps(ae: Any, batch_size: int) -> int:
-    """Return how many steps a chunk on samples in memory may have, so that it ends soon.
+def most_steps(ae: Any, resident: Resident) -> int:
+    """Return how many steps a chunk on samples in memory may have.
 
-    What is on the screen, Ctrl-C and a NaN wait for the end of a chunk: half a second at 1e11
+    What is on the screen, Ctrl-C and a NaN wait for its end: about half a second at 1e11
     operations a second, six for each product of a weight and a value.
     """
     layers = ae._flatten_layers(include_self=False)
-    products = sum(layer.products() for layer in layers if isinstance(layer, AsProduct))
-    products += sum(math.prod(weight.shape) for weight in ae.trainable_weights)
-    return max(_MOST, min(_MOST_RESIDENT, int(5e10 / (6 * products * batch_size))))
+    products = sum(math.prod(weight.shape) for weight in ae.trainable_weights)
+    for layer in layers:
+        if isinstance(layer, AsProduct):
+            products += layer.products()
+        elif isinstance(layer, _SLOW) or getattr(layer, "method", "estimate") != "estimate":
+            return _MOST  # The work of another convolution or of a whole Jacobian is not counted.
+    by_work = int(5e10 / (6 * products * resident.batch_size))
+    by_bytes = _GATHERED // (resident.sample_bytes * resident.batch_size)
+    return max(_MOST, min(_MOST_RESIDENT, by_work, by_bytes))
 
 
 def chunk_steps(full: int | None, must_divide: bool = False, most: int = _MOST) -> int:

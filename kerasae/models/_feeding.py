@@ -16,7 +16,7 @@ def by_name(fit: Any, args: tuple[Any, ...], options: dict[str, Any]) -> dict[st
     return {name: value for name, value in bound.items() if name not in ("x", "y")}
 
 
-def resident(ae: Any, x: Any, y: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+def as_pipeline(ae: Any, x: Any, y: Any, options: dict[str, Any]) -> tuple[Any, Any]:
     """Return arrays as one pipeline, and take what becomes part of it from `options`.
 
     Their order in an epoch follows from `keras.utils.set_random_seed`, whether the training
@@ -29,8 +29,9 @@ def resident(ae: Any, x: Any, y: Any, options: dict[str, Any]) -> tuple[Any, Any
         options: The other arguments of `fit`, by name; changed in place.
 
     Returns:
-        x and y, as they are where Keras must see the arrays: on another backend, under a
-        distribution strategy, and where they are of other kinds than NumPy's and TensorFlow's.
+        A pipeline and None; or x and y as they are where Keras must see the arrays: on another
+        backend, under a distribution strategy, and where they are of other kinds than NumPy's and
+        TensorFlow's.
     """
     if keras.backend.backend() != "tensorflow":
         return x, y
@@ -52,6 +53,9 @@ def resident(ae: Any, x: Any, y: Any, options: dict[str, Any]) -> tuple[Any, Any
     train = n
     if share and options.get("validation_data") is None:
         train = math.floor(n * (1 - share))
+        if train in (0, n):
+            options["validation_split"] = share
+            return x, y  # Keras says what is wrong.
         options["validation_data"] = tuple(part[train:] for part in given)
     batch_size = options.pop("batch_size", None) or 32
     if options.get("validation_batch_size") is None:
@@ -63,6 +67,29 @@ def resident(ae: Any, x: Any, y: Any, options: dict[str, Any]) -> tuple[Any, Any
     seed = int(keras.random.randint((), 0, 2**31 - 1)) if shuffle else 0
     epoch = Epoch() if shuffle else None
     return Resident(parts, np.arange(train), batch_size, seed, epoch).dataset(), None
+
+
+def bound_validation(options: dict[str, Any]) -> None:
+    """Cut the validation data to `validation_steps`, which a chunk of steps would run over.
+
+    Args:
+        options: The arguments of `fit`, by name; changed in place where the data are arrays or a
+            `tf.data.Dataset`.
+    """
+    steps, data = options.get("validation_steps"), options.get("validation_data")
+    if steps is None or data is None:
+        return
+    if hasattr(data, "element_spec"):
+        options["validation_data"] = data.take(steps)
+    elif all(part is None or hasattr(part, "shape") for part in keras.tree.flatten(data)):
+        size = options.get("validation_batch_size") or options.get("batch_size") or 32
+        parts = data if isinstance(data, (tuple, list)) else (data,)
+        options["validation_data"] = tuple(
+            part if part is None else part[: steps * size] for part in parts
+        )
+    else:
+        return
+    del options["validation_steps"]
 
 
 def _tensor(part: Any) -> Any:

@@ -215,11 +215,6 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
             self.scaler.adapt(self._training_inputs(x, options))
         if y is None and options.get("sample_weight") is not None:
             y = x  # Keras drops the weights of an x without y.
-        if options.get("class_weight") is not None:
-            raise ValueError(
-                "class_weight needs labels, and an autoencoder has none; use sample_weight. "
-                "Received: class_weight"
-            )
         self._forget()
         if hasattr(x, "shape"):
             known = options.get("validation_data")
@@ -228,10 +223,11 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
             targets = () if y is None or y is x else self._training_inputs(y, options)
             rows = itertools.chain(self._training_inputs(x, options), targets)
             self.remember_training_rows(rows, apart)
-            x, y = _feeding.resident(self, x, y, options)
+            x, y = _feeding.as_pipeline(self, x, y, options)
         if not hasattr(x, "shape"):
             # A pipeline shuffles by itself; Keras warns unless told so.
             options.setdefault("shuffle", False)
+        _feeding.bound_validation(options)
         with self._in_chunks(x, options) as fed:
             return super().fit(fed, y, **options)
 
@@ -250,7 +246,11 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
             _checks.check_adapted(self)
         if y is None and kwargs.get("sample_weight") is not None:
             y = x
-        with self._fixed_draw():
+        # `fit` validates through here, in chunks.
+        own = (
+            contextlib.nullcontext() if "_use_cached_eval_dataset" in kwargs else self._as_outside()
+        )
+        with own, self._fixed_draw():
             return super().evaluate(x, y, *args, **kwargs)
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -269,7 +269,8 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
         _checks.check_data(self, x)
         _checks.check_options(self, x, args, kwargs)
         _checks.check_adapted(self)
-        return super().predict(x, *args, **kwargs)
+        with self._as_outside():
+            return super().predict(x, *args, **kwargs)
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
         with step(training=True, owner=self, xla=bool(self.jit_compile)):

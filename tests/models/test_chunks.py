@@ -313,14 +313,21 @@ def test_a_chunk_leaves_few_steps_over(full, most, size):
 
 def test_a_chunk_of_a_large_network_is_short():
     sizes = []
+    pipeline = kerasae.data.load(np.zeros((999, 784), "float32"), batch_size=128).train
     for width in (16, 1024, 8192):
         ae = kerasae.build("undercomplete", (784,), 8, hidden=(width,), seed=0)
-        sizes.append(_chunks.most_steps(ae, 128))
+        sizes.append(_chunks.most_steps(ae, pipeline.kerasae_resident))
     assert sizes[0] == 128
     assert 16 < sizes[1] < 128
     assert sizes[2] == 16
     # Half a second at the rate that the docstring names.
     assert sizes[1] * 128 * 6 * 2 * 784 * 1024 <= 0.6e11
+    costly = kerasae.build("contractive", (784,), 8, hidden=(16,), jacobian_method="exact")
+    assert _chunks.most_steps(costly, pipeline.kerasae_resident) == 16
+    large = kerasae.data.load(np.zeros((99, 150_000), "float32"), batch_size=4).train
+    small = kerasae.build("undercomplete", (150_000,), 1, hidden=())
+    # 27 chunks of four samples of 600 kB are 64 MiB.
+    assert _chunks.most_steps(small, large.kerasae_resident) == 27
 
 
 # Samples in memory ------------------------------------------------------------------------
@@ -354,6 +361,7 @@ def test_every_sample_is_seen_once_in_every_epoch():
         assert ae._chunk_steps == 11
         assert len(seen) == epochs
         assert all(sorted(rows) == list(range(185)) for rows in seen)
+        assert len({tuple(rows) for rows in [*seen, range(185)]}) == epochs + 1
         # The mean over the samples, the short last batch with its own weight.
         expected = np.mean((ae.predict(X, verbose=0) - X) ** 2)
         np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
@@ -412,3 +420,110 @@ def test_arguments_of_fit_go_by_their_place_too():
 def test_a_stated_number_of_steps_goes_on_where_the_last_epoch_ended():
     ae = same(model, steps_per_epoch=lambda: 6, shuffle=True)
     assert int(ae.optimizer.iterations) == 12
+
+
+def test_the_order_of_arrays_follows_from_the_seed(monkeypatch):
+    import tensorflow as tf
+
+    orders = []
+    order = kerasae.data.pipelines.Resident.order
+
+    def watched(resident):
+        found = order(resident)
+        if tf.executing_eagerly():  # not where the pipeline is traced
+            orders.append(found.numpy().tolist())
+        return found
+
+    monkeypatch.setattr(kerasae.data.pipelines.Resident, "order", watched)
+    for seed in (0, 1, 0):
+        ae = model()
+        ae.compile()
+        keras.utils.set_random_seed(seed)
+        ae.fit(X, batch_size=16, epochs=2, verbose=0)
+    first, second, *others, again, last = orders
+    assert (again, last) == (first, second)
+    assert len({tuple(rows) for rows in [first, second, *others, range(185)]}) == 5
+
+
+# What a callback does meanwhile ------------------------------------------------------------
+
+
+def watching(act):
+    return keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: act())
+
+
+def test_predictions_in_a_callback_are_of_all_samples():
+    ae = model()
+    ae.compile()
+    ae.reconstruct(X)
+    found = []
+
+    def look():
+        found.append(ae.reconstruct(X, batch_size=16))
+        found.append(ae.predict(X, batch_size=16, steps=2, verbose=0))
+        found.append(ae.evaluate(X, batch_size=16, verbose=0, return_dict=True)["loss"])
+
+    ae.fit(X, batch_size=16, verbose=0, callbacks=[watching(look)])
+    assert ae._chunk_steps == 11
+    np.testing.assert_allclose(found[0], ae.reconstruct(X), atol=1e-6)
+    assert found[1].shape == (32, 6)
+    assert found[2] == pytest.approx(np.mean((found[0] - X) ** 2), rel=1e-5)
+
+
+def test_a_step_in_a_callback_is_one_on_the_batch_given():
+    ae = model()
+    ae.compile()
+    act = watching(lambda: ae.train_on_batch(X[:16]))
+    ae.fit(X, batch_size=16, epochs=2, verbose=0, callbacks=[act])
+    assert int(ae.optimizer.iterations) == 2 * (12 + 1)
+
+
+def test_a_second_fit_in_a_callback_is_refused():
+    ae = model()
+    ae.compile()
+    with pytest.raises(ValueError, match="fit was called while this model is trained"):
+        ae.fit(X, batch_size=16, verbose=0, callbacks=[watching(lambda: ae.fit(X, verbose=0))])
+    ae.fit(X, batch_size=16, verbose=0)
+
+
+# What else counts batches -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["arrays", "dataset", "endless"])
+def test_validation_takes_as_many_steps_as_stated(kind):
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(X).batch(16)
+    given = {"arrays": X, "dataset": dataset, "endless": dataset.repeat()}[kind]
+    ae = model()
+    ae.compile("sgd")
+    history = ae.fit(X, batch_size=16, verbose=0, validation_data=given, validation_steps=3)
+    assert ae._chunk_steps == 11
+    expected = ae.evaluate(X[:48], batch_size=16, verbose=0, return_dict=True)["loss"]
+    assert history.history["val_loss"][0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_limit_on_steps_is_kept():
+    keras.config.set_max_steps_per_epoch(4)
+    try:
+        ae = model()
+        ae.compile()
+        with pytest.warns(UserWarning, match="Limiting"):
+            ae.fit(X, batch_size=16, epochs=1, verbose=0)
+    finally:
+        keras.config.set_max_steps_per_epoch(None)
+    assert int(ae.optimizer.iterations) == 4
+
+
+def test_all_steps_of_an_epoch_stated_are_no_hindrance():
+    ae = same(model, steps_per_epoch=lambda: 12)
+    assert int(ae.optimizer.iterations) == 24
+
+
+def test_a_split_that_leaves_nothing_is_refused_by_keras():
+    ae = model()
+    ae.compile()
+    for x, share in ((X[:1], 0.2), (X, 1e-17)):
+        with pytest.raises(ValueError, match="not sufficient"):
+            ae.fit(x, validation_split=share, verbose=0)
+    assert int(ae.optimizer.iterations) == 0
