@@ -99,7 +99,7 @@ class Resident:
         """Return the pipeline, which gathers a whole batch at a time.
 
         Its attribute `kerasae_resident` is this object: `fit` of an `Autoencoder` gathers the rows
-        within its own compiled steps.
+        of many steps at once by it.
         """
         import tensorflow as tf
 
