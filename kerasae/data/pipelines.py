@@ -54,6 +54,11 @@ class Resident:
         seed: Seed of the order.
         epoch: Shuffle by `seed` and this epoch, and advance it; None keeps the order of `rows`.
         length: Rows of a sample, which begins at its row number; None for a sample per row.
+
+    Attributes:
+        size: Number of samples in a pass.
+        steps: Number of batches in a pass.
+        sample_bytes: Bytes of a sample, its target and weight included.
     """
 
     def __init__(
@@ -128,6 +133,9 @@ def take(
         parts: As `Resident` has them.
         chosen: Row numbers.
         length: Rows of a sample; None for a sample per row.
+
+    Returns:
+        A tensor `(*chosen.shape, ...)` for each part.
     """
     import tensorflow as tf
 
@@ -161,7 +169,7 @@ def untuned(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
 
     To end that thread may take as long as the iterator has lived, up to a minute, in TensorFlow
     2.21: it is now and then woken before it is told to end. Python waits for it wherever the
-    iterator is collected.
+    iterator is collected. What is made of the pipeline has none either.
     """
     import tensorflow as tf
 

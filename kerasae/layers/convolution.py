@@ -171,7 +171,7 @@ class AsProduct:
         return outputs if layer.activation is None else layer.activation(outputs)
 
     def can_be_product(self) -> bool:
-        """Tell whether the layer is of the usual kind: not dilated, not in groups."""
+        """Tell whether there is a CPU alone, and the layer is not dilated, not in groups."""
         layer: Any = self
         return (
             layer.built

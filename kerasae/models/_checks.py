@@ -128,6 +128,12 @@ def check_options(
         check_batch_size(options["batch_size"])
     if not is_whole(options.get("epochs", 1), 0):
         raise ValueError(f"epochs must be a whole number. Received: epochs={options['epochs']!r}")
+    for name in ("steps_per_epoch", "validation_steps"):
+        value = options.get(name)
+        if value is not None and not is_whole(value, 1):
+            raise ValueError(
+                f"{name} must be a whole number above 0, or None. Received: {name}={value!r}"
+            )
     split = options.get("validation_split") or 0.0
     if not is_real(split) or not 0 <= split < 1:
         raise ValueError(
@@ -136,7 +142,7 @@ def check_options(
     if options.get("class_weight") is not None:
         raise ValueError(
             "class_weight needs labels, and an autoencoder has none; use sample_weight. "
-            "Received: class_weight"
+            f"Received: class_weight={options['class_weight']!r}"
         )
     weight = options.get("sample_weight")
     if weight is None or not hasattr(x, "shape"):

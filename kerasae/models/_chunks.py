@@ -5,6 +5,7 @@ import logging
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -16,10 +17,10 @@ from kerasae.layers.convolution import AsProduct, cpu_alone
 # Steps in a chunk at most, of batches from elsewhere and of samples in memory, and those from
 # which a chunk pays.
 _MOST, _MOST_RESIDENT, _LEAST = 16, 128, 4
-# Steps of a training that save as much time as XLA takes to compile them: about two seconds, and
-# four with convolutions.
+# Steps of a training that save as much time as XLA takes to compile them, about two seconds; with
+# convolutions, which take four, it is twice as many.
 _WORTH = 1000
-# Bytes of the samples of a chunk.
+# Bytes of samples that a chunk of more than `_MOST` steps may have.
 _GATHERED = 64 << 20
 # Bytes of a batch's windows up to which products of matrices beat oneDNN's convolutions.
 _LARGE = 32 << 20
@@ -52,8 +53,8 @@ class Chunks:
     planned_epochs: int | None = None
     _chunk_steps = 1
     # Keras's functions for `evaluate` and `predict`, by the steps that they take at once, and what
-    # they are of.
-    _functions: tuple[dict[int, Any], Any] = ({}, None)
+    # they are of. In a namespace, for Keras copies a dict that is given to a model.
+    _functions = SimpleNamespace(known={}, of=None)
     # The steps to take at once outside of `fit`, while `fit` runs.
     _outside: int | None = None
     # The samples of this training, if its chunks gather them.
@@ -71,12 +72,6 @@ class Chunks:
         Yields:
             What to hand to Keras as x.
         """
-        if self._outside is not None:
-            raise ValueError(
-                "fit was called while this model is trained, by a callback or another thread; "
-                "train one after the other, or a copy of the model. "
-                f"Received: x of type {type(x).__name__}"
-            )
         resident = getattr(x, "kerasae_resident", None)
         reason = why_not(self, options.get("callbacks"), batch_size(x, options))
         steps = 1
@@ -84,7 +79,8 @@ class Chunks:
             reason = "validation_steps counts batches of neither arrays nor a tf.data.Dataset"
         if reason is None:
             full, must_divide = full_batches(x, options)
-            epochs = self.planned_epochs or options.get("epochs") or 1
+            begun = options.get("initial_epoch") or 0
+            epochs = self.planned_epochs or (options.get("epochs") or 1) - begun
             most = _MOST if resident is None else most_steps(self, resident)
             possible = chunk_steps(full, must_divide, most)
             compiled = self.train_function is not None and possible == self._chunk_steps
@@ -96,23 +92,33 @@ class Chunks:
         if steps != self._chunk_steps:
             self.train_function = None
             self._chunk_steps = steps
-        self._outside = before = self.steps_per_execution
-        if steps > 1:
-            self._take(steps)
-            self._resident = resident
+        before, compiled_with = self.steps_per_execution, self._compile_arguments
         try:
+            self._outside = before
+            if steps > 1:
+                self._set_steps(steps)
+                self._resident = resident
             yield x if self._resident is None else _batch_numbers(self._resident)
         finally:
-            self._take(before)
+            if self._compile_arguments is compiled_with:  # or a callback compiled it anew
+                self._set_steps(before)
             self._outside = self._resident = None
 
-    def _take(self, steps: int) -> None:
+    def _refuse_second_fit(self) -> None:
+        if self._outside is not None:
+            raise ValueError(
+                "fit was called while this model is trained, by a callback or another thread; "
+                "train one after the other, or a copy of the model. "
+                "Received: a model in training"
+            )
+
+    def _set_steps(self, steps: int) -> None:
         """Let Keras take so many steps at once; what it traced takes as many as it did then."""
         if steps == self.steps_per_execution:
             return
-        if self._functions[1] is not self._compile_arguments:
-            self._functions = ({}, self._compile_arguments)
-        known, _ = self._functions
+        if self._functions.of is not self._compile_arguments:
+            self._functions = SimpleNamespace(known={}, of=self._compile_arguments)
+        known = self._functions.known
         known[self.steps_per_execution] = self.test_function, self.predict_function
         self.steps_per_execution = steps
         self.test_function, self.predict_function = known.get(steps, (None, None))
@@ -120,12 +126,13 @@ class Chunks:
     @contextlib.contextmanager
     def _as_outside(self) -> Iterator[None]:
         """Evaluate or predict in a callback as outside of `fit`: a chunk takes no fewer steps."""
-        inside = self.steps_per_execution
-        self._take(inside if self._outside is None else self._outside)
+        inside, compiled_with = self.steps_per_execution, self._compile_arguments
+        self._set_steps(inside if self._outside is None else self._outside)
         try:
             yield
         finally:
-            self._take(inside)
+            if self._compile_arguments is compiled_with:
+                self._set_steps(inside)
 
     def _asked(self) -> bool:
         return self._compile_arguments.get("jit_compile", "auto") is True
@@ -222,9 +229,9 @@ def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callabl
         return one_by_one(batches)
 
     def function(iterator: Any) -> Any:
-        # What a callback gives to `train_on_batch` is a list.
-        whole_training = ae._resident is not None and isinstance(iterator, tf.data.Iterator)
-        return on_resident(iterator) if whole_training else on_iterator(iterator)
+        # `train_on_batch`, in a callback, hands in a generator of one batch.
+        of_fit = ae._resident is not None and isinstance(iterator, tf.data.Iterator)
+        return on_resident(iterator) if of_fit else on_iterator(iterator)
 
     return function
 
@@ -287,7 +294,6 @@ def pays(ae: Any, batch_size: int) -> bool:
     It does for dense networks on a CPU, and for convolutions of ours whose windows are no more
     than the cache holds; others are faster in oneDNN, and on a GPU Keras compiles each step.
     """
-
     asked = ae._compile_arguments
     if asked.get("run_eagerly") or asked.get("steps_per_execution", "auto") != "auto":
         return False

@@ -64,19 +64,22 @@ def as_pipeline(ae: Any, x: Any, y: Any, options: dict[str, Any]) -> tuple[Any, 
     options["shuffle"] = False
     tensors = {id(part): _tensor(part) for part in given}
     parts = tuple(tensors[id(part)] for part in given)
-    seed = int(keras.random.randint((), 0, 2**31 - 1)) if shuffle else 0
+    # TensorFlow's own draw: what a model drew while it was built does not change it, so models
+    # that are trained after the same seed see the same order.
+    seed = int(tf.random.uniform((), maxval=2**31 - 1, dtype=tf.int32)) if shuffle else 0
     epoch = Epoch() if shuffle else None
     return Resident(parts, np.arange(train), batch_size, seed, epoch).dataset(), None
 
 
 def bound_validation(options: dict[str, Any]) -> None:
-    """Cut the validation data to `validation_steps`, which a chunk of steps would run over.
+    """Cut the validation data to the steps stated, which a chunk of steps would run over.
 
     Args:
         options: The arguments of `fit`, by name; changed in place where the data are arrays or a
             `tf.data.Dataset`.
     """
-    steps, data = options.get("validation_steps"), options.get("validation_data")
+    stated = (options.get("validation_steps"), keras.config.max_steps_per_epoch())
+    steps, data = min(filter(None, stated), default=None), options.get("validation_data")
     if steps is None or data is None:
         return
     if hasattr(data, "element_spec"):
@@ -89,7 +92,7 @@ def bound_validation(options: dict[str, Any]) -> None:
         )
     else:
         return
-    del options["validation_steps"]
+    options.pop("validation_steps", None)
 
 
 def _tensor(part: Any) -> Any:

@@ -200,8 +200,10 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
             **kwargs: As in `keras.Model.fit`.
 
         Raises:
-            ValueError: Shape, dtype or values of the data do not fit the model.
+            ValueError: Shape, dtype or values of the data do not fit the model, or it is being
+                trained.
         """
+        self._refuse_second_fit()
         options = _feeding.by_name(super().fit, args, kwargs)
         _checks.check_data(self, x, y)
         _checks.check_options(self, x, (), options, training=True)

@@ -192,7 +192,7 @@ def _meet(
     import kerasae
 
     count, resume = started["number of machines"], started["resume"]
-    started |= {name: metadata.version(name) for name in ("keras", "jax")}
+    started = {**started, **{name: metadata.version(name) for name in ("keras", "jax")}}
     started["kerasae"] = kerasae.__version__
     wait = os.environ.get(_WAIT_VARIABLE, str(_WAIT))
     try:
@@ -282,7 +282,8 @@ def _together(link: _link.Link) -> Iterator[None]:
     except Exception as error:
         foreign = not isinstance(error, (ArithmeticError, OSError)) and _is_of_jax(error)
         why = " ".join(str(error).split())[:300] or type(error).__name__
-        if not (link.lost or "").endswith(why):  # what all machines find is no loss of one
+        # What all machines find is no loss of one.
+        if foreign or not (link.lost or "").endswith(why):
             link.check(5.0 if foreign else 0.0)
         link.leave(why)
         raise

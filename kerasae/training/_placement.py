@@ -135,8 +135,6 @@ class Meshed(Divided):
                 ae.scaler.adapt(splits.train)
             if getattr(ae, "init", None) == "pca":
                 ae.initialize_from_pca(splits.train)
-            if not ae.optimizer.built:
-                ae.optimizer.build(ae.trainable_variables)
         _make_readable([*ae.variables, *ae.optimizer.variables])
         return self.distribution.scope()
 

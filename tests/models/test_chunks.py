@@ -279,6 +279,8 @@ def test_validation_and_evaluation_see_every_batch():
 
 def test_a_short_training_is_not_worth_compiling(monkeypatch):
     monkeypatch.setattr(_chunks, "_WORTH", 1000)
+    conv = kerasae.build("convolutional", (8, 8, 1), 3, hidden=(4, 8))
+    assert (_chunks.worth(model()), _chunks.worth(conv)) == (1000, 2000)
     for epochs, options, chunk in ((90, {}, 1), (91, {}, 11), (2, {"jit_compile": True}, 11)):
         ae = model()
         ae.compile(**options)
@@ -435,10 +437,9 @@ def test_the_order_of_arrays_follows_from_the_seed(monkeypatch):
         return found
 
     monkeypatch.setattr(kerasae.data.pipelines.Resident, "order", watched)
-    for seed in (0, 1, 0):
-        ae = model()
+    for seed, variant in ((0, "undercomplete"), (1, "undercomplete"), (0, "contractive")):
+        ae = model(variant, seed)  # sets the seed, too
         ae.compile()
-        keras.utils.set_random_seed(seed)
         ae.fit(X, batch_size=16, epochs=2, verbose=0)
     first, second, *others, again, last = orders
     assert (again, last) == (first, second)
@@ -462,12 +463,60 @@ def test_predictions_in_a_callback_are_of_all_samples():
         found.append(ae.reconstruct(X, batch_size=16))
         found.append(ae.predict(X, batch_size=16, steps=2, verbose=0))
         found.append(ae.evaluate(X, batch_size=16, verbose=0, return_dict=True)["loss"])
+        found.append(ae.evaluate(X, batch_size=16, steps=2, verbose=0, return_dict=True)["loss"])
 
     ae.fit(X, batch_size=16, verbose=0, callbacks=[watching(look)])
     assert ae._chunk_steps == 11
     np.testing.assert_allclose(found[0], ae.reconstruct(X), atol=1e-6)
     assert found[1].shape == (32, 6)
     assert found[2] == pytest.approx(np.mean((found[0] - X) ** 2), rel=1e-5)
+    assert found[3] == pytest.approx(np.mean((found[0] - X)[:32] ** 2), rel=1e-5)
+
+
+def test_validation_and_evaluation_are_traced_once_each(monkeypatch):
+    traced, step = [], kerasae.models.Autoencoder.test_step
+
+    def watched(ae, *args):
+        traced.append(ae.steps_per_execution)
+        return step(ae, *args)
+
+    monkeypatch.setattr(kerasae.models.Autoencoder, "test_step", watched)
+    ae = model()
+    ae.compile()
+    act = watching(lambda: ae.evaluate(X, batch_size=16, verbose=0))
+    for _ in range(2):
+        ae.fit(X, batch_size=16, epochs=2, verbose=0, validation_data=(X, X), callbacks=[act])
+    assert set(traced) == {1, 11}
+    # Keras traces a function of many steps for each of its two places.
+    assert len(traced) <= 4
+
+
+def test_a_new_number_of_samples_compiles_nothing(monkeypatch):
+    traced, loss = [], kerasae.models.Autoencoder.compute_loss
+
+    def watched(ae, *args, **kwargs):
+        traced.append(ae.steps_per_execution)
+        return loss(ae, *args, **kwargs)
+
+    monkeypatch.setattr(kerasae.models.Autoencoder, "compute_loss", watched)
+    ae = model()
+    ae.compile()
+    for n in (176, 178, 180, 185):
+        ae.fit(X[:n], batch_size=16, verbose=0)
+        assert ae._chunk_steps == 11
+    chunks = [steps for steps in traced if steps == 11]
+    ae.fit(X[:183], batch_size=16, verbose=0)
+    assert [steps for steps in traced if steps == 11] == chunks
+
+
+def test_compile_in_a_callback_holds():
+    ae = model()
+    ae.compile()
+    again = keras.callbacks.LambdaCallback(
+        on_train_end=lambda logs: ae.compile(steps_per_execution=4)
+    )
+    ae.fit(X, batch_size=16, verbose=0, callbacks=[again])
+    assert ae.steps_per_execution == 4
 
 
 def test_a_step_in_a_callback_is_one_on_the_batch_given():
@@ -483,6 +532,7 @@ def test_a_second_fit_in_a_callback_is_refused():
     ae.compile()
     with pytest.raises(ValueError, match="fit was called while this model is trained"):
         ae.fit(X, batch_size=16, verbose=0, callbacks=[watching(lambda: ae.fit(X, verbose=0))])
+    assert (ae.steps_per_execution, ae._outside, ae._resident) == (1, None, None)
     ae.fit(X, batch_size=16, verbose=0)
 
 
