@@ -225,7 +225,6 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
             targets = () if y is None or y is x else self._training_inputs(y, options)
             rows = itertools.chain(self._training_inputs(x, options), targets)
             self.remember_training_rows(rows, apart)
-            x, y = _feeding.as_pipeline(self, x, y, options)
         if not hasattr(x, "shape"):
             # A pipeline shuffles by itself; Keras warns unless told so.
             options.setdefault("shuffle", False)
