@@ -47,8 +47,7 @@ class Resident:
     """Samples in memory, and their order in every pass.
 
     Args:
-        parts: Tensors `(n, ...)` of which a batch takes the same rows: samples, and where there
-            are any, targets and weights.
+        values: `(n, ...)` all rows.
         rows: Row numbers `(m,)`.
         batch_size: Samples per batch; the last batch may be shorter.
         seed: Seed of the order.
@@ -58,26 +57,25 @@ class Resident:
     Attributes:
         size: Number of samples in a pass.
         steps: Number of batches in a pass.
-        sample_bytes: Bytes of a sample, its target and weight included.
+        sample_bytes: Bytes of a sample.
     """
 
     def __init__(
         self,
-        parts: "tuple[tf.Tensor, ...]",
+        values: "tf.Tensor",
         rows: np.ndarray,
         batch_size: int,
-        seed: int = 0,
-        epoch: Epoch | None = None,
+        seed: int,
+        epoch: Epoch | None,
         length: int | None = None,
     ) -> None:
         import tensorflow as tf
 
-        self.parts, self.batch_size, self.length = parts, batch_size, length
+        self.values, self.batch_size, self.length = values, batch_size, length
         self.size, self.steps = len(rows), -(-len(rows) // batch_size)
         self._seed, self._epoch = seed, epoch
-        self.sample_bytes = (length or 1) * sum(
-            part.dtype.size * part.shape[1:].num_elements() for part in parts
-        )
+        row_bytes = values.dtype.size * values.shape[1:].num_elements()
+        self.sample_bytes = (length or 1) * row_bytes
         with tf.device("CPU:0"):
             self._rows = tf.constant(rows, dtype=tf.int64)
 
@@ -95,10 +93,9 @@ class Resident:
             seed = tf.stack([tf.constant(self._seed, tf.int64), current])
             return tf.random.experimental.stateless_shuffle(self._rows, seed=seed, alg="philox")
 
-    def batch(self, chosen: "tf.Tensor") -> Any:
-        """Return the samples that begin at the chosen row numbers, as the pipeline has them."""
-        taken = take(self.parts, chosen, self.length)
-        return taken if len(taken) > 1 else taken[0]
+    def batch(self, chosen: "tf.Tensor") -> "tf.Tensor":
+        """Return the samples that begin at the chosen row numbers."""
+        return take(self.values, chosen, self.length)
 
     def dataset(self) -> "tf.data.Dataset":
         """Return the pipeline, which gathers a whole batch at a time.
@@ -124,24 +121,22 @@ class Resident:
         return dataset
 
 
-def take(
-    parts: "tuple[tf.Tensor, ...]", chosen: "tf.Tensor", length: int | None
-) -> "tuple[tf.Tensor, ...]":
-    """Return the samples of each part that begin at the chosen row numbers, of any shape.
+def take(values: "tf.Tensor", chosen: "tf.Tensor", length: int | None) -> "tf.Tensor":
+    """Return the samples that begin at the chosen row numbers.
 
     Args:
-        parts: As `Resident` has them.
-        chosen: Row numbers.
+        values: As `Resident` has them.
+        chosen: Row numbers, of any shape.
         length: Rows of a sample; None for a sample per row.
 
     Returns:
-        A tensor `(*chosen.shape, ...)` for each part.
+        `(*chosen.shape, ...)`.
     """
     import tensorflow as tf
 
     if length is not None:
         chosen = chosen[..., None] + tf.range(length, dtype=chosen.dtype)
-    return tuple(tf.gather(part, chosen) for part in parts)
+    return tf.gather(values, chosen)
 
 
 def stream_pipeline(

@@ -149,8 +149,8 @@ class MemoryStore:
         if self._resident is None:
             with tf.device("CPU:0"):
                 self._resident = tf.constant(self.x)
-        rows = Resident((self._resident,), self.rows[split], batch_size, self.seed, epoch)
-        return rows.dataset()
+        resident = Resident(self._resident, self.rows[split], batch_size, self.seed, epoch)
+        return resident.dataset()
 
 
 def _range(x: np.ndarray, rows: np.ndarray) -> tuple[float, float]:

@@ -130,8 +130,8 @@ class WindowStore:
             with tf.device("CPU:0"):
                 self._resident = tf.constant(self.series)
         starts = self._starts[split]
-        rows = Resident((self._resident,), starts, batch_size, self.seed, epoch, self.window)
-        return rows.dataset()
+        resident = Resident(self._resident, starts, batch_size, self.seed, epoch, self.window)
+        return resident.dataset()
 
 
 def _blocks(loaded: Loaded, shares: dict[str, float]) -> dict[str, tuple[int, int]]:

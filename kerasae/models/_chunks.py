@@ -193,11 +193,10 @@ def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callabl
         return run(tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches))
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def chunk_of_rows(parts: Any, order: Any, first: Any, size: int, length: int | None) -> Any:
+    def chunk_of_rows(values: Any, order: Any, first: Any, size: int, length: int | None) -> Any:
         # Within `all_steps`, each other number of samples would compile it anew.
-        return run(
-            take(parts, tf.reshape(order[first : first + steps * size], (steps, size)), length)
-        )
+        chosen = tf.reshape(order[first : first + steps * size], (steps, size))
+        return run((take(values, chosen, length),))
 
     def one_by_one(batches: list[Any]) -> Any:
         if not batches:
@@ -218,7 +217,7 @@ def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callabl
         begin, first = first, first + steps * size
         if first <= ae._resident.size:
             at = tf.constant(begin, tf.int64)
-            return chunk_of_rows(ae._resident.parts, order, at, size, length)
+            return chunk_of_rows(ae._resident.values, order, at, size, length)
         starts = range(begin, min(first, ae._resident.size), size)
         return one_by_one([ae._resident.batch(order[at : at + size]) for at in starts])
 
