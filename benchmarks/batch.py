@@ -15,13 +15,12 @@ import time
 from pathlib import Path
 
 import kerasae  # isort: skip  (first, so that TensorFlow starts quietly)
+import kerasae.scoring
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import csv
-
-import kerasae.batch
 
 OUTPUTS = {"score": "score", "encode": "code", "detect": "anomaly_score"}
 FILES = 4
@@ -100,7 +99,7 @@ def _line(raw, served, ae, verb, folder, form, rows, arguments) -> str:  # type:
     out = folder.parent / "out"
 
     def ours(model: object) -> None:
-        kerasae.batch.apply(model, verb, folder, out, format="parquet")
+        kerasae.scoring.apply(model, verb, folder, out, format="parquet")
 
     programs = {
         "bare": lambda: bare(raw, verb, folder, form, folder.parent / "bare.parquet"),

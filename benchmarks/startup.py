@@ -25,7 +25,7 @@ import tensorflow
 done("import tensorflow")
 import keras
 done("import keras")
-import kerasae.models, kerasae.training
+import kerasae.models, kerasae.runs
 done("the rest of kerasae")
 splits = kerasae.data.load("digits")
 splits.train

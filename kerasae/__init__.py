@@ -12,85 +12,83 @@ Importing this package loads neither Keras nor TensorFlow: names are imported at
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kerasae import _quiet
-
 if TYPE_CHECKING:
     from kerasae import (
+        acceleration,
         anomaly,
-        batch,
-        beam,
-        callbacks,
         data,
+        errors,
         estimators,
         evaluation,
         exporting,
+        files,
         layers,
         learn,
         loading,
         losses,
         metrics,
         models,
-        plotting,
+        networks,
         regularizers,
-        reporting,
+        report,
         runs,
         samplers,
         schedules,
+        scoring,
         serving,
-        training,
     )
     from kerasae.exporting import export
     from kerasae.loading import load
-    from kerasae.models.registry import build, register, variants
-    from kerasae.training import train
+    from kerasae.models.variants.registry import build, register, variants
+    from kerasae.runs import train
 
 __version__ = "0.1.0"
 
 _FUNCTIONS = {
-    "build": "kerasae.models.registry",
+    "build": "kerasae.models.variants.registry",
     "export": "kerasae.exporting",
     "load": "kerasae.loading",
-    "register": "kerasae.models.registry",
-    "train": "kerasae.training",
-    "variants": "kerasae.models.registry",
+    "register": "kerasae.models.variants.registry",
+    "train": "kerasae.runs",
+    "variants": "kerasae.models.variants.registry",
 }
 _SUBMODULES = (
+    "acceleration",
     "anomaly",
-    "batch",
-    "beam",
-    "callbacks",
     "data",
+    "errors",
     "estimators",
     "evaluation",
     "exporting",
+    "files",
     "layers",
     "learn",
     "loading",
     "losses",
     "metrics",
     "models",
-    "plotting",
+    "networks",
     "regularizers",
-    "reporting",
+    "report",
     "runs",
     "samplers",
     "schedules",
+    "scoring",
     "serving",
-    "training",
 )
 
 __all__ = [
     "__version__",
+    "acceleration",
     "anomaly",
-    "batch",
-    "beam",
     "build",
-    "callbacks",
     "data",
+    "errors",
     "estimators",
     "evaluation",
     "export",
     "exporting",
+    "files",
     "layers",
     "learn",
     "load",
@@ -98,20 +96,18 @@ __all__ = [
     "losses",
     "metrics",
     "models",
-    "plotting",
+    "networks",
     "register",
     "regularizers",
-    "reporting",
+    "report",
     "runs",
     "samplers",
     "schedules",
+    "scoring",
     "serving",
     "train",
-    "training",
     "variants",
 ]
-
-_quiet.silence_tensorflow()
 
 
 def __getattr__(name: str) -> Any:

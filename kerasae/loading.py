@@ -1,8 +1,25 @@
 """One `load` for what kerasae writes: a Keras file, a run directory, a SavedModel."""
 
+import json
 import os
-from pathlib import Path
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+from kerasae.errors import shorten
+
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+# Bytes of a configuration: a thousand times those of a large model.
+_MOST = 2**26
+# Of weights: deflate makes a thousandth of zeros, and trained weights are none.
+_EXPANSION, _SMALL = 500, 2**24
+# What holds code, or calls what is on the machine. A Lambda of a registered function does not.
+_CODE = ("__lambda__", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer")
+_MODULES = ("keras", "kerasae", "builtins")
+# Numbers of a layer that its weights have an entry each for.
+_SIZES = ("units", "filters", "input_dim", "output_dim")
 
 
 def load(path: Any, runtime: str | None = None) -> Any:
@@ -35,8 +52,6 @@ def load(path: Any, runtime: str | None = None) -> Any:
 
 
 def _load_keras(path: Path, runtime: str | None) -> Any:
-    import zipfile
-
     if runtime is not None:
         raise ValueError(
             "runtime is for the folder of an exported model; that of a run is its saved_model. "
@@ -49,18 +64,107 @@ def _load_keras(path: Path, runtime: str | None) -> Any:
         )
     import keras
 
-    from kerasae import _vetting
     from kerasae.models import Autoencoder
 
-    _vetting.check(path)
+    check(path)
     try:
         model = keras.saving.load_model(path, safe_mode=True)
     # Whatever is wrong with the file, Keras has a dozen exceptions for it.
     except Exception as error:
-        raise _vetting.unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if not isinstance(model, Autoencoder):
         raise ValueError(
             "The file holds another kind of Keras model than a kerasae Autoencoder. "
             f"Received: path={str(path)!r} with a {type(model).__name__}"
         )
     return model
+
+
+def unreadable(path: Path, why: object) -> ValueError:
+    """Return the error of a file that is no model."""
+    return ValueError(
+        f"path cannot be read as a Keras file: {shorten(why)}. Received: path={str(path)!r}"
+    )
+
+
+def check(path: Path) -> None:
+    """Refuse a `.keras` file that is damaged, or made to do something else than hold a model.
+
+    Args:
+        path: A zip archive.
+
+    Raises:
+        ValueError: The sentence says what is wrong with it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_members(path, archive.infolist())
+            text = archive.read(_CONFIG)
+            weights = archive.getinfo(_WEIGHTS).file_size if _WEIGHTS in archive.namelist() else 0
+        config = json.loads(text)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, RuntimeError, zlib.error) as error:
+        if isinstance(error, ValueError) and "Received: " in str(error):
+            raise
+        raise unreadable(path, error) from error
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        raise unreadable(path, f"{_CONFIG} describes no model")
+    for part in _parts(config):
+        _check_part(path, part, weights)
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    names = [member.filename for member in members]
+    if _CONFIG not in names:
+        raise unreadable(path, f"it holds no {_CONFIG}")
+    for member in members:
+        name = PurePosixPath(member.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts or names.count(member.filename) > 1:
+            raise unreadable(path, f"it holds a file of the name {member.filename!r}")
+        size = member.file_size
+        bomb = size > _SMALL and size > _EXPANSION * max(1, member.compress_size)
+        if bomb or (member.filename.endswith(".json") and size > _MOST):
+            raise unreadable(
+                path, f"{member.filename!r} would take {size:,} bytes from {member.compress_size:,}"
+            )
+
+
+def _parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a configuration, without recursion."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield value
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _check_part(path: Path, part: dict[str, Any], weights: int) -> None:
+    kind = part.get("class_name")
+    if isinstance(kind, str) and "config" in part:
+        module, registered = part.get("module"), part.get("registered_name")
+        if kind in _CODE:
+            raise unreadable(path, f"it holds a {kind}, which may run code")
+        if not (_is_ours(module) or _is_known(registered) or _is_known(part["config"])):
+            raise unreadable(
+                path,
+                f"it holds {kind!r} of {module!r}, which is neither of Keras nor registered by "
+                "keras.saving.register_keras_serializable",
+            )
+    for name in _SIZES:
+        size = part.get(name)
+        # Two bytes are the least that a weight takes.
+        if isinstance(size, int) and 2 * size > max(weights, 2**20):
+            raise unreadable(path, f"{name}={size:,} does not go with {weights:,} bytes of weights")
+
+
+def _is_ours(module: Any) -> bool:
+    # Keras writes no module for its own old names, such as that of an activation.
+    return module is None or (isinstance(module, str) and module.split(".")[0] in _MODULES)
+
+
+def _is_known(name: Any) -> bool:
+    import keras
+
+    return isinstance(name, str) and keras.saving.get_registered_object(name) is not None

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae._text import is_real, nearest
+from kerasae.errors import is_real, nearest
 
 
 class ReconstructionLoss(keras.losses.Loss):

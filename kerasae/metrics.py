@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae._text import is_real
+from kerasae.errors import is_real
 
 # Decibels for a reconstruction without error, which has no finite PSNR.
 _MOST = 200.0

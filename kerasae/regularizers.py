@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae._text import is_real
+from kerasae.errors import is_real
 from kerasae.schedules import Warmup, Weight, check_weight, weight_config
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerasae._text import nearest
+from kerasae.errors import nearest
 
 # More codes make a better mixture hardly, and a larger model surely.
 _MOST = 2000

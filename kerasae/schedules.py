@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae._text import is_real, is_whole
+from kerasae.errors import is_real, is_whole
 
 
 @keras.saving.register_keras_serializable("kerasae")

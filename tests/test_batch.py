@@ -15,7 +15,7 @@ from pyarrow import csv
 from pyarrow import parquet as pq
 
 import kerasae
-from kerasae import _atomic, batch, cli
+from kerasae import cli, files, scoring
 
 COLUMNS = ["a", "b", "c", "d"]
 HIDDEN = ".kerasae-batch"
@@ -86,8 +86,8 @@ def test_every_input_gets_an_output_of_its_name(judge, many, tmp_path, given, mo
         "pattern": "in/*.parquet",
         "list": [many / "part0.parquet", many / "part1.parquet", "in/part[2-9].parquet"],
     }[given]
-    done = batch.apply(judge, "score", inputs, tmp_path / "new" / "out", keep=["id"])
-    assert done == batch.Applied(rows=180, files=3, skipped=0, anomalies=None)
+    done = scoring.apply(judge, "score", inputs, tmp_path / "new" / "out", keep=["id"])
+    assert done == scoring.Applied(rows=180, files=3, skipped=0, anomalies=None)
     assert names_of(tmp_path / "new" / "out") == [f"part{i}.parquet" for i in range(3)]
     for i in range(3):
         found = pq.read_table(tmp_path / "new" / "out" / f"part{i}.parquet")
@@ -98,7 +98,7 @@ def test_every_input_gets_an_output_of_its_name(judge, many, tmp_path, given, mo
 
 
 def test_a_folder_of_tables_is_one_table_where_the_output_is_a_file(judge, many, tmp_path):
-    done = batch.apply(judge, "encode", many, tmp_path / "out.csv", keep=["id"])
+    done = scoring.apply(judge, "encode", many, tmp_path / "out.csv", keep=["id"])
     assert (done.rows, done.files) == (180, 1)
     found = csv.read_csv(tmp_path / "out.csv")
     assert found.column_names == ["id", "code_0", "code_1"]
@@ -125,7 +125,7 @@ def test_a_folder_of_images_stays_one_input(tmp_path):
     ae = kerasae.build("undercomplete", (4, 4, 1), 2, hidden=(5,), input_dtype="uint8", seed=0)
     images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1)).astype("uint8")
     kerasae.data.write(tmp_path / "images", [images])
-    assert batch.apply(ae, "score", tmp_path / "images", tmp_path / "out.csv").rows == 6
+    assert scoring.apply(ae, "score", tmp_path / "images", tmp_path / "out.csv").rows == 6
     found = csv.read_csv(tmp_path / "out.csv")["reconstruction_error"].to_numpy()
     np.testing.assert_allclose(found, ae.score(images), rtol=1e-5)
 
@@ -183,7 +183,7 @@ def test_outputs_without_a_record_are_not_taken_for_ours(model, many, tmp_path):
     (tmp_path / "out" / "part1.parquet").write_bytes(b"precious")
     for more in ({}, {"resume": True}):
         with pytest.raises(ValueError, match=r"'part1\.parquet'"):
-            batch.apply(model, "score", many, tmp_path / "out", keep=["id"], **more)
+            scoring.apply(model, "score", many, tmp_path / "out", keep=["id"], **more)
     assert (tmp_path / "out" / "part1.parquet").read_bytes() == b"precious"
 
 
@@ -202,7 +202,7 @@ def test_kill_loses_the_current_file_only(model, many, tmp_path):
                     os.kill(os.getpid(), signal.SIGKILL)
             return write(path, pieces(), names, **more)
         data.write = killed
-        batch.apply(*sys.argv[1:2], "score", *sys.argv[2:], keep=["id"])
+        scoring.apply(*sys.argv[1:2], "score", *sys.argv[2:], keep=["id"])
     """)
     out = tmp_path / "out"
     words = [sys.executable, "-c", script, str(model), str(many), str(out)]
@@ -211,8 +211,8 @@ def test_kill_loses_the_current_file_only(model, many, tmp_path):
     left = names_of(out)
     assert left[1:] == ["part0.parquet"]
     assert left[0].startswith(".part1.parquet.")
-    done = batch.apply(model, "score", many, out, keep=["id"], resume=True)
-    assert done == batch.Applied(rows=180, files=3, skipped=1, anomalies=None)
+    done = scoring.apply(model, "score", many, out, keep=["id"], resume=True)
+    assert done == scoring.Applied(rows=180, files=3, skipped=1, anomalies=None)
     assert names_of(out) == [f"part{i}.parquet" for i in range(3)]
     journals = sorted(out.glob(f"{HIDDEN}.*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
     lines = [json.loads(line) for path in journals for line in path.read_text().splitlines()]
@@ -263,17 +263,17 @@ def test_a_bad_row_is_named_and_finished_files_stay(judge, many, tmp_path):
     bad[41, 2] = np.nan
     pq.write_table(table(bad, id=pa.array(["x"] * 60)), many / "part1.parquet", row_group_size=8)
     with pytest.raises(ValueError, match=r"'part1.parquet' holds nan.* in row 41 .*column 'c'"):
-        batch.apply(judge, "score", many, tmp_path / "out", keep=["id"])
+        scoring.apply(judge, "score", many, tmp_path / "out", keep=["id"])
     assert names_of(tmp_path / "out") == ["part0.parquet"]
 
 
 @pytest.mark.parametrize("how", ["truncated", "changed"])
 def test_resume_does_not_trust_an_output_that_is_not_as_it_was_written(model, many, tmp_path, how):
     out = tmp_path / "out"
-    batch.apply(model, "score", many, out, keep=["id"])
+    scoring.apply(model, "score", many, out, keep=["id"])
     whole = (out / "part1.parquet").read_bytes()
     (out / "part1.parquet").write_bytes(whole[:-100] if how == "truncated" else whole[::-1])
-    done = batch.apply(model, "score", many, out, keep=["id"], resume=True)
+    done = scoring.apply(model, "score", many, out, keep=["id"], resume=True)
     assert done.skipped == 2
     assert pq.read_table(out / "part1.parquet").num_rows == 60
 
@@ -281,7 +281,7 @@ def test_resume_does_not_trust_an_output_that_is_not_as_it_was_written(model, ma
 @pytest.mark.parametrize("at", ["part0.parquet", "part1.parquet"])
 def test_replace_never_mixes_old_and_new(model, many, tmp_path, monkeypatch, at):
     out = tmp_path / "out"
-    batch.apply(model, "score", many, out, keep=["id"])
+    scoring.apply(model, "score", many, out, keep=["id"])
     (out / "other.txt").write_text("precious")
     write = kerasae.data.write
 
@@ -296,7 +296,7 @@ def test_replace_never_mixes_old_and_new(model, many, tmp_path, monkeypatch, at)
 
     monkeypatch.setattr(kerasae.data, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        batch.apply(model, "encode", many, out, keep=["id"], replace=True)
+        scoring.apply(model, "encode", many, out, keep=["id"], replace=True)
     monkeypatch.undo()
     if at == "part0.parquet":  # nothing is new, and all that is old still there
         assert names_of(out) == ["other.txt", *(f"part{i}.parquet" for i in range(3))]
@@ -305,14 +305,14 @@ def test_replace_never_mixes_old_and_new(model, many, tmp_path, monkeypatch, at)
         assert names_of(out) == ["other.txt", "part0.parquet"]
         assert pq.read_schema(out / "part0.parquet").names == ["id", "code_0", "code_1"]
         more = {"verb": "encode", "skipped": 1}
-    done = batch.apply(model, more["verb"], many, out, keep=["id"], resume=True)
+    done = scoring.apply(model, more["verb"], many, out, keep=["id"], resume=True)
     assert (done.files, done.skipped) == (3, more["skipped"])
 
 
 # Nothing to do ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", batch.applying.VERBS)
+@pytest.mark.parametrize("verb", scoring.applying.VERBS)
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_a_table_without_rows_gives_one_without_rows(judge, tmp_path, verb, suffix):
     (tmp_path / "in").mkdir()
@@ -320,7 +320,7 @@ def test_a_table_without_rows_gives_one_without_rows(judge, tmp_path, verb, suff
     for name, made in (("a", table(rows(3, 0), day=days)), ("b", table(rows(0, 0), day=days[:0]))):
         path = tmp_path / "in" / f"{name}.{suffix}"
         pq.write_table(made, path) if suffix == "parquet" else csv.write_csv(made, path)
-    done = batch.apply(judge, verb, tmp_path / "in", tmp_path / "out", keep=["day"])
+    done = scoring.apply(judge, verb, tmp_path / "in", tmp_path / "out", keep=["day"])
     assert (done.rows, done.files) == (3, 2)
     read = pq.read_table if suffix == "parquet" else csv.read_csv
     full, empty = (read(tmp_path / "out" / f"{name}.{suffix}") for name in "ab")
@@ -339,11 +339,11 @@ def test_one_file_without_rows_is_no_mistake(model, tmp_path, kerasae_):
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines == ['"anomaly_score","p_value","is_anomaly"']
     np.save(tmp_path / "in.npy", rows(0, 0))
-    assert batch.apply(model, "encode", tmp_path / "in.npy", tmp_path / "out.npy").rows == 0
+    assert scoring.apply(model, "encode", tmp_path / "in.npy", tmp_path / "out.npy").rows == 0
     assert np.load(tmp_path / "out.npy").shape == (0, 2)
     lists = pa.array([], pa.list_(pa.float32()))
     pq.write_table(pa.table({"x": lists}), tmp_path / "lists.parquet")
-    batch.apply(model, "reconstruct", tmp_path / "lists.parquet", tmp_path / "out.csv")
+    scoring.apply(model, "reconstruct", tmp_path / "lists.parquet", tmp_path / "out.csv")
     assert csv.read_csv(tmp_path / "out.csv").column_names == [f"x_{i}" for i in range(4)]
     with pytest.raises(ValueError, match="at least one row to write"):
         kerasae.data.write(tmp_path / "none.csv", [np.empty((0, 3))])
@@ -374,7 +374,7 @@ def test_kept_columns_of_parquet_have_their_types(judge, tmp_path):
         "big": pa.array([2**60 + i for i in range(40)]),
     }
     pq.write_table(table(x, **kept), tmp_path / "in.parquet", row_group_size=7)
-    batch.apply(
+    scoring.apply(
         judge, "detect", tmp_path / "in.parquet", tmp_path / "out.parquet", keep=[*kept, "b"]
     , columns=COLUMNS)  # fmt: skip
     found = pq.read_table(tmp_path / "out.parquet")
@@ -384,7 +384,7 @@ def test_kept_columns_of_parquet_have_their_types(judge, tmp_path):
         assert found.schema.field(name).type == values.type
     np.testing.assert_array_equal(found["b"].to_numpy(), x[:, 1])
     np.testing.assert_allclose(found["anomaly_score"].to_numpy(), judge.score(x), rtol=1e-5)
-    batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.csv", keep=list(kept))
+    scoring.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.csv", keep=list(kept))
     assert csv.read_csv(tmp_path / "out.csv")["big"].to_pylist() == kept["big"].to_pylist()
 
 
@@ -398,7 +398,7 @@ def test_kept_columns_of_csv_are_the_same_text(judge, tmp_path):
     (tmp_path / "in.csv").write_text("\n".join(lines) + "\n")
     for suffix in (".csv", ".parquet"):
         target = tmp_path / f"out{suffix}"
-        batch.apply(judge, "score", tmp_path / "in.csv", target, keep=["id"])
+        scoring.apply(judge, "score", tmp_path / "in.csv", target, keep=["id"])
         if suffix == ".csv":
             text = csv.ConvertOptions(column_types={"id": pa.string()})
             found = csv.read_csv(target, convert_options=text)
@@ -426,7 +426,7 @@ def test_kept_columns_of_several_types_become_one_without_loss(judge, tmp_path, 
     one, two, expected = KINDS[kind]
     for i, column in enumerate((one, two)):
         pq.write_table(table(rows(2, i), k=column), tmp_path / "in" / f"{i}.parquet")
-    batch.apply(judge, "score", tmp_path / "in", tmp_path / "out.parquet", keep=["k"])
+    scoring.apply(judge, "score", tmp_path / "in", tmp_path / "out.parquet", keep=["k"])
     found = pq.read_table(tmp_path / "out.parquet")["k"]
     assert found.type == expected
     assert found.to_pylist()[2:] == two.to_pylist()
@@ -450,10 +450,10 @@ def test_kept_columns_without_a_common_type_are_named(judge, tmp_path, columns, 
         made = table(rows(2, i), k=pa.array(column))
         pq.write_table(made, tmp_path / "in" / f"{i}.parquet", row_group_size=1)
     with pytest.raises(ValueError, match=sentence):
-        batch.apply(judge, "score", tmp_path / "in", tmp_path / "out.parquet", keep=["k"])
+        scoring.apply(judge, "score", tmp_path / "in", tmp_path / "out.parquet", keep=["k"])
     assert not (tmp_path / "out.parquet").exists()
     # Outputs of their own keep the types of their files.
-    batch.apply(judge, "score", tmp_path / "in", tmp_path / "out", keep=["k"])
+    scoring.apply(judge, "score", tmp_path / "in", tmp_path / "out", keep=["k"])
     for i, column in enumerate(columns):
         found = pq.read_table(tmp_path / "out" / f"{i}.parquet")["k"]
         assert found.to_pylist() == pa.array(column).to_pylist()
@@ -463,28 +463,28 @@ def test_a_kept_list_goes_to_parquet_only(judge, tmp_path):
     kept = pa.array([[1, 2], None])
     pq.write_table(table(rows(2, 0), k=kept), tmp_path / "in.parquet")
     with pytest.raises(ValueError, match=r"'k' of 'in\.parquet' holds list.* write Parquet"):
-        batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.csv", keep=["k"])
-    batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.parquet", keep=["k"])
+        scoring.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.csv", keep=["k"])
+    scoring.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.parquet", keep=["k"])
     assert pq.read_table(tmp_path / "out.parquet")["k"].to_pylist() == kept.to_pylist()
 
 
 def test_a_kept_column_of_csv_can_be_read_too(judge, tmp_path):
     (tmp_path / "in.csv").write_text("a,b,c,d\n1,2,3,4.50\n")
     words = {"columns": COLUMNS, "keep": ["d"]}
-    batch.apply(judge, "score", tmp_path / "in.csv", tmp_path / "out.parquet", **words)
+    scoring.apply(judge, "score", tmp_path / "in.csv", tmp_path / "out.parquet", **words)
     found = pq.read_table(tmp_path / "out.parquet")
     assert found["d"].to_pylist() == ["4.50"]
     expected = judge.score(np.array([[1, 2, 3, 4.5]], "float32"))
     np.testing.assert_allclose(found[1].to_numpy(), expected, rtol=1e-5)
     (tmp_path / "in.csv").write_text("a,b,c,d\n1,2,3,4\n1,2,3,x\n")
     with pytest.raises(ValueError, match="holds 'x', which is not a number, in line 3"):
-        batch.apply(judge, "score", tmp_path / "in.csv", tmp_path / "out.parquet", **words)
+        scoring.apply(judge, "score", tmp_path / "in.csv", tmp_path / "out.parquet", **words)
 
 
 def test_a_kept_column_must_not_clash_with_a_result(judge, tmp_path):
     pq.write_table(table(rows(5, 0), p_value=pa.array(range(5))), tmp_path / "in.parquet")
     with pytest.raises(ValueError, match="'p_value' cannot be kept"):
-        batch.apply(
+        scoring.apply(
             judge, "detect", tmp_path / "in.parquet", tmp_path / "o.csv", keep=["p_value"]
         )  # fmt: skip
     assert not (tmp_path / "o.csv").exists()
@@ -494,7 +494,7 @@ def test_a_kept_column_must_not_clash_with_a_result(judge, tmp_path):
 def test_numbers_of_every_type_are_read(judge, tmp_path, kind):
     x = np.round(rows(30, 2)).astype(kind)
     pq.write_table(table(x), tmp_path / "in.parquet")
-    batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.npy")
+    scoring.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.npy")
     found = np.load(tmp_path / "out.npy")
     np.testing.assert_allclose(found, judge.score(x.astype("float32")), rtol=1e-5)
 
@@ -510,14 +510,14 @@ def test_a_column_of_lists_holds_samples(judge, tmp_path, fixed, inner):
         pa.table({"id": range(50), "pixels": lists, "n": range(50)}), path, row_group_size=20
     )
     target = tmp_path / "out.parquet"
-    batch.apply(judge, "reconstruct", path, target, columns=["pixels"], keep=["id"])
+    scoring.apply(judge, "reconstruct", path, target, columns=["pixels"], keep=["id"])
     found = pq.read_table(target)
     assert found.column_names == ["id", *(f"pixels_{i}" for i in range(4))]
     expected = judge.reconstruct(x.astype("float32"))
     values = np.stack([column.to_numpy() for column in found.columns[1:]], axis=1)
     np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="read a column of lists alone"):
-        batch.apply(judge, "score", path, target)
+        scoring.apply(judge, "score", path, target)
 
 
 @pytest.mark.parametrize("odd", [[1.0, 2.0, 3.0], None, [1.0, None, 3.0, 4.0]])
@@ -527,7 +527,7 @@ def test_an_odd_list_is_named(judge, tmp_path, odd):
         pa.table({"x": pa.array(values, pa.list_(pa.float32()))}), tmp_path / "in.parquet"
     )
     with pytest.raises(ValueError, match=r"'in.parquet' has no .* in row 9 .*column 'x'"):
-        batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.npy")
+        scoring.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.npy")
 
 
 def test_a_null_is_named(judge, tmp_path):
@@ -535,7 +535,7 @@ def test_a_null_is_named(judge, tmp_path):
     holes = pa.array([1.0] * 13 + [None] + [2.0] * 6, pa.float32())
     pq.write_table(whole.set_column(1, "b", holes), tmp_path / "in.parquet", row_group_size=6)
     with pytest.raises(ValueError, match=r"'in.parquet' has no value in row 13 .*column 'b'"):
-        batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.npy")
+        scoring.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.npy")
 
 
 # Runs -------------------------------------------------------------------------------------
@@ -545,7 +545,7 @@ def test_a_null_is_named(judge, tmp_path):
     os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow", reason="trains a run"
 )
 def test_a_run_remembers_its_columns_and_its_label(tmp_path, kerasae_, monkeypatch):
-    from kerasae.training import figures
+    from kerasae.runs import figures
 
     monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
     monkeypatch.chdir(tmp_path)
@@ -560,8 +560,8 @@ def test_a_run_remembers_its_columns_and_its_label(tmp_path, kerasae_, monkeypat
     assert kerasae_("score", "run2", "-i", "t.csv", "-o", "out.npy")[0] == 0
     expected = kerasae.load("run2").score(x[:, [3, 0]])
     np.testing.assert_allclose(np.load("out.npy"), expected, rtol=1e-4)
-    assert batch.trained_names(tmp_path / "run2", (2,)) == ["d", "a"]
-    assert batch.trained_names(tmp_path / "run", (4,)) == COLUMNS
+    assert scoring.trained_names(tmp_path / "run2", (2,)) == ["d", "a"]
+    assert scoring.trained_names(tmp_path / "run", (4,)) == COLUMNS
     # Columns are found by their names, in whatever order and among others, or refused.
     kerasae.data.write("u.csv", [x[:, [2, 0, 3, 1, 1]]], ["c", "a", "d", "b", "more"])
     expected = kerasae.load("run").score(x)
@@ -599,7 +599,7 @@ def test_generated_tables_have_the_columns_of_the_run(tmp_path, kerasae_):
 
 def test_a_loaded_model_is_left_as_it_was(judge, many, tmp_path):
     before = judge._run
-    batch.apply(judge, "score", many, tmp_path / "out", keep=["id"])
+    scoring.apply(judge, "score", many, tmp_path / "out", keep=["id"])
     assert judge._run is before
     np.testing.assert_array_equal(judge.score(rows(5, 0)), judge.score(rows(5, 0)))
 
@@ -607,7 +607,7 @@ def test_a_loaded_model_is_left_as_it_was(judge, many, tmp_path):
 def test_small_row_groups_and_batches_make_no_difference(judge, tmp_path):
     x = rows(3000, 4)
     pq.write_table(table(x), tmp_path / "in.parquet", row_group_size=10)
-    batch.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.parquet", batch_size=7)
+    scoring.apply(judge, "score", tmp_path / "in.parquet", tmp_path / "out.parquet", batch_size=7)
     assert pq.read_metadata(tmp_path / "out.parquet").num_row_groups == 1
     found = pq.read_table(tmp_path / "out.parquet")[0].to_numpy()
     np.testing.assert_allclose(found, judge.score(x), rtol=1e-5)
@@ -618,8 +618,8 @@ def test_an_export_answers_as_the_model_does(judge, model, many, tmp_path):
         pytest.skip("exports are made on the TensorFlow backend")
     kerasae.export(judge, tmp_path / "saved", verify=False)
     for path, name in ((model, "keras"), (tmp_path / "saved", "saved")):
-        batch.apply(path, "detect", many, tmp_path / name, keep=["id"])
-        done = batch.apply(path, "detect", many, tmp_path / name, keep=["id"], resume=True)
+        scoring.apply(path, "detect", many, tmp_path / name, keep=["id"])
+        done = scoring.apply(path, "detect", many, tmp_path / name, keep=["id"], resume=True)
         assert done.skipped == 3
     for i in range(3):
         ours, theirs = (
@@ -632,7 +632,7 @@ def test_an_export_answers_as_the_model_does(judge, model, many, tmp_path):
 def test_an_error_while_reading_reaches_the_caller_and_ends_the_thread():
     import threading
 
-    from kerasae.batch._streaming import ahead
+    from kerasae.scoring.streaming import ahead
 
     def pieces():
         yield 1
@@ -672,7 +672,7 @@ def test_arguments_are_checked(judge, many, tmp_path, monkeypatch, options, sent
     if "columns" not in given and given["verb"] == "score" and "keep" not in given:
         given["columns"] = COLUMNS
     with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
-        batch.apply(**{"model": judge, **given})
+        scoring.apply(**{"model": judge, **given})
     assert not (tmp_path / "o").exists()
     assert not (tmp_path / "o.npy").exists()
 
@@ -681,7 +681,7 @@ def test_a_terminal_gets_a_bar(judge, many, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
-    batch.apply(judge, "score", many, tmp_path / "out", keep=["id"], progress=True)
+    scoring.apply(judge, "score", many, tmp_path / "out", keep=["id"], progress=True)
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "files, " in shown.err
@@ -706,19 +706,19 @@ def test_a_long_series_is_judged_by_time_steps(waves, tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "in.parquet", row_group_size=50)
     expected = ae.detect(series)
     words = {"keep": ["time"], "batch_size": 7}
-    done = batch.apply(ae, "detect", tmp_path / "in.parquet", tmp_path / "out.parquet", **words)
+    done = scoring.apply(ae, "detect", tmp_path / "in.parquet", tmp_path / "out.parquet", **words)
     assert (done.rows, done.anomalies) == (203, expected["is_anomaly"].sum())
     found = pq.read_table(tmp_path / "out.parquet")
     assert found["time"].to_pylist() == list(range(203))
     np.testing.assert_allclose(found["anomaly_score"], expected["anomaly_score"], rtol=1e-5)
     np.testing.assert_allclose(found["p_value"], expected["p_value"], atol=1.5 / 204)
-    batch.apply(ae, "score", tmp_path / "in.parquet", tmp_path / "out.parquet", keep=["time"])
+    scoring.apply(ae, "score", tmp_path / "in.parquet", tmp_path / "out.parquet", keep=["time"])
     scores = pq.read_table(tmp_path / "out.parquet")["reconstruction_error"]
     np.testing.assert_allclose(scores, expected["anomaly_score"], rtol=1e-5)
     # Windows are samples, as ever.
     windows = kerasae.anomaly.windows(series, 8, 5)
     np.save(tmp_path / "windows.npy", windows)
-    batch.apply(ae, "score", tmp_path / "windows.npy", tmp_path / "out.npy")
+    scoring.apply(ae, "score", tmp_path / "windows.npy", tmp_path / "out.npy")
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), ae.score(windows), rtol=1e-5)
 
 
@@ -733,19 +733,19 @@ def test_what_does_not_judge_a_long_series_says_what_does(waves, tmp_path):
         (plain, "detect", "kerasae calibrate RUN --data FILE --stride N"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            batch.apply(model, verb, tmp_path / "in.npy", tmp_path / "out.npy")
+            scoring.apply(model, verb, tmp_path / "in.npy", tmp_path / "out.npy")
     np.save(tmp_path / "short.npy", series[:7])
     with pytest.raises(ValueError, match=r"as many time steps as a window, 8.* 7 rows of 'short"):
-        batch.apply(ae, "detect", tmp_path / "short.npy", tmp_path / "out.csv")
+        scoring.apply(ae, "detect", tmp_path / "short.npy", tmp_path / "out.csv")
     np.save(tmp_path / "wide.npy", np.zeros((20, 3), "float32"))
     with pytest.raises(ValueError, match=r"'wide\.npy' must be a series of 2 channels"):
-        batch.apply(ae, "detect", tmp_path / "wide.npy", tmp_path / "out.csv")
+        scoring.apply(ae, "detect", tmp_path / "wide.npy", tmp_path / "out.csv")
     assert not (tmp_path / "out.npy").exists()
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
         served = kerasae.load(kerasae.export(ae, tmp_path / "saved", verify=False))
         for verb in ("score", "detect"):
             with pytest.raises(ValueError, match="an export does not judge; take the run"):
-                batch.apply(served, verb, tmp_path / "in.npy", tmp_path / "out.csv")
+                scoring.apply(served, verb, tmp_path / "in.npy", tmp_path / "out.csv")
 
 
 # Several at a time ------------------------------------------------------------------------
@@ -772,25 +772,25 @@ def test_two_calls_fill_one_folder_and_neither_record_is_lost(model, many, tmp_p
     words = {"keep": ["id"]}
 
     def another():
-        batch.apply(model, "score", many / "part[12].parquet", out, **words)
+        scoring.apply(model, "score", many / "part[12].parquet", out, **words)
 
     meanwhile(monkeypatch, "part0.parquet", another)
-    batch.apply(model, "score", [many / "part0.parquet", many / "part0.*"], out, **words)
+    scoring.apply(model, "score", [many / "part0.parquet", many / "part0.*"], out, **words)
     assert len(list(out.glob(f"{HIDDEN}.*.jsonl"))) == 2
-    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 3
+    assert scoring.apply(model, "score", many, out, resume=True, **words).skipped == 3
     # The same command, twice at a time: the later output stands, and is known.
     (out / "part1.parquet").unlink()
     meanwhile(
         monkeypatch,
         "part1.parquet",
-        lambda: batch.apply(model, "score", many, out, resume=True, **words),
+        lambda: scoring.apply(model, "score", many, out, resume=True, **words),
     )
-    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 2
-    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 3
+    assert scoring.apply(model, "score", many, out, resume=True, **words).skipped == 2
+    assert scoring.apply(model, "score", many, out, resume=True, **words).skipped == 3
     # A call for other inputs keeps what is known of these.
     pq.write_table(table(rows(5, 9), id=pa.array(["x"] * 5)), many / "part3.parquet")
-    batch.apply(model, "score", [many / "part3.parquet", many / "part3.*"], out, **words)
-    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 4
+    scoring.apply(model, "score", [many / "part3.parquet", many / "part3.*"], out, **words)
+    assert scoring.apply(model, "score", many, out, resume=True, **words).skipped == 4
 
 
 def test_two_commands_never_mix_in_one_folder(model, many, tmp_path, monkeypatch):
@@ -798,84 +798,84 @@ def test_two_commands_never_mix_in_one_folder(model, many, tmp_path, monkeypatch
     one = [many / "part0.parquet", many / "part0.*"]
 
     def another():
-        batch.apply(model, "encode", many / "part[12].parquet", out, **words)
+        scoring.apply(model, "encode", many / "part[12].parquet", out, **words)
 
     meanwhile(monkeypatch, "part0.parquet", another)
     with pytest.raises(ValueError, match=r"made with verb='encode'; .*Received: verb='score'"):
-        batch.apply(model, "score", one, out, **words)
+        scoring.apply(model, "score", one, out, **words)
     assert names_of(out) == ["part1.parquet", "part2.parquet"]
     with pytest.raises(ValueError, match="made with verb='encode'"):
-        batch.apply(model, "score", one, out, **words)
+        scoring.apply(model, "score", one, out, **words)
     # One that is replaced while it runs stops, and leaves the others' outputs alone.
     meanwhile(
         monkeypatch,
         "part0.parquet",
-        lambda: batch.apply(model, "score", many, out, replace=True, **words),
+        lambda: scoring.apply(model, "score", many, out, replace=True, **words),
     )
     with pytest.raises(ValueError, match="Another command has replaced"):
-        batch.apply(model, "encode", many, out, resume=True, **words)
-    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 3
+        scoring.apply(model, "encode", many, out, resume=True, **words)
+    assert scoring.apply(model, "score", many, out, resume=True, **words).skipped == 3
     assert names_of(out) == [f"part{i}.parquet" for i in range(3)]
     # Once its outputs are gone, an old record is in nobody's way.
     for path in out.glob("*.parquet"):
         path.unlink()
-    assert batch.apply(model, "encode", many, out, **words).files == 3
-    assert batch.apply(model, "encode", many, out, resume=True, **words).skipped == 3
+    assert scoring.apply(model, "encode", many, out, **words).files == 3
+    assert scoring.apply(model, "encode", many, out, resume=True, **words).skipped == 3
 
 
 def test_an_output_that_gets_its_name_too_late_is_taken_back(model, many, tmp_path, monkeypatch):
     out, words = tmp_path / "out", {"keep": ["id"]}
-    batch.apply(model, "score", many, out, **words)
+    scoring.apply(model, "score", many, out, **words)
     (out / "part1.parquet").unlink()
-    replace = _atomic.replace
+    replace = files.replace
 
     def late(temporary, path):
         if path.name == "part1.parquet":
-            monkeypatch.setattr(_atomic, "replace", replace)
+            monkeypatch.setattr(files, "replace", replace)
             inputs = [many / "part0.parquet", many / "part2.parquet"]
-            batch.apply(model, "encode", inputs, out, replace=True, **words)
+            scoring.apply(model, "encode", inputs, out, replace=True, **words)
         replace(temporary, path)
 
-    monkeypatch.setattr(_atomic, "replace", late)
+    monkeypatch.setattr(files, "replace", late)
     with pytest.raises(ValueError, match="Another command has replaced"):
-        batch.apply(model, "score", many, out, resume=True, **words)
+        scoring.apply(model, "score", many, out, resume=True, **words)
     assert names_of(out) == ["part0.parquet", "part2.parquet"]
     assert pq.read_schema(out / "part0.parquet").names == ["id", "code_0", "code_1"]
 
 
 def test_a_damaged_record_is_no_record(model, many, tmp_path):
     out, words = tmp_path / "out", {"keep": ["id"]}
-    batch.apply(model, "score", many, out, **words)
+    scoring.apply(model, "score", many, out, **words)
     [journal] = out.glob(f"{HIDDEN}.*.jsonl")
     whole = journal.read_text()
     journal.write_text(whole[:-40])  # the last line is cut short
-    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 2
+    assert scoring.apply(model, "score", many, out, resume=True, **words).skipped == 2
     journal.write_bytes(b"3\n[1]\nnull\n\xff\n" + whole.encode())
     entry = json.loads(whole.splitlines()[0])
     with journal.open("a") as file:
         for change in ({"name": [1]}, {"name": 1}, {"input": None}, {"found": {}}, {"found": 3}):
             file.write(json.dumps({**entry, **change}) + "\n")
         file.write(json.dumps({"record": entry["record"]}) + "\n" + "[" * 100_000 + "\n")
-    assert batch.apply(model, "score", many, out, resume=True, **words).skipped == 3
-    own = json.loads((out / batch.RECORD).read_text())
-    (out / batch.RECORD).write_text(json.dumps({**own, "model": 3}))
+    assert scoring.apply(model, "score", many, out, resume=True, **words).skipped == 3
+    own = json.loads((out / scoring.RECORD).read_text())
+    (out / scoring.RECORD).write_text(json.dumps({**own, "model": 3}))
     with pytest.raises(ValueError, match="no record of how"):
-        batch.apply(model, "score", many, out, resume=True, **words)
-    (out / batch.RECORD).write_text("{")
+        scoring.apply(model, "score", many, out, resume=True, **words)
+    (out / scoring.RECORD).write_text("{")
     with pytest.raises(ValueError, match="no record of how"):
-        batch.apply(model, "score", many, out, resume=True, **words)
+        scoring.apply(model, "score", many, out, resume=True, **words)
     (out / "part1.parquet").unlink()
-    batch.apply(model, "score", [many / "part1.parquet", many / "part1.*"], out, **words)
-    assert json.loads((out / batch.RECORD).read_text())["command"]["verb"] == "score"
+    scoring.apply(model, "score", [many / "part1.parquet", many / "part1.*"], out, **words)
+    assert json.loads((out / scoring.RECORD).read_text())["command"]["verb"] == "score"
 
 
 def test_models_in_memory_are_known_by_their_weights(many, tmp_path):
     one, two = (kerasae.build("undercomplete", (4,), 2, hidden=(5,), seed=seed) for seed in (0, 1))
     inputs = [[many / f"part{i}.parquet", many / f"part{i}.*"] for i in range(2)]
-    batch.apply(one, "score", inputs[0], tmp_path / "out", keep=["id"])
+    scoring.apply(one, "score", inputs[0], tmp_path / "out", keep=["id"])
     with pytest.raises(ValueError, match="made by another model"):
-        batch.apply(two, "score", inputs[1], tmp_path / "out", keep=["id"])
-    batch.apply(one, "score", inputs[1], tmp_path / "out", keep=["id"])
+        scoring.apply(two, "score", inputs[1], tmp_path / "out", keep=["id"])
+    scoring.apply(one, "score", inputs[1], tmp_path / "out", keep=["id"])
     assert names_of(tmp_path / "out") == ["part0.parquet", "part1.parquet"]
 
 
@@ -886,11 +886,11 @@ def test_models_in_memory_are_known_by_their_layers(many, tmp_path):
     )
     two.set_weights(one.get_weights())
     inputs = [[many / f"part{i}.parquet", many / f"part{i}.*"] for i in range(3)]
-    batch.apply(one, "score", inputs[0], tmp_path / "out", keep=["id"])
+    scoring.apply(one, "score", inputs[0], tmp_path / "out", keep=["id"])
     with pytest.raises(ValueError, match="made by another model"):
-        batch.apply(two, "score", inputs[1], tmp_path / "out", keep=["id"])
+        scoring.apply(two, "score", inputs[1], tmp_path / "out", keep=["id"])
     one.compile(optimizer="sgd")  # which no answer depends on
-    batch.apply(one, "score", inputs[1], tmp_path / "out", keep=["id"])
+    scoring.apply(one, "score", inputs[1], tmp_path / "out", keep=["id"])
 
 
 def test_resume_knows_which_columns_a_run_reads(model, many, tmp_path):
@@ -899,11 +899,11 @@ def test_resume_knows_which_columns_a_run_reads(model, many, tmp_path):
     run.mkdir()
     (run / "model.keras").write_bytes(model.read_bytes())
     (run / "config.json").write_text(json.dumps({"columns": COLUMNS}))
-    batch.apply(run, "score", many, out)
-    assert batch.apply(run, "score", many, out, resume=True, columns=COLUMNS).skipped == 3
+    scoring.apply(run, "score", many, out)
+    assert scoring.apply(run, "score", many, out, resume=True, columns=COLUMNS).skipped == 3
     (run / "config.json").write_text(json.dumps({"columns": COLUMNS[::-1]}))
     with pytest.raises(ValueError, match=r"made with columns=\['a', 'b', .*\['d', 'c', "):
-        batch.apply(run, "score", many, out, resume=True)
+        scoring.apply(run, "score", many, out, resume=True)
 
 
 @pytest.mark.parametrize("name", ["config.json", "card.json"])
@@ -911,7 +911,7 @@ def test_resume_knows_which_columns_a_run_reads(model, many, tmp_path):
 def test_a_damaged_record_of_a_training_is_a_sentence(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=name) as caught:
-        batch.recorded(tmp_path)
+        scoring.recorded(tmp_path)
     assert "Received: " in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -926,15 +926,15 @@ def test_a_number_is_a_version_only_with_a_model_in_it(judge, many, tmp_path):
     kerasae.export(judge, tmp_path / "saved", training={"columns": COLUMNS}, verify=False)
     (tmp_path / "saved" / "20261121").mkdir()
     out = tmp_path / "out"
-    assert batch.recorded(tmp_path / "saved") == {"columns": COLUMNS}
-    batch.apply(tmp_path / "saved", "score", many, out)
-    record = json.loads((out / batch.RECORD).read_text())
+    assert scoring.recorded(tmp_path / "saved") == {"columns": COLUMNS}
+    scoring.apply(tmp_path / "saved", "score", many, out)
+    record = json.loads((out / scoring.RECORD).read_text())
     assert record["model"]["path"] == str(tmp_path / "saved" / "1")
     # Without the filter every model had the digest of no file at all.
     with (tmp_path / "saved" / "1" / "saved_model.pb").open("ab") as file:
         file.write(b"\x82\x7d\x00")
     with pytest.raises(ValueError, match="by another model"):
-        batch.apply(tmp_path / "saved", "score", many, out, resume=True)
+        scoring.apply(tmp_path / "saved", "score", many, out, resume=True)
 
 
 def test_a_model_that_is_replaced_while_it_is_loaded_is_not_mistaken(
@@ -949,7 +949,7 @@ def test_a_model_that_is_replaced_while_it_is_loaded_is_not_mistaken(
 
     monkeypatch.setattr(kerasae, "load", replaced)
     with pytest.raises(ValueError, match="replaced while it was loaded"):
-        batch.apply(own, "score", many, tmp_path / "out", keep=["id"])
+        scoring.apply(own, "score", many, tmp_path / "out", keep=["id"])
 
 
 def test_a_folder_of_several_kinds_is_refused(model, many, tmp_path, kerasae_):
@@ -963,10 +963,10 @@ def test_a_folder_of_several_kinds_is_refused(model, many, tmp_path, kerasae_):
         assert not (tmp_path / output).exists()
     (many / "late.csv").rename(many / "late.csv.gz")
     with pytest.raises(ValueError, match=r"'late\.csv\.gz' and 'part0\.parquet'"):
-        batch.apply(model, "score", many, tmp_path / "out")
+        scoring.apply(model, "score", many, tmp_path / "out")
     with pytest.raises(ValueError, match=r"'late\.csv\.gz' is compressed"):
-        batch.apply(model, "score", many / "late.csv.gz", tmp_path / "out.csv")
-    done = batch.apply(model, "score", many / "*.parquet", tmp_path / "out", keep=["id"])
+        scoring.apply(model, "score", many / "late.csv.gz", tmp_path / "out.csv")
+    done = scoring.apply(model, "score", many / "*.parquet", tmp_path / "out", keep=["id"])
     assert done.files == 3
 
 
@@ -976,24 +976,24 @@ def test_an_output_never_takes_the_place_of_its_input(judge, many, tmp_path):
     (tmp_path / "link.parquet").symlink_to(path)
     for output in (path, tmp_path / "link.parquet"):
         with pytest.raises(ValueError, match="another file than the input"):
-            batch.apply(judge, "score", path, output, keep=["id"])
+            scoring.apply(judge, "score", path, output, keep=["id"])
     with pytest.raises(ValueError, match="outside of the input folder"):
-        batch.apply(judge, "score", many, many / "all.csv", keep=["id"])
+        scoring.apply(judge, "score", many, many / "all.csv", keep=["id"])
     with pytest.raises(ValueError, match="another folder than that of the inputs"):
-        batch.apply(judge, "score", many, many, keep=["id"], format="csv")
+        scoring.apply(judge, "score", many, many, keep=["id"], format="csv")
     (tmp_path / "out").mkdir()
     os.link(path, tmp_path / "out" / "part0.parquet")
     with pytest.raises(ValueError, match="another folder than that of the inputs"):
-        batch.apply(judge, "score", many, tmp_path / "out", keep=["id"], replace=True)
+        scoring.apply(judge, "score", many, tmp_path / "out", keep=["id"], replace=True)
     assert path.read_bytes() == before
 
 
 def test_outputs_among_the_inputs_are_not_read(model, many):
     words = {"keep": ["id"], "format": "parquet"}
     pattern = str(many / "**" / "part*.parquet")
-    batch.apply(model, "score", pattern, many / "out", **words)
+    scoring.apply(model, "score", pattern, many / "out", **words)
     assert names_of(many / "out") == [f"part{i}.parquet" for i in range(3)]
-    done = batch.apply(model, "score", pattern, many / "out", resume=True, **words)
+    done = scoring.apply(model, "score", pattern, many / "out", resume=True, **words)
     assert (done.files, done.skipped) == (3, 3)
 
 
@@ -1003,7 +1003,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(model, tmp_path, kerasae_,
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(_atomic.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     target = tmp_path / "out.csv"
     status, _, err = kerasae_("score", model, "-i", tmp_path / "in.parquet", "-o", target)
     assert (status, err.count("\n")) == (2, 1)
@@ -1020,19 +1020,19 @@ def test_text_without_rows_gives_a_table_without_rows(judge, tmp_path, end):
             ("detect", ["anomaly_score", "p_value", "is_anomaly"]),
             ("encode", ["code_0", "code_1"]),
         ):
-            done = batch.apply(judge, verb, path, tmp_path / "out.parquet", keep=keep)
+            done = scoring.apply(judge, verb, path, tmp_path / "out.parquet", keep=keep)
             assert done.rows == 0
             found = pq.read_table(tmp_path / "out.parquet")
             assert found.column_names == [*keep, *names]
     with pytest.raises(ValueError, match=r"'in\.csv' is empty"):
-        batch.apply(judge, "reconstruct", path, tmp_path / "out.csv")
-    batch.apply(judge, "reconstruct", path, tmp_path / "out.csv", columns=COLUMNS)
+        scoring.apply(judge, "reconstruct", path, tmp_path / "out.csv")
+    scoring.apply(judge, "reconstruct", path, tmp_path / "out.csv", columns=COLUMNS)
     assert csv.read_csv(tmp_path / "out.csv").column_names == COLUMNS
     # In a folder that is one table, it adds no row.
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "0.csv").write_text("a,b,c,d" + end)
     (tmp_path / "in" / "1.csv").write_text("a,b,c,d\n1,2,3,4")
-    assert batch.apply(judge, "score", tmp_path / "in", tmp_path / "out.csv").rows == 1
+    assert scoring.apply(judge, "score", tmp_path / "in", tmp_path / "out.csv").rows == 1
 
 
 @pytest.mark.parametrize("groups", [0, 1])
@@ -1042,7 +1042,7 @@ def test_parquet_without_row_groups_or_rows(judge, tmp_path, groups):
             writer.write_table(table(rows(0, 0)))
     assert pq.read_metadata(tmp_path / "in.parquet").num_row_groups == groups
     words = {"keep": ["a"], "columns": COLUMNS}
-    done = batch.apply(judge, "detect", tmp_path / "in.parquet", tmp_path / "out.csv", **words)
+    done = scoring.apply(judge, "detect", tmp_path / "in.parquet", tmp_path / "out.csv", **words)
     assert (done.rows, done.anomalies) == (0, None)
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines == ['"a","anomaly_score","p_value","is_anomaly"']
@@ -1051,6 +1051,6 @@ def test_parquet_without_row_groups_or_rows(judge, tmp_path, groups):
 def test_no_rows_are_no_share_of_anomalies(tmp_path, capsys, monkeypatch):
     from kerasae.cli import _helpers
 
-    monkeypatch.setattr(batch, "apply", lambda *_, **__: batch.Applied(0, 1, 0, 0))
+    monkeypatch.setattr(scoring, "apply", lambda *_, **__: scoring.Applied(0, 1, 0, 0))
     _helpers.apply("detect", tmp_path, [], tmp_path / "o.csv", keep=None)
     assert capsys.readouterr().out == f"0 rows written to {tmp_path / 'o.csv'}\n"

@@ -29,7 +29,7 @@ from apache_beam.ml.inference.base import (  # noqa: E402
 from apache_beam.testing.util import assert_that  # noqa: E402
 
 import kerasae  # noqa: E402
-from kerasae.beam import SavedModelHandler  # noqa: E402
+from kerasae.scoring.beam import SavedModelHandler  # noqa: E402
 
 COLUMNS = ["height", "width", "depth", "weight"]
 EXAMPLE = Path(__file__).parents[1] / "docs" / "guides" / "beam_scoring.py"
@@ -307,7 +307,7 @@ def test_the_handler_travels_without_the_model(table):
 
 def test_making_a_handler_loads_no_tensorflow(table):
     code = (
-        "import sys, kerasae.beam as b; "
+        "import sys, kerasae.scoring.beam as b; "
         f"print(b.SavedModelHandler({str(table)!r}), 'tensorflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -460,7 +460,7 @@ def test_without_beam_the_extra_is_named(monkeypatch):
     for name in [n for n in sys.modules if n.split(".")[0] == "apache_beam"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    source = Path(sys.modules["kerasae.beam"].__file__)
+    source = Path(sys.modules["kerasae.scoring.beam"].__file__)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "kerasae\[beam\]"'):
         runpy.run_path(str(source))
 

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from kerasae import callbacks
-from kerasae.callbacks import backup as backup_module
-from kerasae.callbacks import stopping as stopping_module
+from kerasae.runs import callbacks
+from kerasae.runs.callbacks import backup as backup_module
+from kerasae.runs.callbacks import stopping as stopping_module
 
 
 def small_model(seed=0):

@@ -123,15 +123,15 @@ def test_train_shows_progress_and_where_to_look(tmp_path, kerasae_, monkeypatch)
 
 
 def test_interrupted_training_exits_like_other_programs(run_path, kerasae_, monkeypatch):
-    from kerasae import training
+    from kerasae import runs
 
-    run = training.Run(run_path, None, {}, {}, {}, interrupted=True)
-    monkeypatch.setattr(training, "train", lambda *_, **__: run)
+    run = runs.Run(run_path, None, {}, {}, {}, interrupted=True)
+    monkeypatch.setattr(runs, "train", lambda *_, **__: run)
     assert kerasae_("train", "vae")[0] == 130
 
 
 def test_resume_needs_no_other_option_than_the_folder(tmp_path, kerasae_, monkeypatch):
-    from kerasae import callbacks
+    from kerasae.runs import callbacks
 
     def press(self, epoch, logs=None):
         if epoch == 2:
@@ -306,7 +306,7 @@ def test_a_model_that_cannot_generate_says_so(tmp_path, kerasae_):
 
 
 def test_a_bug_is_reported_without_a_traceback_unless_asked_for(kerasae_, monkeypatch):
-    from kerasae.models import registry
+    from kerasae.models.variants import registry
 
     def broken(*_):
         raise KeyError("broken")
@@ -322,7 +322,7 @@ def test_a_bug_is_reported_without_a_traceback_unless_asked_for(kerasae_, monkey
 
 def test_a_missing_package_is_named(kerasae_, monkeypatch):
     monkeypatch.setitem(sys.modules, "kerasae.models", None)
-    monkeypatch.delitem(sys.modules, "kerasae.models.registry", raising=False)
+    monkeypatch.delitem(sys.modules, "kerasae.models.variants.registry", raising=False)
     status, _, err = kerasae_("variants")
     assert status == 2
     assert "is not installed" in err

@@ -44,7 +44,7 @@ def kerasae_(capsys, monkeypatch):
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
     """Figures take seconds; tests of runs look at them."""
-    from kerasae.training import figures
+    from kerasae.runs import figures
 
     monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
 

@@ -98,15 +98,15 @@ def test_the_golden_pair_is_what_tensorflow_alone_answers(exported):
 
 
 def test_a_runtime_that_says_something_else_fails_the_export(monkeypatch, tmp_path):
-    from kerasae import _converting
+    from kerasae.exporting import formats
 
     def other_model(ae, folder):
         weights = ae.encoder_network.get_weights()
         ae.encoder_network.set_weights([0 * weight for weight in weights])
-        _converting.to_onnx(ae, folder)
+        formats.to_onnx(ae, folder)
         ae.encoder_network.set_weights(weights)
 
-    monkeypatch.setitem(_converting.TARGETS, "onnx", (other_model, ()))
+    monkeypatch.setitem(formats.TARGETS, "onnx", (other_model, ()))
     ae = kerasae.build("undercomplete", (4,), 2, hidden=(5,))
     with pytest.raises(exporting.VerificationError, match="in ONNX Runtime"):
         kerasae.export(ae, tmp_path / "model", also="onnx")
@@ -120,9 +120,9 @@ def test_an_unknown_format_is_refused(tmp_path):
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, tmp_path):
-    from kerasae import _converting
+    from kerasae.exporting import formats
 
-    monkeypatch.setitem(_converting.TARGETS, "onnx", (None, ("not_there",)))
+    monkeypatch.setitem(formats.TARGETS, "onnx", (None, ("not_there",)))
     ae = kerasae.build("undercomplete", (4,), 2, hidden=(5,))
     with pytest.raises(ModuleNotFoundError, match=r'pip install "kerasae\[onnx\]"'):
         kerasae.export(ae, tmp_path, also="onnx")

@@ -9,7 +9,7 @@ import keras
 import pytest
 
 import kerasae
-from kerasae.training import determinism
+from kerasae.runs import determinism
 
 TRAINED = {"data": "digits", "data_options": {"limit": 200}, "latent_dim": 4, "export": False,
            "verbose": 0, "epochs": 2}  # fmt: skip
@@ -25,9 +25,9 @@ import numpy as np
 import kerasae
 from kerasae import evaluation
 from kerasae.models import _chunks
-from kerasae.training import figures
+from kerasae.runs import figures
 
-_chunks._WORTH = 0
+chunks._WORTH = 0
 evaluation.measure = lambda *_, **__: {"test": {"mse": 1.0}, "baselines": {"pca": {"mse": 1.0}}}
 figures.draw = lambda *_, **__: []
 found = {}
@@ -48,7 +48,7 @@ def enabled():
 @pytest.fixture(autouse=True)
 def _unmeasured(monkeypatch):
     from kerasae import evaluation
-    from kerasae.training import figures
+    from kerasae.runs import figures
 
     measured = {"test": {"mse": 1.0}, "baselines": {"pca": {"mse": 1.0}}}
     monkeypatch.setattr(evaluation, "measure", lambda *_, **__: measured)
@@ -79,14 +79,14 @@ def test_weights_are_bit_equal_across_processes(tmp_path):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="is about TensorFlow")
 def test_the_mode_is_on_while_training_recorded_and_off_afterwards(tmp_path, monkeypatch):
-    from kerasae import callbacks
-    from kerasae.models import _chunks
+    from kerasae.acceleration import chunks
+    from kerasae.runs import callbacks
 
-    seen, chunks = [], []
-    original = _chunks.chunk_function
-    monkeypatch.setattr(_chunks, "_WORTH", 0)
+    seen, traced = [], []
+    original = chunks.chunk_function
+    monkeypatch.setattr(chunks, "_WORTH", 0)
     monkeypatch.setattr(
-        _chunks, "chunk_function", lambda *args: (chunks.append(enabled()), original(*args))[1]
+        chunks, "chunk_function", lambda *args: (traced.append(enabled()), original(*args))[1]
     )
 
     def look(self, epoch, logs=None):
@@ -104,8 +104,8 @@ def test_the_mode_is_on_while_training_recorded_and_off_afterwards(tmp_path, mon
             kerasae.train(**asked, resume=True)
     assert len(seen) >= 3
     assert all(seen)
-    assert chunks
-    assert all(chunks)
+    assert traced
+    assert all(traced)
     assert not enabled()
     with pytest.raises(ValueError, match=r"deterministic was True\. Received: deterministic=False"):
         kerasae.train(**asked, resume=True, deterministic=False)
@@ -162,7 +162,7 @@ def test_the_command_line_has_the_option(tmp_path, monkeypatch):
         seen.update(asked)
         raise ValueError("enough")
 
-    monkeypatch.setattr("kerasae.training.train", train)
+    monkeypatch.setattr("kerasae.runs.train", train)
     for words, expected in (([], None), (["--deterministic"], True)):
         with pytest.raises(SystemExit):
             cli.main(["train", "linear", *words])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae.training import devices
+from kerasae.runs import devices
 
 on_tensorflow = pytest.mark.skipif(
     os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow",
@@ -22,7 +22,7 @@ import kerasae
 import keras, numpy as np, tensorflow as tf
 from kerasae import callbacks, evaluation, layers
 from kerasae.layers import gaussian_sampling
-from kerasae.training import figures
+from kerasae.runs import figures
 
 warnings.simplefilter("ignore")
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -111,8 +111,8 @@ def cut(self, epoch, logs=None):
         raise RuntimeError("power cut")
 
 
-from kerasae.training import loop
-loop._SAVE_EVERY = 0.0
+from kerasae.runs import training
+training._SAVE_EVERY = 0.0
 callbacks.EventLog.on_epoch_end = cut
 asked["devices"] = "all"
 try:

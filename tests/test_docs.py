@@ -244,7 +244,7 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
             code = re.sub(r"epochs=\d+", "epochs=1", code)
             exec(code.replace('out="run"', 'out="run", export=False'), names)
     finally:
-        from kerasae.models import registry
+        from kerasae.models.variants import registry
 
         registry._BUILDERS.pop("sparse_log", None)
     if page == "adding":

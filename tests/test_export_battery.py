@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae import _comparison, _verify, exporting
+from kerasae import exporting
+from kerasae.exporting import comparison, verify
 from kerasae.serving import Served, versions
 
 SHAPES = {"dense": (5, 7), "conv": (9, 7, 1), "sequence": (11, 2)}
@@ -59,8 +60,8 @@ def test_every_variant_says_the_same_without_keras(network, tmp_path):
         ae, x = prepared(variant, network)
         folders[variant] = tmp_path / variant
         endpoints = exporting._write(ae, folders[variant])
-        arrays = _verify.answers(endpoints, _comparison._inputs(ae, x))
-        arrays |= _comparison._ranks(ae, arrays)
+        arrays = verify.answers(endpoints, comparison._inputs(ae, x))
+        arrays |= comparison._ranks(ae, arrays)
         np.savez(folders[variant] / "cases.npz", **arrays)
         # The functions that were written are the model's own verbs.
         calls = {key.rsplit("/", 1)[0]: value for key, value in arrays.items() if "/in/x" in key}
@@ -69,7 +70,7 @@ def test_every_variant_says_the_same_without_keras(network, tmp_path):
             answer = arrays[f"batch of 257/{name}/out/{verb}"]
             np.testing.assert_allclose(answer, getattr(ae, name)(batch), rtol=1e-5, atol=1e-5)
     done = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore", "-c", COMPARE, _verify.__file__,
+        [sys.executable, "-P", "-W", "ignore", "-c", COMPARE, verify.__file__,
          *map(str, folders.values())],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

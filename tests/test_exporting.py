@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae import _comparison, _verify, exporting
+from kerasae import exporting
+from kerasae.exporting import comparison, verify
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow",
@@ -54,7 +55,7 @@ def tiny(seed=0):
 def here(monkeypatch):
     """Compare in this process, which takes no seconds to start."""
     monkeypatch.setattr(
-        _verify, "in_fresh_process", lambda folder, *rest: _verify.verify(str(folder), *rest)
+        verify, "in_fresh_process", lambda folder, *rest: verify.verify(str(folder), *rest)
     )
 
 
@@ -170,11 +171,11 @@ def test_only_generate_draws_random_numbers(exported, variant):
     ae, folder = exported[variant]
     signatures = tf.saved_model.load(str(folder)).signatures
     for name, function in signatures.items():
-        found = _verify.random_operations(function)
+        found = verify.random_operations(function)
         assert bool(found) == (name == "generate"), (name, found)
         # The walk reaches the functions that a signature calls.
         if name in ("encode", "decode", "reconstruct"):
-            assert {"MatMul", "Conv2D"} & _verify.operations(function)
+            assert {"MatMul", "Conv2D"} & verify.operations(function)
     assert ("generate" in signatures) == ae.can_generate
 
 
@@ -322,7 +323,7 @@ def test_layers_with_checks_and_tables_of_weights_are_served(monkeypatch, tmp_pa
 
     ae = with_layer(own)
     folder = exporting.export(ae, tmp_path)
-    kinds = set(_verify.operations(tf.saved_model.load(str(folder)).signatures["encode"]))
+    kinds = set(verify.operations(tf.saved_model.load(str(folder)).signatures["encode"]))
     assert {"CheckNumerics", "Assert", "ResourceGather", "ResourceGatherNd"} <= kinds
     x = data((3,), 6)
     np.testing.assert_allclose(kerasae.serving.Served(folder).encode(x), ae.encode(x), atol=1e-5)
@@ -347,7 +348,7 @@ def test_a_model_that_would_not_be_loaded_is_not_written(monkeypatch, tmp_path):
 
 
 def test_a_model_that_answers_nan_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(_verify, "in_fresh_process", lambda *_: pytest.fail("not needed"))
+    monkeypatch.setattr(verify, "in_fresh_process", lambda *_: pytest.fail("not needed"))
     ae = tiny()
     bias = ae.decoder_network.trainable_variables[-1]
     bias.assign(bias * np.nan)
@@ -370,7 +371,7 @@ def test_a_model_that_answers_nan_is_refused(monkeypatch, tmp_path):
     ],
 )
 def test_difference(expected, received, apart, allowed):
-    found = _verify.difference(np.asarray(expected), np.asarray(received))
+    found = verify.difference(np.asarray(expected), np.asarray(received))
     assert found == pytest.approx((apart, allowed))
 
 
@@ -387,7 +388,7 @@ def test_inputs_cover_the_range_of_the_scaler(options, low, high):
     ae = kerasae.build("undercomplete", (4,), latent_dim=2, **options)
     if not getattr(ae.scaler, "adapted", True):
         ae.scaler.adapt([np.repeat([[2.0], [5.0]], 4, axis=1)])
-    inputs = _comparison._samples(ae, None)
+    inputs = comparison._samples(ae, None)
     assert {name: len(x) for name, x in inputs.items()} == {
         "batch of 257": 257, "batch of 1": 1, "extremes of the range": 4,
     }  # fmt: skip
@@ -400,7 +401,7 @@ def test_inputs_cover_the_range_of_the_scaler(options, low, high):
 
 def test_real_samples_fill_the_batch_and_give_the_range():
     samples = data(VECTORS, 100)
-    inputs = _comparison._samples(kerasae.build("linear", VECTORS, 2), samples)
+    inputs = comparison._samples(kerasae.build("linear", VECTORS, 2), samples)
     np.testing.assert_array_equal(inputs["batch of 257"][100:200], samples)
     np.testing.assert_array_equal(inputs["batch of 1"], samples[:1])
     np.testing.assert_array_equal(inputs["extremes of the range"][1], samples.max(axis=0))

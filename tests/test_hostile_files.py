@@ -392,7 +392,7 @@ CARDS = {
 
 @pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
 def test_a_hostile_card_is_refused(card, exported, tmp_path):
-    from kerasae.serving._runtimes import read_card
+    from kerasae.serving.runtimes import read_card
 
     known = json.loads((exported / "card.json").read_text())
     text = card if isinstance(card, str) else json.dumps({**known, **card})
@@ -403,8 +403,8 @@ def test_a_hostile_card_is_refused(card, exported, tmp_path):
 
 
 def test_a_card_of_a_gigabyte_is_not_read(tmp_path):
-    from kerasae._reading import read_json
-    from kerasae.serving._runtimes import read_card
+    from kerasae.files import read_json
+    from kerasae.serving.runtimes import read_card
 
     readers = {"card.json": read_card, "config.json": lambda p: read_json(p / "config.json")}
     for name, read in readers.items():
@@ -537,7 +537,7 @@ def test_a_run_with_links_out_of_it_writes_nothing_there(saved, tmp_path):
     (run / "report.html").symlink_to(outside / "kept.html")
     (run / "model.keras").symlink_to(saved)
     before = saved.read_bytes()
-    kerasae.reporting.write_report(run)
+    kerasae.report.write_report(run)
     assert not (run / "report.html").is_symlink()
     assert (outside / "kept.html").read_text() == "kept"
     assert kerasae.load(run).latent_dim == 2

@@ -8,7 +8,7 @@ import scipy.stats
 from keras import ops
 
 from kerasae import losses
-from kerasae.layers._backend import slope as gradient  # of a scalar function of one tensor
+from kerasae.layers.backend import slope as gradient  # of a scalar function of one tensor
 
 RNG = np.random.default_rng(0)
 SHAPE = (5, 4, 3)

@@ -17,7 +17,7 @@ import typer
 
 import kerasae
 from kerasae.cli import app
-from kerasae.training import _link, _machines, _placement
+from kerasae.runs import link, machines, placement
 
 GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 
@@ -25,11 +25,11 @@ PROGRAM = """
 import json, os, signal, sys
 import kerasae, keras, numpy as np
 from kerasae import callbacks, evaluation
-from kerasae.training import figures, loop
+from kerasae.runs import figures, training
 
 figures.draw = lambda *_, **__: []
 evaluation.measure = lambda *_, **__: {"test": {"mse": 1.0}, "baselines": {"pca": {"mse": 1.0}}}
-loop._SAVE_EVERY = 0.0
+training._SAVE_EVERY = 0.0
 asked = json.loads(sys.argv[1])
 die_in = asked.pop("die_in", None)
 if die_in:
@@ -218,11 +218,11 @@ def test_machines_with_other_numbers_of_devices_say_so_on_both(tmp_path):
 
 
 def test_groups_of_devices_must_fit_the_machines_and_the_batches(monkeypatch):
-    monkeypatch.setattr(_placement, "_distribution", lambda *_: None)
+    monkeypatch.setattr(placement, "_distribution", lambda *_: None)
     names = [f"cpu:{i}" for i in range(6)]
     with pytest.raises(ValueError, match=r"must divide .* model_parallel=2 for 3 devices"):
-        _placement.Meshed(names, 2, 0, 2)
-    place = _placement.Meshed(names, 3, 0, 2)
+        placement.Meshed(names, 2, 0, 2)
+    place = placement.Meshed(names, 3, 0, 2)
     splits = SimpleNamespace(batch_size=33, sizes={"train": 99, "validation": 0})
     words = "samples on all 2 groups of 3 devices together and must be a multiple of 2, such as 32"
     with pytest.raises(ValueError, match=words):
@@ -245,7 +245,7 @@ def test_a_divided_variable_is_read_from_the_parts_that_are_here():
             )  # fmt: skip
 
     here, torn = Variable(halves * 2), Variable(halves[:1])
-    _placement._make_readable([here, torn])
+    placement._make_readable([here, torn])
     np.testing.assert_array_equal(np.array(here), whole)
     assert np.asarray(here, "float64").dtype == "float64"
     with pytest.raises(RuntimeError, match=re.escape("Received: dense/kernel in 1 parts")):
@@ -263,22 +263,22 @@ def test_machines_with_other_data_or_settings_say_so_on_both(tmp_path):
     assert not (tmp_path / "out0").exists()
 
 
-def link(count=2):
+def met(count=2):
     """Return the links of machines that met over real connections."""
-    with _link.listen(0) as server:
+    with link.listen(0) as server:
         port = server.getsockname()[1]
         wires = {}
 
         def come(number):
-            wires[number] = _link.join("127.0.0.1", port, number, {"keras": "3"}, 10.0)
+            wires[number] = link.join("127.0.0.1", port, number, {"keras": "3"}, 10.0)
 
         threads = [threading.Thread(target=come, args=(n,)) for n in range(1, count)]
         for thread in threads:
             thread.start()
-        gathered = _link.gather(server, count, {"keras": "3"}, 10.0)
+        gathered = link.gather(server, count, {"keras": "3"}, 10.0)
         for thread in threads:
             thread.join()
-    return [_link.Link(0, gathered), *(_link.Link(n, {0: wires[n]}) for n in range(1, count))]
+    return [link.Link(0, gathered), *(link.Link(n, {0: wires[n]}) for n in range(1, count))]
 
 
 def on_all(links, action):
@@ -301,7 +301,7 @@ def on_all(links, action):
 
 @pytest.fixture
 def links():
-    made = link(3)
+    made = met(3)
     yield made
     on_all(made, lambda one: one.close(lambda: None))
 
@@ -316,15 +316,15 @@ def test_machines_agree_or_all_hear_what_differs(links):
 
 
 def test_a_machine_that_ends_over_a_difference_is_not_lost(monkeypatch):
-    here, there = link()
-    send = _link.Wire.send
+    here, there = met()
+    send = link.Wire.send
 
     def slow(wire, **message):
         send(wire, **message)
         if message.get("problem"):
             time.sleep(0.5)  # in which the other ends, as it may
 
-    monkeypatch.setattr(_link.Wire, "send", slow)
+    monkeypatch.setattr(link.Wire, "send", slow)
 
     def agree(one):
         try:
@@ -349,7 +349,7 @@ def test_machines_end_together(links):
 def test_all_hear_why_a_machine_left(links):
     links[2].leave("the disk is full")
     for one in links[:2]:
-        with pytest.raises(_link.MachineLost, match="since machine 2 stopped: the disk is full"):
+        with pytest.raises(link.MachineLost, match="since machine 2 stopped: the disk is full"):
             one.check(10.0)
 
 
@@ -357,11 +357,11 @@ def test_a_machine_that_ends_or_falls_silent_is_noticed(links, monkeypatch):
     links[1]._over.set()
     links[1].wires[0].close()
     for one in (links[0], links[2]):
-        with pytest.raises(_link.MachineLost, match=r"since machine 1 ended; .* --resume"):
+        with pytest.raises(link.MachineLost, match=r"since machine 1 ended; .* --resume"):
             one.check(10.0)
-    monkeypatch.setattr(_link, "_SILENCE", 0.2)
-    quiet = link()
-    with pytest.raises(_link.MachineLost, match=r"has not been heard of for 0\.2 seconds"):
+    monkeypatch.setattr(link, "_SILENCE", 0.2)
+    quiet = met()
+    with pytest.raises(link.MachineLost, match=r"has not been heard of for 0\.2 seconds"):
         quiet[0].check(10.0)
     on_all(quiet, lambda one: one.close(lambda: None))
 
@@ -369,17 +369,17 @@ def test_a_machine_that_ends_or_falls_silent_is_noticed(links, monkeypatch):
 def test_a_process_that_waits_for_a_lost_machine_ends_itself(tmp_path):
     program = """
 import socket, sys, time
-from kerasae.training import _link
-_link._GRACE = 0.1
+from kerasae.runs import link
+link._GRACE = 0.1
 ours, theirs = socket.socketpair(socket.AF_INET)
-link = _link.Link(0, {1: _link.Wire(ours)}, lambda: print("cleared", flush=True))
+link = link.Link(0, {1: link.Wire(ours)}, lambda: print("cleared", flush=True))
 theirs.close()
 time.sleep(60)
 """
     program = program.replace("socket.socketpair(socket.AF_INET)", "pair()").replace(
-        "_link._GRACE", "def pair():\n    with socket.create_server(('127.0.0.1', 0)) as s:\n"
+        "link._GRACE", "def pair():\n    with socket.create_server(('127.0.0.1', 0)) as s:\n"
         "        c = socket.create_connection(s.getsockname())\n        return c, s.accept()[0]\n"
-        "_link._GRACE",
+        "link._GRACE",
     )  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=False
@@ -397,43 +397,43 @@ time.sleep(60)
     ],
 )
 def test_machines_that_were_started_otherwise_are_refused(mine, number, words):
-    with _link.listen(0) as server:
+    with link.listen(0) as server:
         port = server.getsockname()[1]
         wire = []
         thread = threading.Thread(
-            target=lambda: wire.append(_link.join("127.0.0.1", port, number, mine, 10.0))
+            target=lambda: wire.append(link.join("127.0.0.1", port, number, mine, 10.0))
         )
         thread.start()
         with pytest.raises(ValueError, match=words):
-            _link.gather(server, 2, {"keras": "3"}, 10.0)
+            link.gather(server, 2, {"keras": "3"}, 10.0)
         thread.join()
     assert words in wire[0].receive(10.0)["problem"]
     wire[0].close()
 
 
 def test_who_does_not_come_is_named_and_strangers_are_passed_over():
-    with _link.listen(0) as server, socket.create_connection(server.getsockname()[:2]) as stranger:
+    with link.listen(0) as server, socket.create_connection(server.getsockname()[:2]) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
         with pytest.raises(OSError, match=r"Of 3 machines, 1, 2 did not come within 0\.5"):
-            _link.gather(server, 3, {}, 0.5)
+            link.gather(server, 3, {}, 0.5)
 
 
 def test_a_machine_0_that_is_not_there_and_a_port_in_use():
     with pytest.raises(OSError, match=r"Machine 0 did not answer at 127.0.0.1:\d+ within 0.3"):
-        _link.join("127.0.0.1", free_port(), 1, {}, 0.3)
-    with _link.listen(0) as server:
+        link.join("127.0.0.1", free_port(), 1, {}, 0.3)
+    with link.listen(0) as server:
         port = server.getsockname()[1]
         with pytest.raises(OSError, match=rf"cannot listen at port {port}: .* in use; choose"):
-            _link.listen(port)
+            link.listen(port)
 
 
 def test_files_of_a_run_stay_in_its_folder(tmp_path):
     (tmp_path / "state.json").write_bytes(b"\x00\xff")
-    packed = _link.pack(lambda name: (tmp_path / name).read_bytes(), ["state.json"])
-    assert _link.unpack(json.loads(json.dumps(packed))) == {"state.json": b"\x00\xff"}
+    packed = link.pack(lambda name: (tmp_path / name).read_bytes(), ["state.json"])
+    assert link.unpack(json.loads(json.dumps(packed))) == {"state.json": b"\x00\xff"}
     for name in ("../up", "/etc/passwd", "a/../../b"):
         with pytest.raises(ValueError, match="belongs to no run"):
-            _link.unpack({name: ""})
+            link.unpack({name: ""})
 
 
 @pytest.mark.parametrize(
@@ -445,7 +445,7 @@ def test_files_of_a_run_stay_in_its_folder(tmp_path):
     ],
 )
 def test_addresses_are_read(machines, machine, found):
-    assert _machines.find(machines, machine) == found
+    assert machines.find(machines, machine) == found
 
 
 @pytest.mark.parametrize(
@@ -464,7 +464,7 @@ def test_addresses_are_read(machines, machine, found):
 def test_the_environment_is_read(monkeypatch, variables, found):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert _machines.find("auto", None) == found
+    assert machines.find("auto", None) == found
 
 
 @pytest.mark.parametrize(
@@ -518,7 +518,7 @@ def test_the_kubernetes_job_starts_machines_that_find_each_other(monkeypatch):
     variables = {entry["name"]: entry.get("value", "1") for entry in container["env"]}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    address, count, index = _machines.find("auto", None)
+    address, count, index = machines.find("auto", None)
     assert (count, index) == (spec["completions"], 1) == (spec["parallelism"], 1)
     # The name of a pod of an Indexed Job, under the service that its subdomain names.
     name = job["metadata"]["name"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import kerasae
-from kerasae import _quiet
+from kerasae.cli import quiet
 
 ROOT = Path(kerasae.__file__).parent
 HEAVY = ("keras", "tensorflow", "jax", "numpy", "matplotlib", "sklearn", "tensorflow_datasets")
@@ -131,4 +131,4 @@ def test_other_errors_pass_while_tensorflow_is_imported(tmp_path):
     ],
 )  # fmt: skip
 def test_start_up_lines_are_recognized(line, expected):
-    assert _quiet._is_startup(line) is expected
+    assert quiet._is_startup(line) is expected

@@ -8,7 +8,7 @@ import pytest
 
 from kerasae import layers
 from kerasae.anomaly import Calibration, fold, smallest_sample, window_starts, windows
-from kerasae.layers._step import step
+from kerasae.layers.penalty import step
 from kerasae.regularizers import KLSparsity, L1Activation
 
 pytest.importorskip("hypothesis")

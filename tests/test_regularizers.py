@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 from keras import ops
 
-from kerasae.layers._backend import slope as gradient  # of a scalar function of one tensor
+from kerasae.layers.backend import slope as gradient  # of a scalar function of one tensor
 from kerasae.regularizers import KLSparsity, L1Activation, check_unit_interval
 from kerasae.schedules import Warmup
 

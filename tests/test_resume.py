@@ -42,10 +42,6 @@ def serve():
     import matplotlib.figure  # noqa: F401
     import tensorflow  # noqa: F401
 
-    import kerasae.data
-    import kerasae.models
-    import kerasae.training.figures  # noqa: F401
-
     if BACKEND == "jax":
         import jax  # noqa: F401
     print("ready", flush=True)
@@ -98,12 +94,12 @@ def _kill_at_write(folder, number):
 
 def _train(task, writing):
     import kerasae
-    from kerasae import callbacks, evaluation
-    from kerasae.models import _chunks
-    from kerasae.training import figures, loop
+    from kerasae import evaluation
+    from kerasae.acceleration import chunks
+    from kerasae.runs import callbacks, figures, training
 
-    loop._SAVE_EVERY = task["every"]
-    _chunks._WORTH = 0  # chunks, though the training is short
+    training._SAVE_EVERY = task["every"]
+    chunks._WORTH = 0  # chunks, though the training is short
     figures.draw = lambda *_, **__: []
     measured = {"test": {"mse": 1.0, "samples": 1}, "baselines": {"pca": {"mse": 1.0}}}
     evaluation.measure = lambda *_, **__: measured
@@ -141,12 +137,12 @@ def state(run):
 
 
 def _replace(task, writing):
-    from kerasae.training import files
+    from kerasae.runs import directory
 
     path = Path(task["out"], "run")
-    with files.opened(path, False, True):
-        (path / files.CONFIG).write_text("new")
-        (path / files.MODEL).write_text("new")
+    with directory.opened(path, False, True):
+        (path / directory.CONFIG).write_text("new")
+        (path / directory.MODEL).write_text("new")
 
 
 class Trials:
@@ -277,13 +273,13 @@ def test_a_disk_that_is_full_stops_the_run_and_breaks_nothing(trials, tmp_path):
 
 
 def test_a_replacement_killed_at_any_write_leaves_the_run_that_was_there(trials, tmp_path):
-    from kerasae import _atomic
-    from kerasae.training import files
+    from kerasae import files
+    from kerasae.runs import directory
 
     trials = trials("tensorflow")
     path = tmp_path / "runs" / "run"
-    old = dict.fromkeys((files.CONFIG, files.MODEL, files.METRICS), "old")
-    new = dict.fromkeys((files.CONFIG, files.MODEL), "new")
+    old = dict.fromkeys((directory.CONFIG, directory.MODEL, directory.METRICS), "old")
+    new = dict.fromkeys((directory.CONFIG, directory.MODEL), "new")
     outcomes = []
     for number in range(1, 100):
         path.mkdir(parents=True, exist_ok=True)
@@ -291,8 +287,8 @@ def test_a_replacement_killed_at_any_write_leaves_the_run_that_was_there(trials,
             (path / name).write_text(text)
         status, log, _ = trials.run(path.parent, "replace", killed_write=number)
         assert status in (0, -signal.SIGKILL), log
-        _atomic._swept.clear()
-        files.settle(path)
+        files._swept.clear()
+        directory.settle(path)
         found = {file.name: file.read_text() for file in path.iterdir() if file.name != ".lock"}
         assert found in (old, new)
         assert [file.name for file in path.parent.iterdir()] == ["run"]
@@ -310,7 +306,7 @@ def test_a_replacement_killed_at_any_write_leaves_the_run_that_was_there(trials,
 @pytest.fixture
 def unmeasured(monkeypatch):
     from kerasae import evaluation
-    from kerasae.training import figures
+    from kerasae.runs import figures
 
     measured = {"test": {"mse": 1.0}, "baselines": {"pca": {"mse": 1.0}}}
     monkeypatch.setattr(evaluation, "measure", lambda *_, **__: measured)
@@ -321,14 +317,13 @@ def unmeasured(monkeypatch):
 def cut(tmp_path, monkeypatch, unmeasured):
     """Return the run directory of a training that failed in its second epoch of three."""
     import kerasae
-    from kerasae import callbacks
-    from kerasae.training import loop
+    from kerasae.runs import callbacks, training
 
     def fail(self, epoch, logs=None):
         if epoch == 1:
             raise RuntimeError("power cut")
 
-    monkeypatch.setattr(loop, "_SAVE_EVERY", 0.0)
+    monkeypatch.setattr(training, "_SAVE_EVERY", 0.0)
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.EventLog, "on_epoch_end", fail)
         with pytest.raises(RuntimeError, match="power cut"):
@@ -342,7 +337,7 @@ def files_of(path):
 
 def test_two_trainings_never_share_a_run_directory(cut):
     import kerasae
-    from kerasae.training.locking import LOCK, locked
+    from kerasae.files import LOCK, locked
 
     before = files_of(cut)
     with locked(cut):
@@ -362,15 +357,15 @@ def test_two_trainings_never_share_a_run_directory(cut):
 
 def test_a_run_that_another_finished_meanwhile_is_not_trained_anew(cut, monkeypatch):
     import kerasae
-    from kerasae.training import settings
+    from kerasae.runs import configuration
 
-    original = settings.load_data
+    original = configuration.load_data
 
     def load(asked):
         (cut / "metrics.json").write_text("{}")
         return original(asked)
 
-    monkeypatch.setattr(settings, "load_data", load)
+    monkeypatch.setattr(configuration, "load_data", load)
     with pytest.raises(ValueError, match="The run in out is finished"):
         kerasae.train("denoising", out=cut, resume=True, **SMALL)
 
@@ -425,7 +420,7 @@ def test_a_run_directory_removed_while_training_is_not_made_again(cut, monkeypat
     import shutil
 
     import kerasae
-    from kerasae import callbacks
+    from kerasae.runs import callbacks
 
     monkeypatch.setattr(
         callbacks.EventLog, "on_epoch_begin", lambda *_: shutil.rmtree(cut), raising=False
@@ -448,9 +443,9 @@ def test_a_run_directory_removed_while_training_is_not_made_again(cut, monkeypat
     ],
 )
 def test_errors_of_the_system_are_said_in_a_sentence(error, sentence, tmp_path):
-    from kerasae.training import files
+    from kerasae.runs import directory
 
-    with pytest.raises(Exception, match=sentence), files.explained(tmp_path):
+    with pytest.raises(Exception, match=sentence), directory.explained(tmp_path):
         raise error
 
 
@@ -468,7 +463,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_data_are_read(
 def test_a_full_disk_leaves_history_and_checkpoint_whole(cut, monkeypatch):
     """The second epoch does not fit: neither its row nor its state."""
     import kerasae
-    from kerasae.callbacks import backup
+    from kerasae.runs.callbacks import backup
 
     def full(file, *arrays):
         file.write(b"half")
@@ -491,7 +486,7 @@ def test_a_full_disk_leaves_history_and_checkpoint_whole(cut, monkeypatch):
 
 def diverge(tmp_path, **asked):
     import kerasae
-    from kerasae.training import TrainingDiverged
+    from kerasae.runs import TrainingDiverged
 
     x = np.random.default_rng(0).uniform(size=(100, 8)).astype("float32")
     asked = {"data": x, "out": tmp_path / "run", "verbose": 0, "export": False, "hidden": [6],
@@ -523,7 +518,7 @@ def test_weights_that_no_loss_has_seen_yet_are_not_taken_for_good(tmp_path, unme
 
 
 def test_a_validation_that_is_no_number_names_its_term(tmp_path, unmeasured, monkeypatch):
-    from kerasae import callbacks
+    from kerasae.runs import callbacks
 
     original = callbacks.StopOnNonFinite.on_epoch_end
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae import _run_columns, _run_data, _verify, reporting, runs
-from kerasae.training import figures, finishing, settings
+from kerasae import report, runs
+from kerasae.exporting import verify
+from kerasae.runs import columns as run_columns
+from kerasae.runs import configuration, data, figures, finishing
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow",
@@ -72,7 +74,7 @@ def run(trained, tmp_path):
 def exported(run, monkeypatch):
     """A copy that has an export, which is compared in this process: that takes no seconds."""
     monkeypatch.setattr(
-        _verify, "in_fresh_process", lambda folder, *rest: _verify.verify(str(folder), *rest)
+        verify, "in_fresh_process", lambda folder, *rest: verify.verify(str(folder), *rest)
     )
     config = json.loads((run / "config.json").read_text("utf-8"))
     (run / "config.json").write_text(json.dumps({**config, "export": True}), "utf-8")
@@ -335,8 +337,8 @@ def fail(*args, **options):
 FAILING = {
     "figures": (figures, "draw"),
     "metrics": (finishing.files, "write_json"),
-    "export": (_verify, "in_fresh_process"),
-    "report": (reporting, "write_report"),
+    "export": (verify, "in_fresh_process"),
+    "report": (report, "write_report"),
 }
 
 
@@ -431,11 +433,11 @@ def test_the_columns_of_a_run_are_recorded(trained, tmp_path):
     assert config["columns"] == ["a", "b", "c", "d"]
     assert config["data_options"] == {}  # as it was asked
     kerasae.data.write(tmp_path / "t.csv", [rows(5, 0)], ["a", "b", "c", "d"])
-    assert _run_columns.of_file(tmp_path / "t.csv", label="b") == ["a", "c", "d"]
-    assert _run_columns.of_file(tmp_path / "t.csv", ["d", "a"]) == ["d", "a"]
-    assert _run_columns.of_file(tmp_path) == ["a", "b", "c", "d"]  # a folder of tables
+    assert run_columns.of_file(tmp_path / "t.csv", label="b") == ["a", "c", "d"]
+    assert run_columns.of_file(tmp_path / "t.csv", ["d", "a"]) == ["d", "a"]
+    assert run_columns.of_file(tmp_path) == ["a", "b", "c", "d"]  # a folder of tables
     for source in ("digits", rows(5, 0)):
-        assert _run_columns.of_file(source) is None
+        assert run_columns.of_file(source) is None
 
 
 @pytest.mark.parametrize(
@@ -455,9 +457,9 @@ def test_the_columns_of_a_run_are_recorded(trained, tmp_path):
 def test_which_columns_are_read(tmp_path, config, names, expected):
     """Names that only count are no names."""
     kerasae.data.write(tmp_path / "t.csv", [rows(5, 0)[:, : len(names)]], names)
-    assert _run_columns.to_read(tmp_path / "t.csv", config) == expected
+    assert run_columns.to_read(tmp_path / "t.csv", config) == expected
     (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
-    assert _run_columns.to_read(tmp_path / "bare.csv", {"columns": ["a", "b"]}) is None
+    assert run_columns.to_read(tmp_path / "bare.csv", {"columns": ["a", "b"]}) is None
 
 
 def test_the_label_of_a_run_is_left_out_where_a_file_has_it(tmp_path, quick):
@@ -523,14 +525,14 @@ def test_own_data_are_found_from_another_folder(tmp_path, monkeypatch, quick):
 
 def test_the_folder_of_named_sets_is_known_from_another_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    places = settings._places("mnist", {"data_dir": "sets"})
+    places = configuration._places("mnist", {"data_dir": "sets"})
     assert places == {"data_path": None, "data_dir": str(tmp_path / "sets"), "columns": None}
     asked = {}
     monkeypatch.setattr(kerasae.data, "load", lambda source, **kept: asked.update(kept) or kept)
     config = {"command": ["kerasae"], "data": "mnist", "batch_size": 8, "seed": 0, **places,
               "data_options": {"data_dir": "sets", "limit": 9}}  # fmt: skip
     with pytest.raises(AttributeError):  # what stands for the splits has no shape
-        _run_data.own(config, tmp_path)
+        data.own(config, tmp_path)
     assert asked == {"batch_size": 8, "seed": 0, "data_dir": str(tmp_path / "sets"), "limit": 9}
 
 
@@ -604,10 +606,10 @@ def test_a_file_with_splits_of_its_own_is_taken_whole_or_by_split(run, tmp_path,
 @pytest.mark.parametrize("verb", [runs.evaluate, runs.calibrate])
 def test_a_split_of_a_file_that_has_none_is_refused(run, tmp_path, verb):
     kerasae.data.write(tmp_path / "f.csv", [rows(200, 3)], ["a", "b", "c", "d"])
-    for data in (tmp_path / "f.csv", str(tmp_path / "f.csv"), rows(200, 3)):
+    for held in (tmp_path / "f.csv", str(tmp_path / "f.csv"), rows(200, 3)):
         for split in ("validation", "train"):
             with pytest.raises(ValueError, match=f"taken whole.*Received: split='{split}'"):
-                verb(run, data, split=split)
+                verb(run, held, split=split)
 
 
 @pytest.mark.parametrize("verb", [runs.evaluate, runs.calibrate])
@@ -699,7 +701,7 @@ def test_samples_of_a_prior_are_told_of_as_such(tmp_path, monkeypatch, quick):
 
 
 def test_a_run_on_windows_goes_on_with_another_series(tmp_path, monkeypatch):
-    from kerasae.training import figures
+    from kerasae.runs import figures
 
     monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
     rng = np.random.default_rng(0)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae import callbacks, evaluation
-from kerasae.training import TrainingDiverged, figures, loop, settings
+from kerasae import evaluation
+from kerasae.runs import TrainingDiverged, callbacks, configuration, figures, training
 
 SMALL = {"data": "digits", "data_options": {"limit": 200}, "hidden": [16], "verbose": 0,
          "export": False, "batch_size": 64}  # fmt: skip
@@ -131,7 +131,7 @@ def test_same_command_gives_the_same_metrics(finished, tmp_path, no_figures):
 @pytest.mark.parametrize(("variant", "every"), [("denoising", 3600.0), ("variational", 0.0)])
 def test_killed_run_resumes_to_the_same_result(variant, every, tmp_path, monkeypatch, no_figures):
     """Noise, order, optimizer, early stopping and history go on as if nothing had happened."""
-    monkeypatch.setattr(loop, "_SAVE_EVERY", every)
+    monkeypatch.setattr(training, "_SAVE_EVERY", every)
     asked = {"epochs": 5, "latent_dim": 4, **SMALL}
     whole = kerasae.train(variant, out=tmp_path / "whole", **asked)
     with monkeypatch.context() as patch:
@@ -406,18 +406,18 @@ def test_arguments_are_checked_before_anything_is_written(bad, sentence, tmp_pat
 
 
 def test_what_a_killed_process_left_of_its_first_file_stops_no_run(tmp_path):
-    from kerasae import _atomic
-    from kerasae.training import files, locking
+    from kerasae import files
+    from kerasae.runs import directory
 
     out = tmp_path / "run"
     out.mkdir()
-    (out / locking.LOCK).write_text("process 1 on host")
-    _atomic.temporary_name(out / files.CONFIG, suffix=".json").write_text('{"var')
+    (out / files.LOCK).write_text("process 1 on host")
+    directory.temporary_name(out / directory.CONFIG, suffix=".json").write_text('{"var')
     for resume, replace in ((False, False), (True, False), (False, True)):
-        files.check_target(out, resume, replace)
+        directory.check_target(out, resume, replace)
     (out / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="holds something else"):
-        files.check_target(out, True, False)
+        directory.check_target(out, True, False)
 
 
 def test_unknown_variant_names_the_nearest(tmp_path):
@@ -449,7 +449,7 @@ def test_float_tables_are_standardized_and_unit_data_are_not(tmp_path, no_figure
 
 def test_default_directory_and_epochs(tmp_path, monkeypatch, unmeasured):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(settings, "_STEPS", 1)
+    monkeypatch.setattr(configuration, "_STEPS", 1)
     x = np.random.default_rng(0).uniform(size=(30, 5)).astype("float32")
     np.save("rows.npy", x)
     run = kerasae.train("linear", data="rows.npy", verbose=0, export=False, init="pca")

@@ -17,7 +17,7 @@ from apache_beam.io.parquetio import ReadFromParquet, WriteToParquet
 from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from kerasae.beam import SavedModelHandler
+from kerasae.scoring.beam import SavedModelHandler
 
 ANSWERS = {
     "score": {"score": pa.float32()},

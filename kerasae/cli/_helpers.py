@@ -10,11 +10,11 @@ _CONSTANTS = {"None": None, "True": True, "False": False}
 
 def apply(verb: str, model: Path, inputs: list[str], output: Path, **options: Any) -> None:
     """Put files through a verb of a model and say how many rows that made."""
-    from kerasae import batch
+    from kerasae import scoring
 
     options["keep"] = options["keep"] or ()
-    done = batch.apply(model, verb, inputs, output, progress=True, **options)
-    several = output.is_dir() and (done.files > 1 or (output / batch.RECORD).exists())
+    done = scoring.apply(model, verb, inputs, output, progress=True, **options)
+    several = output.is_dir() and (done.files > 1 or (output / scoring.RECORD).exists())
     what = f"{done.rows:,} rows"
     what += f" of {done.files:,} files" if several else ""
     line = f"{what} written to {output}"
@@ -65,7 +65,7 @@ def print_table(rows: Iterable[tuple[str, str]]) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON under a temporary name and rename it."""
-    from kerasae._atomic import replacing
+    from kerasae.files import replacing
 
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

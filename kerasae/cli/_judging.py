@@ -101,16 +101,16 @@ def compare(
     ] = None,
 ) -> None:
     """Show runs side by side, best first."""
-    from kerasae import reporting
+    from kerasae import report
 
-    found = [reporting.Run.read(run) for run in runs]
-    _helpers.print_comparison(reporting.compare_rows(found))
+    found = [report.Run.read(run) for run in runs]
+    _helpers.print_comparison(report.compare_rows(found))
     if output is not None:
-        print(f"\nWritten to {reporting.write_comparison(found, output)}")
+        print(f"\nWritten to {report.write_comparison(found, output)}")
 
 
 def report(run: RunPath) -> None:
     """Write report.html of a run anew from what the run directory holds."""
-    from kerasae import reporting
+    from kerasae import report
 
-    print(reporting.write_report(run))
+    print(report.write_report(run))

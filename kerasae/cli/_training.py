@@ -117,7 +117,7 @@ def train(
     """
     import inspect
 
-    from kerasae.training import train as run_training
+    from kerasae.runs import train as run_training
 
     options = _helpers.read_settings(settings or [], inspect.signature(run_training).parameters)
     data_options = {
@@ -143,8 +143,8 @@ def variants(
     pattern: Annotated[str, typer.Argument(help="Shell pattern, such as '*sparse*'.")] = "*",
 ) -> None:
     """List the variants, and the options of a single one with their defaults."""
-    from kerasae._text import nearest
-    from kerasae.models import registry
+    from kerasae.errors import nearest
+    from kerasae.models.variants import registry
 
     names = registry.variants(pattern)
     if not names:

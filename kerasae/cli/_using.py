@@ -163,8 +163,8 @@ def generate(
         from kerasae import runs
 
         runs.fit_sampler(model, sampler)
-    from kerasae import batch
+    from kerasae import scoring
 
     samples = kerasae.load(model).generate(count, seed=seed)
-    kerasae.data.write(output, [samples], batch.trained_names(model, samples.shape[1:]))
+    kerasae.data.write(output, [samples], scoring.trained_names(model, samples.shape[1:]))
     print(f"{count:,} samples written to {output}")

@@ -11,7 +11,6 @@ from typing import IO, Any
 
 import numpy as np
 
-from kerasae._text import nearest
 from kerasae.data import images, tables
 from kerasae.data.finding import beside, kind_of
 from kerasae.data.rows import (
@@ -26,6 +25,7 @@ from kerasae.data.rows import (
     rebatch,
     shorten,
 )
+from kerasae.errors import nearest
 
 # Bytes that an .npz may expand to.
 _MOST = 2**34
@@ -65,7 +65,7 @@ def batches(
 
 @dataclass(frozen=True)
 class Stream:
-    """A file to be read once in pieces as large as pays, for `kerasae.batch`.
+    """A file to be read once in pieces as large as pays, for `kerasae.scoring`.
 
     Args:
         name: What messages call it.

@@ -4,9 +4,9 @@ import difflib
 import itertools
 from pathlib import Path
 
-from kerasae._text import nearest
 from kerasae.data import images, tables
 from kerasae.data.rows import bad
+from kerasae.errors import nearest
 
 SUFFIXES = (".npy", ".npz", *tables.SUFFIXES)
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from kerasae._text import nearest
 from kerasae.data import binarizing, embedded, images, tfds_sets
 from kerasae.data.assignment import assign
 from kerasae.data.files import open_path
@@ -17,6 +16,7 @@ from kerasae.data.finding import SUFFIXES
 from kerasae.data.rows import Loaded, Reader, as_column, as_table, bad, encode
 from kerasae.data.splits import MemoryStore, Splits, StreamStore
 from kerasae.data.windowing import WindowStore, check_series, check_windows
+from kerasae.errors import nearest
 
 _SOURCES: dict[str, tuple[Callable[[int], Loaded], str]] = {
     "digits": (embedded.digits, "1,797 handwritten digits, 8x8x1, ten classes (scikit-learn)"),

@@ -7,16 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasae._text import nearest
-from kerasae.data.arrays import (
-    is_list,
-    is_numeric,
-    numbers,
-    stacked,
-    unlisted,
-    way_out,
-)
+from kerasae.data.arrays import is_list, is_numeric, numbers, stacked, unlisted, way_out
 from kerasae.data.rows import BLOCK_BYTES, Reader, bad, first_not_finite, shorten
+from kerasae.errors import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from kerasae import _atomic
+from kerasae import files
 from kerasae.data.rows import bad
 
 _NUMBERED = re.compile(r"\d{6,}\.png")
@@ -62,14 +62,14 @@ def write(
     """
     suffix = check_target(Path(os.path.abspath(path)))
     path = Path(os.path.realpath(path))
-    _atomic.sweep(path.parent)
+    files.sweep(path.parent)
     rows = _Rows(batches, empty)
     if rows.kept is not None and suffix not in (".csv", ".parquet"):
         raise bad("Columns can be kept in a .csv or .parquet file only.", path=str(path))
-    temporary = _atomic.temporary_name(path)
+    temporary = files.temporary_name(path)
     try:
         _WRITERS[suffix](temporary, rows, names)
-        _atomic.sync(temporary)
+        files.sync(temporary)
         if ready is not None:
             ready(temporary)
         _replace(temporary, path)
@@ -81,7 +81,7 @@ def write(
         told.errno = error.errno
         raise told from error
     finally:
-        _atomic.remove(temporary)
+        files.remove(temporary)
     return rows.count
 
 
@@ -122,16 +122,16 @@ def _replace(temporary: Path, path: Path) -> None:
     # Once more, for writing may have taken hours.
     _check_replaceable(path, is_folder=temporary.is_dir())
     if not temporary.is_dir() or not path.exists():
-        _atomic.replace(temporary, path)
+        files.replace(temporary, path)
         return
-    aside = _atomic.temporary_name(path, "old")
+    aside = files.temporary_name(path, "old")
     os.replace(path, aside)
     try:
-        _atomic.replace(temporary, path)
+        files.replace(temporary, path)
     except BaseException:
         os.replace(aside, path)
         raise
-    _atomic.remove(aside)
+    files.remove(aside)
 
 
 class _Rows:
@@ -218,7 +218,7 @@ def _write_npz(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
         with zipfile.ZipFile(path, "w") as archive:
             archive.write(member, "x.npy")
     finally:
-        _atomic.remove(member)
+        files.remove(member)
 
 
 def _column_names(rows: _Rows, names: Sequence[str] | None) -> list[str]:

@@ -12,10 +12,10 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from kerasae._text import is_real
+from kerasae.errors import is_real
 from kerasae.layers.scaling import FAR
 from kerasae.models import Autoencoder, build
-from kerasae.models.assembly import check_whole
+from kerasae.models.variants.recipe import check_whole
 
 # Rows go through the model in batches of this size, the last one padded: no input traces the
 # model anew, and a row's score does not depend, not even by rounding, on the rows beside it.

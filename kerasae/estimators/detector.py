@@ -9,8 +9,8 @@ from sklearn.base import OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from kerasae._text import is_real
 from kerasae.anomaly import Calibration, smallest_sample
+from kerasae.errors import is_real
 from kerasae.estimators._shared import AutoencoderEstimator, by_batches
 
 # Chosen on half of the sets of benchmarks/anomaly.py: noise of many strengths, for the residual to
@@ -43,7 +43,7 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         hidden: Widths of the encoder's hidden layers, mirrored by the decoder. None takes (256,).
         scaler: `"standardize"`, `"unit"` or None, part of the model and fitted to the training
             rows.
-        corruption: Name of a corruption, see `kerasae.models.assembly.assemble`. None takes the
+        corruption: Name of a corruption, see `kerasae.build`. None takes the
             variant's own.
         corruption_level: Strength of the corruption; for Gaussian noise a standard deviation or
             a pair `(low, high)`, between which it is drawn for each sample, log-uniform. None

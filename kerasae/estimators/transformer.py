@@ -8,7 +8,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from kerasae.estimators._shared import AutoencoderEstimator, by_batches
-from kerasae.models.assembly import check_whole
+from kerasae.models.variants.recipe import check_whole
 
 
 class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, AutoencoderEstimator):
@@ -24,7 +24,7 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Autoenc
         hidden: Widths of the encoder's hidden layers, mirrored by the decoder. None takes the
             variant's own, (128, 64) for most.
         scaler: `"standardize"`, `"unit"` or None, part of the model and fitted to the rows.
-        corruption: Name of a corruption, see `kerasae.models.assembly.assemble`. None takes the
+        corruption: Name of a corruption, see `kerasae.build`. None takes the
             variant's own.
         corruption_level: Strength of the corruption; for Gaussian noise a standard deviation or
             a pair `(low, high)`, between which it is drawn for each sample, log-uniform.

@@ -1,11 +1,11 @@
 """How good a model is: numbers beside baselines that need no training; plain dictionaries out."""
 
-from kerasae.evaluation._passes import corrupt, reconstruct, reconstruction_model, scale
 from kerasae.evaluation.code_quality import assignment_accuracy, clustering, codes
 from kerasae.evaluation.jacobians import jacobian
 from kerasae.evaluation.likelihood import variational
 from kerasae.evaluation.linear import linear_check
 from kerasae.evaluation.measuring import measure
+from kerasae.evaluation.passes import corrupt, reconstruct, reconstruction_model, scale
 from kerasae.evaluation.reconstruction import reconstruction_errors
 from kerasae.evaluation.samples import frechet_distance, precision_recall, sample_quality
 

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from kerasae import metrics
-from kerasae.evaluation._passes import (
+from kerasae.evaluation._statistics import EXACT, Moments, truncated
+from kerasae.evaluation.passes import (
     check_fits,
     check_split,
     flat,
@@ -19,9 +20,8 @@ from kerasae.evaluation._passes import (
     scale,
     whole_numbers,
 )
-from kerasae.evaluation._statistics import EXACT, Moments, truncated
 from kerasae.layers import ActivityPenalty
-from kerasae.models._checks import check_adapted
+from kerasae.models.inputs import check_adapted
 from kerasae.regularizers import KLSparsity
 
 # Samples for trustworthiness, whose cost grows with their square.

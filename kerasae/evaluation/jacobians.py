@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae.evaluation._passes import scale
-from kerasae.layers._backend import call_with_vjps
-from kerasae.models._checks import check_adapted
+from kerasae.evaluation.passes import scale
+from kerasae.layers.backend import call_with_vjps
+from kerasae.models.inputs import check_adapted
 
 # Numbers in the Jacobians held at a time: 128 MiB of float32.
 _HELD = 2**25

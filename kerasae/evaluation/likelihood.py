@@ -10,11 +10,11 @@ from keras import ops
 
 from kerasae import losses
 from kerasae.evaluation._likelihood import PIXELS, Pixels, Units
-from kerasae.evaluation._passes import scale, whole_numbers
+from kerasae.evaluation.passes import scale, whole_numbers
 from kerasae.layers import GaussianSampling
-from kerasae.layers._backend import _pure, normal
+from kerasae.layers.backend import _pure, normal
 from kerasae.layers.scaling import Scaler
-from kerasae.models._checks import check_adapted, check_data
+from kerasae.models.inputs import check_adapted, check_data
 
 # Numbers decoded at a time, where batch_size leaves it open; hidden layers take a multiple.
 _DECODED = 2**20

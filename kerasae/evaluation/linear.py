@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasae.data import Splits
 from kerasae.evaluation import _statistics
-from kerasae.evaluation._passes import (
+from kerasae.evaluation.passes import (
     check_split,
     flat,
     reconstruct,
@@ -17,7 +17,7 @@ from kerasae.evaluation._passes import (
     same_order,
     scaled_batches,
 )
-from kerasae.models._checks import check_adapted
+from kerasae.models.inputs import check_adapted
 
 # Directions with less than this share of the largest variance are round-off.
 _RANK = 1e-10

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from kerasae.evaluation._passes import check_fits, check_split, sample
 from kerasae.evaluation.code_quality import codes
 from kerasae.evaluation.jacobians import jacobian
 from kerasae.evaluation.likelihood import variational
 from kerasae.evaluation.linear import linear_check
+from kerasae.evaluation.passes import check_fits, check_split, sample
 from kerasae.evaluation.reconstruction import reconstruction_errors
 from kerasae.layers import GaussianSampling, JacobianPenalty
 from kerasae.models import LinearAutoencoder
-from kerasae.models._checks import check_adapted
+from kerasae.models.inputs import check_adapted
 
 # Samples for what costs much each: Jacobians, and importance-weighted bounds.
 _JACOBIANS = 64

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from kerasae import metrics
-from kerasae.evaluation._passes import (
+from kerasae.evaluation._statistics import paired, truncated
+from kerasae.evaluation.passes import (
     check_fits,
     check_split,
     flat,
@@ -19,8 +20,7 @@ from kerasae.evaluation._passes import (
     same_order,
     scaled_batches,
 )
-from kerasae.evaluation._statistics import paired, truncated
-from kerasae.models._checks import check_adapted
+from kerasae.models.inputs import check_adapted
 
 # Keras keeps probabilities this far from 0 and 1, where the cross-entropy is infinite.
 _EPSILON = 1e-7

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasae.evaluation._passes import check_split, rows_of, sample, whole_numbers
+from kerasae.evaluation.passes import check_split, rows_of, sample, whole_numbers
 
 # Rows compared at most, rows a classifier is trained on at most, its steps and their size.
 _COMPARED, _TRAINED, _STEPS, _BATCH = 5000, 10_000, 400, 128

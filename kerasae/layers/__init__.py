@@ -1,7 +1,7 @@
 """Layers of the autoencoders; importing this package registers them as `kerasae>Name`."""
 
+from kerasae.acceleration.convolution import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
 from kerasae.layers.activity_penalty import ActivityPenalty
-from kerasae.layers.convolution import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
 from kerasae.layers.corruption import (
     Corruption,
     GaussianCorruption,

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae._text import is_real
-from kerasae.layers._backend import batch_mean
-from kerasae.layers._step import PenaltyMixin
+from kerasae.errors import is_real
+from kerasae.layers.backend import batch_mean
+from kerasae.layers.penalty import PenaltyMixin
 from kerasae.regularizers import ActivationRegularizer, KLSparsity, check_unit_interval
 
 

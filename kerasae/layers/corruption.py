@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae._text import is_real, is_whole
-from kerasae.layers._backend import normal, uniform
-from kerasae.layers._step import stochastic
+from kerasae.errors import is_real, is_whole
+from kerasae.layers.backend import normal, uniform
+from kerasae.layers.penalty import stochastic
 
 
 class Corruption(keras.layers.Layer):

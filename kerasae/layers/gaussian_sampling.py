@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae._text import is_real
-from kerasae.layers._backend import batch_mean, normal
-from kerasae.layers._step import PenaltyMixin, stochastic
+from kerasae.errors import is_real
+from kerasae.layers.backend import batch_mean, normal
+from kerasae.layers.penalty import PenaltyMixin, stochastic
 from kerasae.schedules import Weight
 
 

@@ -7,15 +7,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae._text import is_whole, nearest
-from kerasae.layers._backend import (
+from kerasae.errors import is_whole, nearest
+from kerasae.layers.backend import (
     call_with_jacobian_norm,
     call_with_vjps,
     slope,
     squared_norm,
     uniform,
 )
-from kerasae.layers._step import PenaltyMixin, stochastic
+from kerasae.layers.penalty import PenaltyMixin, stochastic
 from kerasae.schedules import Weight
 
 METHODS = ("estimate", "closed_form", "exact")

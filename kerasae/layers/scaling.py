@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae._text import is_real
+from kerasae.errors import is_real
 
 # Share of the scale that float32's spacing at the offset may be.
 FAR = 0.01

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasae._atomic import replacing
+from kerasae.files import replacing
 from kerasae.learn._decoding import check_same, steps_of
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -137,7 +137,7 @@ def explorer(
         >>> explorer(ae, x_train, labels, noun="digit").save("explorer.html")  # doctest: +SKIP
         PosixPath('explorer.html')
     """
-    from kerasae.plotting._samples import one_each, span_of
+    from kerasae.report.figures.samples import one_each, span_of
 
     if ae.latent_dim != 2:
         raise ValueError(
@@ -271,7 +271,7 @@ def _picture(
     from matplotlib.figure import Figure
     from PIL import Image
 
-    from kerasae import plotting
+    from kerasae.report import figures
 
     across, up = (np.linspace(low, high, steps, dtype="float32") for low, high in limits)
     grid = np.stack(np.meshgrid(across, up[::-1]), axis=-1)
@@ -283,7 +283,7 @@ def _picture(
     sheet = shades.swapaxes(1, 2).reshape(height, width, shape[2])
     figure = Figure(figsize=(9.2, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    plotting.code_map(codes, members, names or None, left)
+    figures.code_map(codes, members, names or None, left)
     left.set(xlim=limits[0], ylim=limits[1], title="codes")
     right.imshow(
         sheet.squeeze(-1) if shape[2] == 1 else sheet, cmap="gray", vmin=0, vmax=1,
@@ -296,7 +296,7 @@ def _picture(
     image = Image.open(raw).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=0)
     image.save(small, "PNG", optimize=True)
     alt = (
-        f"{plotting.alt_code_map(codes, members, names or None)} Beside it, {steps} by {steps} "
+        f"{figures.alt_code_map(codes, members, names or None)} Beside it, {steps} by {steps} "
         f"images decoded from a grid over the map, code dimension 0 from {limits[0][0]:.3g} to "
         f"{limits[0][1]:.3g} and dimension 1 from {limits[1][0]:.3g} to {limits[1][1]:.3g}."
     )

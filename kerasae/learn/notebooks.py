@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kerasae._atomic import replacing
+from kerasae.files import replacing
 from kerasae.learn import profiles
 
 _PACKAGE = Path(__file__).parents[1]

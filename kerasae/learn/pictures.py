@@ -14,7 +14,7 @@ def figure(drawing: Any, *, alt: str) -> None:
     """Show a figure with its text alternative, which also stands below it.
 
     Args:
-        drawing: A matplotlib figure, or its axes, as the functions of `kerasae.plotting` return.
+        drawing: A matplotlib figure, or its axes, as `kerasae.report.figures` return.
         alt: What is seen, with a number, in at least 40 characters. It goes into the metadata of
             the output, from where pages take it, and below the figure for everyone.
 
@@ -45,26 +45,24 @@ def figure(drawing: Any, *, alt: str) -> None:
 
 
 def style() -> None:
-    """Let pyplot draw as `kerasae.plotting` does, until the process ends.
+    """Let pyplot draw as `kerasae.report.figures` does, until the process ends.
 
     The lines of one figure differ in colour and in dashes.
     """
     import matplotlib
     from cycler import cycler
 
-    from kerasae.plotting import _style
+    from kerasae.report.figures import style
 
     settings: Any = matplotlib.rcParams
 
-    @_style.styled
+    @style.styled
     def ours() -> dict[str, Any]:
         return {key: settings[key] for key in settings if not key.startswith("backend")}
 
     settings.update(ours())
     dashes = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))]
-    settings["axes.prop_cycle"] = cycler(
-        color=list(_style.COLOURS[: len(dashes)]), linestyle=dashes
-    )
+    settings["axes.prop_cycle"] = cycler(color=list(style.COLOURS[: len(dashes)]), linestyle=dashes)
     settings["figure.constrained_layout.use"] = True
 
 

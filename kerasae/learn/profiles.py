@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kerasae._text import nearest
+from kerasae.errors import nearest
 from kerasae.learn import pictures
 
 PROFILES = ("full", "smoke")

@@ -4,8 +4,8 @@
 from kerasae import metrics  # noqa: F401
 from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.classifier import classifier
-from kerasae.models.linear import LinearAutoencoder
-from kerasae.models.registry import build, describe, options_of, register, variants
+from kerasae.models.variants.linear import LinearAutoencoder
+from kerasae.models.variants.registry import build, describe, options_of, register, variants
 
 __all__ = [
     "Autoencoder",

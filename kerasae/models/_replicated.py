@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae.layers._backend import replicas
+from kerasae.layers.backend import replicas
 
 
 class Replicated:

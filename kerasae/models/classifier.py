@@ -6,9 +6,9 @@ from typing import Any
 import keras
 
 from kerasae.layers import ActivityPenalty, GaussianSampling, JacobianPenalty
-from kerasae.models import _checks
-from kerasae.models.assembly import check_whole
+from kerasae.models import inputs as checks
 from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.variants.recipe import check_whole
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -84,7 +84,7 @@ def classifier(
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must lie in [0, 1). Received: dropout={dropout}")
     widths = [hidden] if isinstance(hidden, int) else list(hidden)
-    _checks.check_adapted(autoencoder)
+    checks.check_adapted(autoencoder)
 
     twin = type(autoencoder).from_config(autoencoder.get_config())
     twin.set_weights(autoencoder.get_weights())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerasae.serving._runtimes import RUNTIMES, read_card
+from kerasae.serving.runtimes import RUNTIMES, read_card
 from kerasae.serving.served import is_version, versions
 
 RUNTIME_NAMES = ("auto", *RUNTIMES)

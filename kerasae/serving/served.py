@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasae.serving._runtimes import RUNTIMES, Runtime
+from kerasae.serving.runtimes import RUNTIMES, Runtime
 
 # The inputs of the signatures that have others than `x`; the first has a batch, but for `n`.
 _INPUTS = {

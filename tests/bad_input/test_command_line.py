@@ -189,7 +189,7 @@ def test_paths_of_all_kinds_work(name, world, tmp_path):
     np.save(folder / f"{name}.npy", world.x)
     path = folder / f"{name}.keras"
     world.ae.save(path)
-    done = kerasae.batch.apply(path, "encode", folder / f"{name}.npy", folder / f"{name}.csv")
+    done = kerasae.scoring.apply(path, "encode", folder / f"{name}.npy", folder / f"{name}.csv")
     assert done.rows == len(world.x)
     codes = next(kerasae.data.batches(Path(folder / f"{name}.csv")))
     np.testing.assert_allclose(codes, world.ae.encode(world.x), rtol=1e-5, atol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae import data, reporting, runs, serving
+from kerasae import data, report, runs, serving
 
 
 def read(name, **options):
@@ -177,7 +177,7 @@ def train(**options):
 
 
 def apply(verb, name, output="o.npy", *more, **options):
-    return lambda w: kerasae.batch.apply(
+    return lambda w: kerasae.scoring.apply(
         w.ae, verb, [w.strange / each for each in (name, *more)], output, **options
     )
 
@@ -246,12 +246,12 @@ RUNS = {
     "export missing samples": (
         lambda w: runs.export(w.run, samples="nowhere.npy"), r"no such file"),
     "export format": (lambda w: runs.export(w.run, also=["tflite"]), r"also \(--to\) may name"),
-    "report of nothing": (lambda w: reporting.write_report("nowhere"), r"run directory"),
-    "report of a file": (lambda w: reporting.write_report(w.keras), r"run directory"),
+    "report of nothing": (lambda w: report.write_report("nowhere"), r"run directory"),
+    "report of a file": (lambda w: report.write_report(w.keras), r"run directory"),
     "report broken": (
-        lambda w: reporting.write_report(w.strange / "broken_config"), r"config.json must be JSON"),
-    "compare none": (lambda w: reporting.compare_rows([]), r"at least one run"),
-    "compare folder of runs": (lambda w: reporting.Run.read(w.folder),
+        lambda w: report.write_report(w.strange / "broken_config"), r"config.json must be JSON"),
+    "compare none": (lambda w: report.compare_rows([]), r"at least one run"),
+    "compare folder of runs": (lambda w: report.Run.read(w.folder),
         r"Did you mean '.*/\*', the runs in it\?"),
     "apply verb": (apply("encod", "good.npy"), r"Did you mean 'encode'\?"),
     "apply nothing": (apply("encode", "nowhere.npy"), r"nowhere.npy"),

@@ -4,7 +4,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from kerasae import evaluation, plotting
+from kerasae import evaluation
+from kerasae.report import figures
 
 matplotlib.use("agg")
 
@@ -67,49 +68,49 @@ EVALUATION = {
 IMAGES = ones(3, 4, 4, 1)
 
 PLOTTING = {
-    "grid of numbers": (of(plotting.image_grid, ones(4)), r"images must"),
-    "grid of nothing": (of(plotting.image_grid, ones(0, 4, 4)), r"at least one|images must"),
-    "grid of two channels": (of(plotting.image_grid, ones(3, 4, 4, 2)), r"images must|channels"),
-    "grid columns": (of(plotting.image_grid, IMAGES, 0), r"columns must be"),
-    "grid range": (of(plotting.image_grid, IMAGES, value_range=(1, 0)), r"value_range must"),
+    "grid of numbers": (of(figures.image_grid, ones(4)), r"images must"),
+    "grid of nothing": (of(figures.image_grid, ones(0, 4, 4)), r"at least one|images must"),
+    "grid of two channels": (of(figures.image_grid, ones(3, 4, 4, 2)), r"images must|channels"),
+    "grid columns": (of(figures.image_grid, IMAGES, 0), r"columns must be"),
+    "grid range": (of(figures.image_grid, IMAGES, value_range=(1, 0)), r"value_range must"),
     "reconstruction of others": (
-        of(plotting.reconstruction_grid, IMAGES, ones(2, 4, 4, 1)), r"reconstruction must"),
+        of(figures.reconstruction_grid, IMAGES, ones(2, 4, 4, 1)), r"reconstruction must"),
     "reconstruction kind": (
-        of(plotting.reconstruction_grid, IMAGES, IMAGES, kind="pictures"), r"kind must be"),
+        of(figures.reconstruction_grid, IMAGES, IMAGES, kind="pictures"), r"kind must be"),
     "reconstruction scores": (
-        of(plotting.reconstruction_grid, IMAGES, IMAGES, scores=[1.0]), r"scores must"),
-    "code map of one": (of(plotting.code_map, ones(5)), r"codes must be a finite array of shape"),
-    "code map of nan": (of(plotting.code_map, NAN), r"codes must be finite|finite"),
-    "code map method": (of(plotting.code_map, ones(9, 3), method="umap2"), r"method must be"),
-    "code map labels": (of(plotting.code_map, ones(9, 2), [0, 1]), r"labels must"),
-    "histograms of one": (of(plotting.activation_histograms, ones(5)),
+        of(figures.reconstruction_grid, IMAGES, IMAGES, scores=[1.0]), r"scores must"),
+    "code map of one": (of(figures.code_map, ones(5)), r"codes must be a finite array of shape"),
+    "code map of nan": (of(figures.code_map, NAN), r"codes must be finite|finite"),
+    "code map method": (of(figures.code_map, ones(9, 3), method="umap2"), r"method must be"),
+    "code map labels": (of(figures.code_map, ones(9, 2), [0, 1]), r"labels must"),
+    "histograms of one": (of(figures.activation_histograms, ones(5)),
         r"codes must be a finite array of shape"),
-    "spectrum of nothing": (of(plotting.code_spectrum, []), r"eigenvalues must"),
-    "spectrum negative": (of(plotting.code_spectrum, [-1.0, -2.0]), r"eigenvalues must"),
-    "curves of nothing": (of(plotting.learning_curves, {}), r"history must"),
+    "spectrum of nothing": (of(figures.code_spectrum, []), r"eigenvalues must"),
+    "spectrum negative": (of(figures.code_spectrum, [-1.0, -2.0]), r"eigenvalues must"),
+    "curves of nothing": (of(figures.learning_curves, {}), r"history must"),
     "curves of other lengths": (
-        of(plotting.learning_curves, {"loss": [1.0, 2.0], "val_loss": [1.0]}),
+        of(figures.learning_curves, {"loss": [1.0, 2.0], "val_loss": [1.0]}),
         r"one value per epoch of each term"),
-    "roc of others": (of(plotting.roc_curve, [1.0, 2.0], [1]), r"labels must"),
-    "roc of one class": (of(plotting.roc_curve, [1.0, 2.0], [1, 1]), r"both|labels must"),
-    "scores of nothing": (of(plotting.score_histogram, []), r"scores must"),
-    "scores of nan": (of(plotting.score_histogram, [np.nan]), r"finite|scores must"),
-    "errors of others": (of(plotting.class_errors, [1.0, 2.0], [1]), r"labels must"),
-    "baselines of nothing": (of(plotting.baselines, {}), r"values must"),
-    "comparison of nothing": (of(plotting.comparison, {}), r"table must"),
-    "comparison quantity": (of(plotting.comparison, {"a": {"mse": 1.0}}, "psnr"), r"psnr"),
-    "singular values of nothing": (of(plotting.singular_values, {}), r"values must"),
-    "kl of a table": (of(plotting.kl_per_dimension, ones(2, 2)), r"values must"),
-    "manifold of a row": (of(plotting.manifold, ones(4, 4)), r"images must be a grid of images"),
-    "traversals of a row": (of(plotting.traversals, ones(4, 4)),
+    "roc of others": (of(figures.roc_curve, [1.0, 2.0], [1]), r"labels must"),
+    "roc of one class": (of(figures.roc_curve, [1.0, 2.0], [1, 1]), r"both|labels must"),
+    "scores of nothing": (of(figures.score_histogram, []), r"scores must"),
+    "scores of nan": (of(figures.score_histogram, [np.nan]), r"finite|scores must"),
+    "errors of others": (of(figures.class_errors, [1.0, 2.0], [1]), r"labels must"),
+    "baselines of nothing": (of(figures.baselines, {}), r"values must"),
+    "comparison of nothing": (of(figures.comparison, {}), r"table must"),
+    "comparison quantity": (of(figures.comparison, {"a": {"mse": 1.0}}, "psnr"), r"psnr"),
+    "singular values of nothing": (of(figures.singular_values, {}), r"values must"),
+    "kl of a table": (of(figures.kl_per_dimension, ones(2, 2)), r"values must"),
+    "manifold of a row": (of(figures.manifold, ones(4, 4)), r"images must be a grid of images"),
+    "traversals of a row": (of(figures.traversals, ones(4, 4)),
         r"images must be a grid of images"),
-    "interpolations of a row": (of(plotting.interpolations, ones(4)),
+    "interpolations of a row": (of(figures.interpolations, ones(4)),
         r"images must be a grid of images"),
-    "features of others": (of(plotting.feature_scores, IMAGES, IMAGES, ones(3, 2)), r"scores must"),
-    "best of nothing": (of(plotting.best_to_worst, []), r"errors must|at least one"),
+    "features of others": (of(figures.feature_scores, IMAGES, IMAGES, ones(3, 2)), r"scores must"),
+    "best of nothing": (of(figures.best_to_worst, []), r"errors must|at least one"),
     "save to nowhere": (
-        lambda w: plotting.save(plotting.image_grid(IMAGES), "no/such/x.png"), r"no/such"),
-    "save as what": (lambda w: plotting.save(plotting.image_grid(IMAGES), "x.xyz"),
+        lambda w: figures.save(figures.image_grid(IMAGES), "no/such/x.png"), r"no/such"),
+    "save as what": (lambda w: figures.save(figures.image_grid(IMAGES), "x.xyz"),
         r"path must end"),
 }  # fmt: skip
 

@@ -224,7 +224,7 @@ def test_files_of_single_values_are_read_in_batches_as_one_column(tmp_path, suff
 
 
 def test_a_run_remembers_its_windows(tmp_path, monkeypatch):
-    from kerasae.training import figures
+    from kerasae.runs import figures
 
     monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
     rng = np.random.default_rng(0)

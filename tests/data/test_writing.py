@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kerasae.data
-from kerasae import _atomic
+from kerasae import files
 
 
 def halves(x):
@@ -216,10 +216,10 @@ def left_by(monkeypatch, path, host=None, process=None, kind="part"):
     """Return the name that a writer on another host, or of another number, would take."""
     with monkeypatch.context() as patch:
         if host is not None:
-            patch.setattr(_atomic, "_host", lambda: host)
+            patch.setattr(files, "_host", lambda: host)
         if process is not None:
-            patch.setattr(_atomic.os, "getpid", lambda: process)
-        return _atomic.temporary_name(path, kind)
+            patch.setattr(files.os, "getpid", lambda: process)
+        return files.temporary_name(path, kind)
 
 
 @pytest.fixture(scope="module")
@@ -258,11 +258,11 @@ def test_only_the_dead_of_this_host_and_the_old_are_swept(tmp_path, monkeypatch,
     assert set(tmp_path.iterdir()) == {path, living, theirs, foreign}
     # Any file that is replaced sweeps its folder, once in a while.
     ours.write_text("x")
-    with _atomic.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
         temporary.write_text("y")
     assert ours.exists()
-    _atomic._swept.clear()
-    with _atomic.replacing(path) as temporary:
+    files._swept.clear()
+    with files.replacing(path) as temporary:
         temporary.write_text("y")
     assert set(tmp_path.iterdir()) == {path, living, theirs, foreign}
 
@@ -273,10 +273,10 @@ def test_a_folder_set_aside_by_a_killed_writer_comes_back(tmp_path, monkeypatch,
     (tmp_path / "lost").rename(left_by(monkeypatch, tmp_path / "lost", None, dead, "old"))
     kerasae.data.write(tmp_path / "kept", [images])
     left_by(monkeypatch, tmp_path / "kept", None, dead, "old").mkdir()
-    _atomic.sweep(tmp_path)
+    files.sweep(tmp_path)
     assert {entry.name for entry in tmp_path.iterdir()} != {"lost", "kept"}  # too soon
-    _atomic._swept.clear()
-    _atomic.sweep(tmp_path)
+    files._swept.clear()
+    files.sweep(tmp_path)
     assert {entry.name for entry in tmp_path.iterdir()} == {"lost", "kept"}
     assert len(list((tmp_path / "lost").iterdir())) == 2
 
@@ -289,13 +289,13 @@ def test_a_folder_set_aside_just_now_is_not_taken_for_old(tmp_path, monkeypatch,
     os.utime(tmp_path / "x", (yesterday, yesterday))
     aside = left_by(monkeypatch, tmp_path / "x", "other-0", dead, "old")
     (tmp_path / "x").rename(aside)
-    _atomic._swept.clear()
-    _atomic.sweep(tmp_path)
+    files._swept.clear()
+    files.sweep(tmp_path)
     assert set(tmp_path.iterdir()) == {aside}
-    _atomic._swept.clear()
+    files._swept.clear()
     now = time.time()
-    monkeypatch.setattr(_atomic.time, "time", lambda: now + 2 * 86400)
-    _atomic.sweep(tmp_path)
+    monkeypatch.setattr(files.time, "time", lambda: now + 2 * 86400)
+    files.sweep(tmp_path)
     assert set(tmp_path.iterdir()) == {tmp_path / "x"}
 
 
@@ -311,13 +311,13 @@ def test_what_gets_its_name_is_on_the_disk(tmp_path, monkeypatch):
         events.append(("rename", os.stat(source).st_ino))
         replace(source, target)
 
-    monkeypatch.setattr(_atomic.os, "fsync", traced_fsync)
-    monkeypatch.setattr(_atomic.os, "replace", traced_replace)
+    monkeypatch.setattr(files.os, "fsync", traced_fsync)
+    monkeypatch.setattr(files.os, "replace", traced_replace)
     kerasae.data.write(tmp_path / "a.parquet", [np.zeros((2, 2))])
     file, folder = (tmp_path / "a.parquet").stat().st_ino, tmp_path.stat().st_ino
     assert events == [("sync", file), ("rename", file), ("sync", folder)]
     events.clear()
-    with _atomic.replacing(tmp_path / "b.json") as temporary:
+    with files.replacing(tmp_path / "b.json") as temporary:
         temporary.write_text("{}")
     file = (tmp_path / "b.json").stat().st_ino
     assert events == [("sync", file), ("rename", file), ("sync", folder)]
@@ -332,11 +332,11 @@ def test_what_the_disk_does_not_take_replaces_nothing(tmp_path, monkeypatch, num
     def failing(_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(_atomic.os, "fsync", failing)
+    monkeypatch.setattr(files.os, "fsync", failing)
     with pytest.raises(OSError, match=r"'x\.npy' cannot be written: .* Received: path=") as found:
         kerasae.data.write(path, [np.ones((4, 2))])
     assert found.value.errno == number
-    with pytest.raises(OSError, match=os.strerror(number)), _atomic.replacing(path) as temporary:
+    with pytest.raises(OSError, match=os.strerror(number)), files.replacing(path) as temporary:
         temporary.write_text("new")
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -98,7 +98,7 @@ def test_accuracy_by_assignment():
 
 
 def test_a_sample_is_drawn_by_its_seed(splits):
-    from kerasae.evaluation._passes import sample
+    from kerasae.evaluation.passes import sample
 
     x, labels = sample(splits, "train", 50, seed=1)
     assert x.shape == (50, 4)
@@ -127,11 +127,11 @@ def test_classifiers_are_not_measured_on_what_they_were_fitted_on(tmp_path):
 
 
 def test_wide_samples_are_taken_in_parts(splits, monkeypatch):
-    from kerasae.evaluation import _passes, code_quality
+    from kerasae.evaluation import code_quality, passes
 
     ae = identity(3)
     expected = evaluation.codes(ae, splits)
-    monkeypatch.setattr(_passes, "NUMBERS", 4 * 10)
+    monkeypatch.setattr(passes, "NUMBERS", 4 * 10)
     monkeypatch.setattr(code_quality, "_HELD", 4 * 60)
     flat_rows = []
 
@@ -151,11 +151,11 @@ def test_wide_samples_are_taken_in_parts(splits, monkeypatch):
 
 
 def test_a_sample_takes_a_bounded_number_of_bytes(splits, monkeypatch):
-    from kerasae.evaluation import _passes
+    from kerasae.evaluation import passes
 
-    monkeypatch.setattr(_passes, "KEPT", 40 * 16)
-    assert len(_passes.sample(splits, "train", 5000, seed=0)[0]) == 40
-    assert len(_passes.sample(splits, "train", 5000, seed=0, least=70)[0]) == 70
+    monkeypatch.setattr(passes, "KEPT", 40 * 16)
+    assert len(passes.sample(splits, "train", 5000, seed=0)[0]) == 40
+    assert len(passes.sample(splits, "train", 5000, seed=0, least=70)[0]) == 70
 
 
 def test_samples_without_a_finite_code_are_left_out_and_counted(blobs, tmp_path):

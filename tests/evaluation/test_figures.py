@@ -7,8 +7,8 @@ import pytest
 
 import kerasae
 from kerasae import evaluation
-from kerasae.evaluation import _passes
-from kerasae.training import figures
+from kerasae.evaluation import passes
+from kerasae.runs import figures
 
 
 def drawn(ae, splits, path, metrics=None, split="test", **options):
@@ -89,11 +89,11 @@ def test_wide_samples_go_through_the_network_a_few_at_a_time(tmp_path, monkeypat
         return reconstruct(model, rows)
 
     monkeypatch.setattr(evaluation, "reconstruct", watched)
-    monkeypatch.setattr(_passes, "NUMBERS", 64 * 7)
+    monkeypatch.setattr(passes, "NUMBERS", 64 * 7)
     in_passes = drawn(ae, splits, tmp_path / "b")
     assert max(seen) == 7
     assert in_passes["reconstructions.png"] == at_once["reconstructions.png"]
-    monkeypatch.setattr(_passes, "KEPT", 64 * 4 * 50)
+    monkeypatch.setattr(passes, "KEPT", 64 * 4 * 50)
     assert "Map of 50 codes" in drawn(ae, splits, tmp_path / "c")["code_map.png"]
 
 
@@ -137,7 +137,7 @@ def test_tables_are_ranked_by_the_number_that_is_printed(tmp_path):
 
 
 def as_printed(value):
-    from kerasae.plotting._style import number
+    from kerasae.report.figures.style import number
 
     return number(value)
 

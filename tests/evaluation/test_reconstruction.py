@@ -195,11 +195,11 @@ def test_baselines_say_what_they_were_fitted_on(splits):
 
 
 def test_wide_rows_go_through_a_few_at_a_time(splits, monkeypatch):
-    from kerasae.evaluation import _passes, reconstruction
+    from kerasae.evaluation import passes, reconstruction
 
-    assert _passes.rows_of((128, 128, 3)) == 85
-    assert _passes.rows_of((64, 64)) == _passes.rows_of((2,)) == 1024
-    assert _passes.rows_of((4096, 4096)) == 1
+    assert passes.rows_of((128, 128, 3)) == 85
+    assert passes.rows_of((64, 64)) == passes.rows_of((2,)) == 1024
+    assert passes.rows_of((4096, 4096)) == 1
     ae = kerasae.build("undercomplete", SHAPE, 2)
     at_once = evaluation.reconstruction_errors(ae, splits)
     seen = []
@@ -209,7 +209,7 @@ def test_wide_rows_go_through_a_few_at_a_time(splits, monkeypatch):
         return evaluation.reconstruct(model, x)
 
     monkeypatch.setattr(reconstruction, "reconstruct", watched)
-    monkeypatch.setattr(_passes, "NUMBERS", 7 * 6)
+    monkeypatch.setattr(passes, "NUMBERS", 7 * 6)
     in_passes = evaluation.reconstruction_errors(ae, splits)
     assert max(seen) == 7
     assert sum(seen) == splits.sizes["test"]

@@ -7,8 +7,8 @@ import scipy.stats
 from keras import ops
 
 from kerasae.layers import ActivityPenalty
-from kerasae.layers._backend import slope as gradient  # of a scalar function of one tensor
-from kerasae.layers._step import step
+from kerasae.layers.backend import slope as gradient  # of a scalar function of one tensor
+from kerasae.layers.penalty import step
 from kerasae.regularizers import KLSparsity, L1Activation
 from kerasae.schedules import Warmup
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae.layers import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, convolution
-from kerasae.layers._step import step
+from kerasae.acceleration import convolution
+from kerasae.layers import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
+from kerasae.layers.penalty import step
 
 if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     pytest.skip("matrix products are for XLA in TensorFlow", allow_module_level=True)

@@ -11,7 +11,7 @@ from kerasae.layers import (
     MaskingCorruption,
     SaltAndPepperCorruption,
 )
-from kerasae.layers._step import step
+from kerasae.layers.penalty import step
 
 X = np.random.default_rng(0).uniform(0.1, 0.9, (200, 300)).astype("float32")
 

@@ -7,7 +7,7 @@ import scipy.stats
 from keras import ops
 
 from kerasae.layers import GaussianSampling
-from kerasae.layers._step import step
+from kerasae.layers.penalty import step
 from kerasae.schedules import Warmup
 
 MEAN = np.array([[0.5, -1.0, 0.0], [2.0, 0.3, -0.2]], "float32")

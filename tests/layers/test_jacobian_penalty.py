@@ -10,7 +10,7 @@ import scipy.special
 from keras import ops
 
 from kerasae.layers import ActivityPenalty, JacobianPenalty
-from kerasae.layers._step import step
+from kerasae.layers.penalty import step
 from kerasae.regularizers import L1Activation
 from kerasae.schedules import Warmup
 

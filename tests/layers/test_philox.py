@@ -11,10 +11,10 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
 import tensorflow as tf
 from scipy import stats
 
-from kerasae.layers import _philox
-from kerasae.layers._step import step
+from kerasae.acceleration import philox
+from kerasae.layers.penalty import step
 
-DRAWS = [_philox.normal, _philox.uniform]
+DRAWS = [philox.normal, philox.uniform]
 
 
 def drawn(draw, shape, seed, xla):
@@ -40,13 +40,13 @@ def test_the_integers_are_those_of_the_published_vectors():
     assert philox(key, counter) == [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]
     for vector_key, vector in (((0, 0), (0, 0, 0, 0)), (key, counter)):
         low, high = (tf.constant(k, tf.uint32) for k in vector_key)
-        ours = _philox._philox(low, high, [tf.constant([c], tf.uint32) for c in vector])
+        ours = philox._philox(low, high, [tf.constant([c], tf.uint32) for c in vector])
         assert [int(x[0]) for x in ours] == philox(vector_key, vector)
 
 
 @pytest.mark.parametrize("xla", [False, True])
 def test_uniform_is_made_of_them(xla):
-    found = drawn(_philox.uniform, (2, 5), [3, 9], xla)
+    found = drawn(philox.uniform, (2, 5), [3, 9], xla)
     blocks = [philox((3, 9), (i, 0, 0, 0)) for i in range(3)]
     integers = np.array(blocks).T.ravel()[:10]
     np.testing.assert_array_equal(found.ravel(), (integers >> 8) * 2.0**-24)
@@ -70,25 +70,25 @@ def _inside(draw, shape, seed):
 def test_shapes_may_be_known_late():
     @tf.function(input_signature=[tf.TensorSpec((None, 3))], autograph=False)
     def noise(x):
-        return _philox.normal((tf.shape(x)[0], 3), tf.constant([1, 2]))
+        return philox.normal((tf.shape(x)[0], 3), tf.constant([1, 2]))
 
-    expected = _philox.normal((5, 3), tf.constant([1, 2]))
+    expected = philox.normal((5, 3), tf.constant([1, 2]))
     np.testing.assert_array_equal(noise(tf.zeros((5, 3))), expected)
 
 
 def test_laws():
-    z = drawn(_philox.normal, (1_000_000,), [5, 6], xla=False)
+    z = drawn(philox.normal, (1_000_000,), [5, 6], xla=False)
     assert stats.kstest(z, "norm").pvalue > 0.001
     # Both members of a pair, and pairs that share a block, are independent.
     quarters = z.reshape(4, -1)
     assert np.abs(np.corrcoef(np.concatenate([quarters, quarters**2])) - np.eye(8)).max() < 0.01
-    u = drawn(_philox.uniform, (1_000_000,), [5, 6], xla=False)
+    u = drawn(philox.uniform, (1_000_000,), [5, 6], xla=False)
     assert stats.kstest(u, "uniform").pvalue > 0.001
     assert 0 <= u.min() < u.max() < 1
-    others = drawn(_philox.normal, (1_000_000,), [5, 7], xla=False)
+    others = drawn(philox.normal, (1_000_000,), [5, 7], xla=False)
     assert abs(np.corrcoef(z, others)[0, 1]) < 0.005
 
 
 def test_sine_is_exact_to_the_last_bits_of_float32():
     x = np.linspace(-np.pi / 2, np.pi / 2, 10_001).astype("float32")
-    np.testing.assert_allclose(_philox._sine(tf.constant(x)), np.sin(x.astype("f8")), atol=2e-7)
+    np.testing.assert_allclose(philox._sine(tf.constant(x)), np.sin(x.astype("f8")), atol=2e-7)

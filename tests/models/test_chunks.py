@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae.models import _chunks
+from kerasae.acceleration import chunks
 
 if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     pytest.skip("chunks are for TensorFlow", allow_module_level=True)
@@ -21,7 +21,7 @@ WEIGHTS = np.random.default_rng(1).random(185).astype("float32")
 @pytest.fixture(autouse=True)
 def _always(monkeypatch):
     """A test trains for a few steps only."""
-    monkeypatch.setattr(_chunks, "_WORTH", 0)
+    monkeypatch.setattr(chunks, "_WORTH", 0)
 
 
 def model(variant="undercomplete", seed=0, **options):
@@ -43,11 +43,11 @@ def fit(ae, x=X, chunks=True, compiled=None, **options):
 def same(build, tolerance=1e-5, **options):
     """Train two copies, in chunks and step by step, and compare weights and history."""
     pair = []
-    for chunks in (True, False):
+    for in_chunks in (True, False):
         ae = build()
         compiled = options.get("compiled", dict)()
         others = {k: v() if callable(v) else v for k, v in options.items() if k != "compiled"}
-        history = fit(ae, chunks=chunks, compiled=compiled, **others)
+        history = fit(ae, chunks=in_chunks, compiled=compiled, **others)
         pair.append((ae, history))
     (a, first), (b, second) = pair
     assert first.keys() == second.keys()
@@ -220,26 +220,26 @@ def test_what_keras_does_better_is_left_to_it():
 
     plain = model()
     plain.compile()
-    assert _chunks.why_not(plain, []) is None
+    assert chunks.why_not(plain, []) is None
     for options in ({"jit_compile": False}, {"run_eagerly": True}, {"steps_per_execution": 4}):
         plain.compile(**options)
-        assert _chunks.why_not(plain, []) == ""
+        assert chunks.why_not(plain, []) == ""
     plain.compile(metrics=["mae"])
-    assert "metrics" in _chunks.why_not(plain, [])
+    assert "metrics" in chunks.why_not(plain, [])
     own = Own.from_config(plain.get_config())
     own.compile()
-    assert _chunks.why_not(own, []) == "train_step is overridden"
+    assert chunks.why_not(own, []) == "train_step is overridden"
     conv = kerasae.build("convolutional", (8, 8, 1), 3, hidden=(4, 8))
     conv.compile()
-    assert _chunks.why_not(conv, [], 128) is None
-    assert _chunks.why_not(conv, [], 100_000) == ""  # more windows than a cache holds
+    assert chunks.why_not(conv, [], 128) is None
+    assert chunks.why_not(conv, [], 100_000) == ""  # more windows than a cache holds
     inputs, code = keras.Input((8, 8, 1)), keras.Input((3,))
     flat = keras.layers.Flatten()(keras.layers.Conv2D(4, 3)(inputs))
     encoder = keras.Model(inputs, keras.layers.Dense(3)(flat))
     decoder = keras.Model(code, keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64)(code)))
     of_keras = kerasae.build("undercomplete", (8, 8, 1), 3, encoder=encoder, decoder=decoder)
     of_keras.compile()
-    assert _chunks.why_not(of_keras, []) == ""
+    assert chunks.why_not(of_keras, []) == ""
 
 
 def test_callbacks_of_keras_that_act_on_epochs_are_no_hindrance(tmp_path):
@@ -250,13 +250,13 @@ def test_callbacks_of_keras_that_act_on_epochs_are_no_hindrance(tmp_path):
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None),
     ]
-    assert not any(map(_chunks.acts_on_batches, epochs))
+    assert not any(map(chunks.acts_on_batches, epochs))
     batches = [
         keras.callbacks.ModelCheckpoint(str(tmp_path / "a.keras"), save_freq=3),
         keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None),
         Batches(),
     ]
-    assert all(map(_chunks.acts_on_batches, batches))
+    assert all(map(chunks.acts_on_batches, batches))
     fit(model(), callbacks=epochs, verbose=1)
 
 
@@ -278,9 +278,9 @@ def test_validation_and_evaluation_see_every_batch():
 
 
 def test_a_short_training_is_not_worth_compiling(monkeypatch):
-    monkeypatch.setattr(_chunks, "_WORTH", 1000)
+    monkeypatch.setattr(chunks, "_WORTH", 1000)
     conv = kerasae.build("convolutional", (8, 8, 1), 3, hidden=(4, 8))
-    assert (_chunks.worth(model()), _chunks.worth(conv)) == (1000, 2000)
+    assert (chunks.worth(model()), chunks.worth(conv)) == (1000, 2000)
     for epochs, options, chunk in ((90, {}, 1), (91, {}, 11), (2, {"jit_compile": True}, 11)):
         ae = model()
         ae.compile(**options)
@@ -307,7 +307,7 @@ def test_a_short_training_is_not_worth_compiling(monkeypatch):
     ],
 )  # fmt: skip
 def test_a_chunk_leaves_few_steps_over(full, most, size):
-    found = _chunks.chunk_steps(full, most=most)
+    found = chunks.chunk_steps(full, most=most)
     assert found == size
     if full is not None and full >= 8:
         assert full % found <= 3
@@ -318,18 +318,18 @@ def test_a_chunk_of_a_large_network_is_short():
     pipeline = kerasae.data.load(np.zeros((999, 784), "float32"), batch_size=128).train
     for width in (16, 1024, 8192):
         ae = kerasae.build("undercomplete", (784,), 8, hidden=(width,), seed=0)
-        sizes.append(_chunks.most_steps(ae, pipeline.kerasae_resident))
+        sizes.append(chunks.most_steps(ae, pipeline.kerasae_resident))
     assert sizes[0] == 128
     assert 16 < sizes[1] < 128
     assert sizes[2] == 16
     # Half a second at the rate that the docstring names.
     assert sizes[1] * 128 * 6 * 2 * 784 * 1024 <= 0.6e11
     costly = kerasae.build("contractive", (784,), 8, hidden=(16,), jacobian_method="exact")
-    assert _chunks.most_steps(costly, pipeline.kerasae_resident) == 16
+    assert chunks.most_steps(costly, pipeline.kerasae_resident) == 16
     large = kerasae.data.load(np.zeros((99, 150_000), "float32"), batch_size=4).train
     small = kerasae.build("undercomplete", (150_000,), 1, hidden=())
     # 27 chunks of four samples of 600 kB are 64 MiB.
-    assert _chunks.most_steps(small, large.kerasae_resident) == 27
+    assert chunks.most_steps(small, large.kerasae_resident) == 27
 
 
 # Samples in memory ------------------------------------------------------------------------

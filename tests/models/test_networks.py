@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasae.models.networks import NETWORKS
+from kerasae.networks import NETWORKS
 
 CASES = [
     ("dense", (784,)), ("dense", (28, 28, 1)), ("dense", (3, 5)), ("dense", (1,)),

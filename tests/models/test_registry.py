@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae.models import describe, options_of, registry
+from kerasae.models import describe, options_of
+from kerasae.models.variants import registry
 
 
 def test_variants_by_pattern():

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kerasae import plotting
-from kerasae.plotting import curves
+from kerasae.report import figures
+from kerasae.report.figures import curves
 
 
 def texts(ax: Axes) -> list[str]:
@@ -24,7 +24,7 @@ class TestLearningCurves:
     }
 
     def test_one_panel_per_term_holds_the_values(self):
-        figure = plotting.learning_curves(self.history)
+        figure = figures.learning_curves(self.history)
         assert [ax.get_title(loc="left") for ax in figure.axes] == ["loss", "KL loss"]
         training, validation = figure.axes[1].lines[:2]
         assert training.get_ydata().tolist() == [1.0, 2.0, 3.0]
@@ -32,14 +32,14 @@ class TestLearningCurves:
         assert training.get_xdata().tolist() == [1, 2, 3]
 
     def test_training_and_validation_differ_by_more_than_colour(self):
-        training, validation = plotting.learning_curves(self.history).axes[0].lines[:2]
+        training, validation = figures.learning_curves(self.history).axes[0].lines[:2]
         assert training.get_linestyle() == "-"
         assert validation.get_linestyle() == "--"
         assert training.get_marker() != validation.get_marker()
-        assert {"training", "validation"} <= set(texts(plotting.learning_curve([1, 2], [2, 1])))
+        assert {"training", "validation"} <= set(texts(figures.learning_curve([1, 2], [2, 1])))
 
     def test_best_epoch_has_the_lowest_validation_loss(self):
-        figure = plotting.learning_curves(self.history)
+        figure = figures.learning_curves(self.history)
         assert "validation 0.250 at epoch 2 (best)" in texts(figure.axes[0])
         assert "validation 2.50 at epoch 2 (best)" in texts(figure.axes[1])
 
@@ -51,15 +51,15 @@ class TestLearningCurves:
     def test_a_loss_of_reconstruction_only_has_one_panel(self):
         values = [0.5, 0.25]
         history = {"loss": values, "reconstruction_loss": values}
-        assert len(plotting.learning_curves(history).axes) == 1
-        assert len(plotting.learning_curves({**history, "loss": [0.6, 0.3]}).axes) == 2
+        assert len(figures.learning_curves(history).axes) == 1
+        assert len(figures.learning_curves({**history, "loss": [0.6, 0.3]}).axes) == 2
 
     @pytest.mark.parametrize(("last", "scale"), [(0.051, "linear"), (0.049, "log"), (0, "linear")])
     def test_axis_is_logarithmic_beyond_a_factor_of_twenty(self, last, scale):
-        assert plotting.learning_curve([1.0, last]).get_yscale() == scale
+        assert figures.learning_curve([1.0, last]).get_yscale() == scale
 
     def test_words_give_first_last_and_best(self):
-        text = plotting.alt_learning_curves(self.history)
+        text = figures.alt_learning_curves(self.history)
         assert "over 3 epochs" in text
         assert "the best is 2" in text
         assert "training 0.500 to 0.200 (0.300 at the best)" in text
@@ -67,22 +67,22 @@ class TestLearningCurves:
 
     def test_given_axes_and_figure_are_used(self):
         ax, figure = Figure().add_subplot(), Figure()
-        assert plotting.learning_curve([1.0, 2.0], ax=ax) is ax
-        assert plotting.learning_curves(self.history, figure=figure) is figure
+        assert figures.learning_curve([1.0, 2.0], ax=ax) is ax
+        assert figures.learning_curves(self.history, figure=figure) is figure
 
     @pytest.mark.parametrize("history", [{}, {"val_loss": [1.0]}, {"loss": []}])
     def test_a_history_without_a_term_is_refused(self, history):
         with pytest.raises(ValueError, match=r"history must hold a term.* Received: history=\["):
-            plotting.learning_curves(history)
+            figures.learning_curves(history)
         with pytest.raises(ValueError, match="history must hold a term"):
-            plotting.alt_learning_curves(history)
+            figures.alt_learning_curves(history)
 
 
 class TestBaselines:
     values = {"denoising": 0.02, "mean": 0.08, "PCA": 0.03, "lucky": 0.01}  # noqa: RUF012
 
     def test_errors_are_ordered_and_labelled(self):
-        ax = plotting.baselines(self.values)
+        ax = figures.baselines(self.values)
         names = [label.get_text() for label in ax.get_yticklabels()]
         assert names == ["lucky", "denoising", "PCA", "mean"]
         assert texts(ax) == [
@@ -94,15 +94,15 @@ class TestBaselines:
         assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is on top
 
     def test_model_differs_by_more_than_colour(self):
-        markers = [line.get_marker() for line in plotting.baselines(self.values).lines[:4]]
+        markers = [line.get_marker() for line in figures.baselines(self.values).lines[:4]]
         assert markers == ["o", "D", "o", "o"]
 
     def test_words_say_the_same(self):
-        text = plotting.alt_baselines(self.values, quantity="error")
+        text = figures.alt_baselines(self.values, quantity="error")
         assert text.startswith("Error, lowest first: lucky 0.0100 (0.500 times the model), ")
         assert "denoising 0.0200, PCA" in text
 
-    @pytest.mark.parametrize("draw", [plotting.baselines, plotting.alt_baselines])
+    @pytest.mark.parametrize("draw", [figures.baselines, figures.alt_baselines])
     def test_nothing_to_compare_is_refused(self, draw):
         with pytest.raises(ValueError, match=r"Received: values=\{\}"):
             draw({})
@@ -110,5 +110,5 @@ class TestBaselines:
     def test_not_a_number_comes_last(self):
         values = {"model": float("nan"), "PCA": 0.5}
         assert list(curves._ordered(values)) == ["PCA", "model"]
-        assert "model not a number" in plotting.alt_baselines(values)
-        plotting.baselines(values)
+        assert "model not a number" in figures.alt_baselines(values)
+        figures.baselines(values)

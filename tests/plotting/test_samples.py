@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerasae.plotting import _samples
+from kerasae.report.figures import samples
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ from kerasae.plotting import _samples
     ],
 )
 def test_value_range_follows_the_data(array, expected):
-    assert _samples.span_of(array, None) == expected
-    assert _samples.span_of(array, (0, 16)) == (0, 16)
+    assert samples.span_of(array, None) == expected
+    assert samples.span_of(array, (0, 16)) == (0, 16)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_value_range_follows_the_data(array, expected):
     ],
 )
 def test_kind_follows_the_shape(shape, kind):
-    assert _samples.kind_of(np.zeros(shape), None) == kind
+    assert samples.kind_of(np.zeros(shape), None) == kind
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,15 @@ def test_kind_follows_the_shape(shape, kind):
 )
 def test_a_kind_that_does_not_fit_the_shape_is_refused(shape, kind):
     with pytest.raises(ValueError, match=rf"kind '{kind}' has .* axes\. Received: shape="):
-        _samples.kind_of(np.zeros(shape), kind)
+        samples.kind_of(np.zeros(shape), kind)
 
 
 def test_five_axes_are_of_no_kind():
     with pytest.raises(ValueError, match=r"kind 'image' has 3 or 4 axes"):
-        _samples.kind_of(np.zeros((2, 8, 8, 8, 8)), None)
+        samples.kind_of(np.zeros((2, 8, 8, 8, 8)), None)
 
 
 def test_a_table_in_like_units_keeps_them():
-    assert _samples.table_scale(np.array([[0.0, 0.0], [1.0, 20.0]])) is None
-    scale = _samples.table_scale(np.array([[0.0, 5.0], [1.0, 26.0]]))
+    assert samples.table_scale(np.array([[0.0, 0.0], [1.0, 20.0]])) is None
+    scale = samples.table_scale(np.array([[0.0, 5.0], [1.0, 26.0]]))
     np.testing.assert_allclose(scale(np.array([0.5, 47.0])), [0.5, 2.0])

@@ -6,8 +6,8 @@ import sys
 import matplotlib
 import pytest
 
-from kerasae import plotting
-from kerasae.plotting import _style
+from kerasae.report import figures
+from kerasae.report.figures import style
 
 
 def test_neither_pyplot_nor_global_settings_are_touched(tmp_path):
@@ -16,7 +16,7 @@ def test_neither_pyplot_nor_global_settings_are_touched(tmp_path):
         # Reading all of rcParams as a dict would itself look for a backend.
         "before = matplotlib.rcParams.copy()\n"
         "from kerasae import plotting\n"
-        f"plotting.save(plotting.baselines({{'model': 1.0}}), r'{tmp_path}/a.png')\n"
+        f"figures.save(figures.baselines({{'model': 1.0}}), r'{tmp_path}/a.png')\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert matplotlib.rcParams.copy() == before\n"
     )
@@ -26,16 +26,16 @@ def test_neither_pyplot_nor_global_settings_are_touched(tmp_path):
 def test_style_leaves_settings_as_they_were():
     before = matplotlib.rcParams["font.size"]
     with pytest.raises(ValueError, match="images must have"):
-        plotting.image_grid([0, 0, 0])
+        figures.image_grid([0, 0, 0])
     assert matplotlib.rcParams["font.size"] == before
 
 
 def test_save_replaces_the_file_whole_and_gives_the_same_bytes_twice(tmp_path):
     path = tmp_path / "figure.png"
     path.write_bytes(b"old")
-    assert plotting.save(plotting.baselines({"model": 1.0, "mean": 2.0}), path) == path
+    assert figures.save(figures.baselines({"model": 1.0, "mean": 2.0}), path) == path
     first = path.read_bytes()
-    plotting.save(plotting.baselines({"model": 1.0, "mean": 2.0}), path)
+    figures.save(figures.baselines({"model": 1.0, "mean": 2.0}), path)
     assert first.startswith(b"\x89PNG")
     assert path.read_bytes() == first
     assert [p.name for p in tmp_path.iterdir()] == ["figure.png"]
@@ -44,7 +44,7 @@ def test_save_replaces_the_file_whole_and_gives_the_same_bytes_twice(tmp_path):
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "figure.png"
     path.write_bytes(b"old")
-    ax = plotting.baselines({"model": 1.0})
+    ax = figures.baselines({"model": 1.0})
 
     def full(temporary, **_):
         temporary.write_bytes(b"half")
@@ -52,7 +52,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ax.figure, "savefig", full)
     with pytest.raises(OSError, match="disk full"):
-        plotting.save(ax, path)
+        figures.save(ax, path)
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["figure.png"]
 
@@ -74,7 +74,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     ],
 )
 def test_numbers_are_rounded_to_three_digits(value, expected):
-    assert _style.number(value) == expected
+    assert style.number(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_numbers_are_rounded_to_three_digits(value, expected):
     [(0, "0%"), (1, "100%"), (0.123, "12%"), (0.0123, "1.2%"), (0.995, "99.5%"), (1e-5, "0.001%")],
 )
 def test_shares_keep_two_digits(value, expected):
-    assert _style.share(value) == expected
+    assert style.share(value) == expected
 
 
 def test_long_names_lose_their_middle_and_dollars_are_no_formula(tmp_path):
-    assert _style.plain("abcdefghij", 10) == "abcdefghij"
-    assert _style.plain("abcdefghijk", 10) == "abcd\N{HORIZONTAL ELLIPSIS}hijk"
-    ax = plotting.comparison({"$x^$ " * 40: {"mse": 1.0}, "$": {"mse": 2.0}})
-    plotting.save(ax, tmp_path / "a.png", dpi=20)
-    errors = plotting.class_errors([1.0, 2.0], [0, 1], ["$x^$", "y" * 200])
-    plotting.save(errors, tmp_path / "a.png", dpi=20)
+    assert style.plain("abcdefghij", 10) == "abcdefghij"
+    assert style.plain("abcdefghijk", 10) == "abcd\N{HORIZONTAL ELLIPSIS}hijk"
+    ax = figures.comparison({"$x^$ " * 40: {"mse": 1.0}, "$": {"mse": 2.0}})
+    figures.save(ax, tmp_path / "a.png", dpi=20)
+    errors = figures.class_errors([1.0, 2.0], [0, 1], ["$x^$", "y" * 200])
+    figures.save(errors, tmp_path / "a.png", dpi=20)

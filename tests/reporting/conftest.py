@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasae.reporting import write_report
+from kerasae.report import write_report
 
 
 def _png(width: int = 4, height: int = 2) -> bytes:

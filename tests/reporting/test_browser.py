@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kerasae.reporting import write_comparison, write_report
+from kerasae.report import write_comparison, write_report
 
 pytestmark = pytest.mark.slow
 

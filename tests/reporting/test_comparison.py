@@ -5,7 +5,7 @@ from html import escape
 
 import pytest
 
-from kerasae.reporting import Run, compare_rows, differences, write_comparison
+from kerasae.report import Run, compare_rows, differences, write_comparison
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Commands can be copied as they stand."""
 
-from kerasae.reporting import Run
-from kerasae.reporting._instructions import command_line
+from kerasae.report import Run
+from kerasae.report.instructions import command_line
 
 
 def test_commands_are_quoted_and_come_from_the_configuration(tmp_path, monkeypatch, make_run):

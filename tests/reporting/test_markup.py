@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerasae.reporting import _markup
+from kerasae.report import markup
 
 
 @pytest.mark.parametrize(
@@ -10,4 +10,4 @@ from kerasae.reporting import _markup
     [(41.2, "41 s"), (99, "99 s"), (120, "2 min"), (7300, "2 h 2 min")],
 )
 def test_durations(seconds, expected):
-    assert _markup.duration(seconds) == expected
+    assert markup.duration(seconds) == expected

@@ -1,6 +1,6 @@
 """The page is one whole file that trusts nothing it reads."""
 
-from kerasae.reporting import write_report
+from kerasae.report import write_report
 
 HOSTILE = "</title><script>alert(1)</script>\"'&<img src=http://evil.example/x>${body}"
 

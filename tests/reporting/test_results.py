@@ -1,6 +1,6 @@
 """The table of results names every row and ranks only what can be ranked."""
 
-from kerasae.reporting import write_report
+from kerasae.report import write_report
 
 METRICS = {
     "test": {"mse": 0.02, "mae": 0.1, "bce": 0.3, "bce_floor": 0.2, "psnr": 17.0, "ssim": 0.8},

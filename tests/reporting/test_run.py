@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerasae.reporting import write_report
+from kerasae.report import write_report
 
 
 def test_a_directory_that_is_no_run_is_refused(tmp_path):

@@ -1,6 +1,6 @@
 """Tables and figures are those of the run."""
 
-from kerasae.reporting import write_report
+from kerasae.report import write_report
 
 
 def test_numbers_are_those_of_the_metrics(page):

@@ -289,7 +289,7 @@ learn.figure(fig, alt=f"Test error against the size of the code. The mean image 
 # curved decoder may fail with a clean image of something else.
 
 # %%
-at, ranks = kerasae.plotting.best_to_worst(errors[8][2], 6)
+at, ranks = kerasae.report.figures.best_to_worst(errors[8][2], 6)
 shown = x_test[at]
 rows = [("image", shown, None), ("PCA, 8", pca[8].reconstruct(shown), errors[8][0][at]),
         ("autoencoder, 8", curved[8].reconstruct(shown), errors[8][2][at])]  # fmt: skip

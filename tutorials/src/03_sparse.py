@@ -380,8 +380,8 @@ learn.figure(fig, alt="Left: divergence against the measured rate, for targets 0
 kl_model, kl_code = train("sparse_kl", KL_WEIGHT, target_activation=RHO)
 far = abs(float(kl_code.mean()) - RHO)
 learn.claim("C3.12", f"distance of the mean activation from its target {RHO:g}", far, "<")
-fig = kerasae.plotting.activation_histograms(kl_code, RHO)
-learn.figure(fig, alt=kerasae.plotting.alt_activation_histograms(kl_code, RHO))
+fig = kerasae.report.figures.activation_histograms(kl_code, RHO)
+learn.figure(fig, alt=kerasae.report.figures.alt_activation_histograms(kl_code, RHO))
 
 # %% [markdown]
 # Mind what was asked for: a *mean*. A unit that answers 0.05 to every image has the right rate, a
@@ -426,7 +426,7 @@ fig, axes = plt.subplots(1, 3, figsize=(8.4, 3.6))
 focus = []
 for ax, (name, ae, code) in zip(axes, shown, strict=True):
     chosen = filters(ae, code)
-    kerasae.plotting.image_grid(chosen, 4, ax, value_range=(0, 1))
+    kerasae.report.figures.image_grid(chosen, 4, ax, value_range=(0, 1))
     focus.append(hoyer(2 * chosen.reshape(len(chosen), -1) - 1))
     ax.set_title(f"{name}: Hoyer {focus[-1]:.2f}")
 learn.figure(fig, alt="24 filters of each of three models, on grey. Hoyer sparsity of the filters, "

@@ -241,7 +241,8 @@ learn.claim("C7.4", "the variance of the code is exp(z_log_var), to within 3 %",
 # %%
 vae, history = train(watch=x_valid)
 learn.figure(
-    kerasae.plotting.learning_curves(history), alt=kerasae.plotting.alt_learning_curves(history)
+    kerasae.report.figures.learning_curves(history),
+    alt=kerasae.report.figures.alt_learning_curves(history),
 )
 
 # %% [markdown]
@@ -314,8 +315,8 @@ learn.figure(fig, alt=f"Mean and standard deviation of each of {z.shape[1]} numb
 # %%
 kl = np.array(bounds["kl_per_dimension"])
 active = mean[:500].var(axis=0) > 0.01
-ax = kerasae.plotting.kl_per_dimension(kl, active)
-learn.figure(ax, alt=kerasae.plotting.alt_kl_per_dimension(kl, active))
+ax = kerasae.report.figures.kl_per_dimension(kl, active)
+learn.figure(ax, alt=kerasae.report.figures.alt_kl_per_dimension(kl, active))
 
 # %% [markdown]
 # **The price of a nat.** Weigh the KL by $\beta$: below 1 the code is cheap, above 1 dear. Two more
@@ -358,7 +359,7 @@ made = {"real images": x_test, "variational, prior": vae.generate(N_SAMPLES, see
         "plain, N(0, I)": plain.decode(normal)}  # fmt: skip
 fig, axes = plt.subplots(1, 3, figsize=(6.6, 2.3))
 for ax, (name, images) in zip(axes, made.items(), strict=True):
-    kerasae.plotting.image_grid(images[:16], 4, ax, value_range=(0, 255))
+    kerasae.report.figures.image_grid(images[:16], 4, ax, value_range=(0, 255))
     ax.set_title(name)
 bright = {name: images[:16].mean() / 255 for name, images in made.items()}
 learn.figure(fig, alt="Three sheets of 16 images: real digits, mean brightness "
@@ -399,10 +400,10 @@ learn.claim("C7.9", "N(0, I) codes of the plain model are this many times farthe
 
 # %%
 ways = vae.interpolate(x_test[:3], x_test[4:7], steps=9)
-ax = kerasae.plotting.interpolations(
+ax = kerasae.report.figures.interpolations(
     ways, plt.figure(figsize=(5.6, 2.2)).gca(), value_range=(0, 255)
 )
-learn.figure(ax, alt=kerasae.plotting.alt_interpolations(ways, value_range=(0, 255)))
+learn.figure(ax, alt=kerasae.report.figures.alt_interpolations(ways, value_range=(0, 255)))
 
 # %% [markdown]
 # With two numbers in the code the whole model fits on a page. The map is laid out by **quantiles**
@@ -412,8 +413,8 @@ learn.figure(ax, alt=kerasae.plotting.alt_interpolations(ways, value_range=(0, 2
 flat, _ = train(latent_dim=2, hidden=(24, 128), epochs=3 * EPOCHS // 2)
 tiles = flat.manifold(9)
 ax = plt.figure(figsize=(3.6, 3.6)).gca()
-kerasae.plotting.manifold(tiles, ax, value_range=(0, 255))
-learn.figure(ax, alt=kerasae.plotting.alt_manifold(tiles, value_range=(0, 255)))
+kerasae.report.figures.manifold(tiles, ax, value_range=(0, 255))
+learn.figure(ax, alt=kerasae.report.figures.alt_manifold(tiles, value_range=(0, 255)))
 
 # %% [markdown]
 # ## What is a good number?
@@ -485,10 +486,12 @@ learn.claim("C7.13", "share of the prior in the square", inside, "<", 0.467)
 places, labels = flat.encode(x_test), splits.labels["test"][: len(x_test)]
 width = math.sqrt(inside)  # the square is the central share `width` in each direction
 fig, axes = plt.subplots(1, 2, figsize=(6.6, 3))
-kerasae.plotting.code_map(places[:300], labels[:300], splits.class_names, axes[0])
+kerasae.report.figures.code_map(places[:300], labels[:300], splits.class_names, axes[0])
 axes[0].add_patch(Rectangle((-1, -1), 2, 2, fill=False, linewidth=2, edgecolor="#222222"))
 axes[0].set(title="test images, and the square", aspect="equal")
-kerasae.plotting.manifold(flat.manifold(7, width), axes[1], coverage=width, value_range=(0, 255))
+kerasae.report.figures.manifold(
+    flat.manifold(7, width), axes[1], coverage=width, value_range=(0, 255)
+)
 axes[1].set(title="what the square shows", xlabel="quantile, code dimension 0",
             ylabel="quantile, code dimension 1")  # fmt: skip
 shown = np.mean((np.abs(places) <= 1).all(axis=1))

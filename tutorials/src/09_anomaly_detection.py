@@ -92,12 +92,12 @@ apart = np.abs(ae.feature_scores(odd[:50]).mean(axis=(1, 2, 3)) - of_odd[:50]).m
 learn.claim("C9.1", "the score is the mean of the error map over the pixels", apart, "<", 1e-6)
 
 # %%
-picked, ranks = kerasae.plotting.best_to_worst(of_odd, 8)
+picked, ranks = kerasae.report.figures.best_to_worst(of_odd, 8)
 shown = {"labels": odd_digits[picked], "scores": of_odd[picked], "ranks": ranks}
 shown["value_range"] = (0, 255)
 reconstruction = ae.reconstruct(odd[picked])
-fig = kerasae.plotting.reconstruction_grid(odd[picked], reconstruction, **shown)
-learn.figure(fig, alt=kerasae.plotting.alt_reconstruction_grid(
+fig = kerasae.report.figures.reconstruction_grid(odd[picked], reconstruction, **shown)
+learn.figure(fig, alt=kerasae.report.figures.alt_reconstruction_grid(
     odd[picked], reconstruction, **shown))  # fmt: skip
 
 # %% [markdown]
@@ -482,9 +482,9 @@ learn.claim("C9.16", "this share of them passes as normal", passed, ">")
 rows = np.argsort(-strangeness(middles))[[0, 10, 20]]
 ways = np.stack([ae.decode((1 - part) * one[rows] + part * two[rows])
                  for part in np.linspace(0, 1, 7)], axis=1)  # fmt: skip
-ax = kerasae.plotting.interpolations(ways, value_range=(0, 255))
+ax = kerasae.report.figures.interpolations(ways, value_range=(0, 255))
 ax.set_title("from one even digit to another")
-learn.figure(ax, alt=kerasae.plotting.alt_interpolations(ways, value_range=(0, 255)) +
+learn.figure(ax, alt=kerasae.report.figures.alt_interpolations(ways, value_range=(0, 255)) +
              f" The images in the middle are no digits; {passed:.0%} of such pass.")  # fmt: skip
 
 # %% [markdown]

@@ -1,0 +1,163 @@
+"""Whether an exported model says the same as the one in Python."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from kerasae.exporting import signatures, verify
+from kerasae.layers import UnitScale
+from kerasae.models import Autoencoder
+
+_BATCH = 257  # of the largest case: no multiple of a vector's or a thread's share
+_MEMORY = 2**26  # entries of its input at most
+_ROUND_OFF = 1e-4  # share of a score that another runtime's sums may differ by
+_DRAWS = ((1, (0, 0)), (5, (20, -7)))  # count and seed of what `generate` is compared on
+_RUNTIMES = {"savedmodel": "TensorFlow", "onnx": "ONNX Runtime", "litert": "LiteRT"}
+
+
+class VerificationError(RuntimeError):
+    """The exported model does not say the same as the model in Python; nothing was written."""
+
+
+def verified(
+    ae: Autoencoder, endpoints: dict[str, Any], folder: Path, samples: Any, also: Sequence[str]
+) -> dict[str, Any]:
+    """Compare the SavedModel in `folder` with `ae`; return what the card says of it."""
+    arrays = verify.answers(endpoints, _inputs(ae, samples))
+    bad = [key for key, value in arrays.items() if value.dtype.kind == "f" and _lost(key, value)]
+    if bad:
+        case, signature, _, name = bad[0].split("/")
+        raise VerificationError(
+            f"The model must answer with finite numbers; {signature!r} gives {name!r} with NaN or "
+            f"infinite values on the {case}. Nothing was written. Received: variant={ae.variant!r}"
+        )
+    arrays |= _ranks(ae, arrays)
+    found = {name: _compared(name, folder, arrays) for name in ("savedmodel", *also)}
+    for signature, operations in found["savedmodel"]["random_operations"].items():
+        if operations and signature != "generate":
+            raise VerificationError(
+                f"Only 'generate' may draw random numbers, and {signature!r} does; a layer of the "
+                "model is noisy with training=False. Nothing was written. "
+                f"Received: {', '.join(operations)}"
+            )
+    others = {name: found[name]["largest_difference"] for name in also}
+    return {
+        "largest_difference": found["savedmodel"]["largest_difference"],
+        "allowed_difference": "1e-5 * max(1, largest magnitude of the output)",
+        "inputs": "random" if samples is None else "real",
+        "without": ["keras", "kerasae"],
+        **({"also": others} if others else {}),
+    }
+
+
+def golden(ae: Autoencoder, endpoints: dict[str, Any], samples: Any) -> dict[str, Any]:
+    """Return some samples with the answers of every signature, for others to test with."""
+    calls = _calls(ae, "golden", np.asarray(samples[:8]))
+    if ae.can_generate:
+        calls.append(("golden", "generate", {"n": 4, "seed": (0, 0)}))
+    arrays = verify.answers(endpoints, calls)
+    return {key.removeprefix("golden/"): value for key, value in arrays.items()}
+
+
+def _compared(runtime: str, folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Load what was written in a fresh process, and raise where it says something else."""
+    try:
+        found = verify.in_fresh_process(folder, arrays, runtime)
+    except ChildProcessError as error:
+        raise VerificationError(
+            f"{_RUNTIMES[runtime]} alone cannot load and run the exported model; nothing was "
+            f"written. Received: {error}"
+        ) from error
+    for signature, output, case, apart, allowed in found["failures"]:
+        raise VerificationError(
+            f"The exported model must say the same as the model: {signature!r} differs in "
+            f"{output!r} on the {case} by more than {allowed:.2g} in {_RUNTIMES[runtime]}; nothing "
+            f"was written. Received: a difference of {apart:.3g}"
+        )
+    return found
+
+
+def _lost(key: str, value: np.ndarray) -> bool:
+    # Extremes may overflow; they are compared all the same.
+    return "/out/" in key and not key.startswith("extremes") and not np.isfinite(value).all()
+
+
+def _ranks(ae: Autoencoder, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what p-values and decisions may differ by where scores differ by round-off only."""
+    allowed: dict[str, np.ndarray] = {}
+    known = ae.calibration
+    if known is None or not signatures.detects(ae):
+        return allowed
+    for key, p in arrays.items():
+        case, signature, side, name = key.split("/")
+        if name != "p_value" or side != "out":
+            continue
+        call = f"{case}/{signature}"
+        scores = arrays[f"{call}/out/anomaly_score"]
+        # As far as a sum of squares of small differences may be off.
+        apart = _ROUND_OFF * np.abs(scores)
+        with np.errstate(invalid="ignore", over="ignore"):
+            low, high = known.p_value(scores + apart), known.p_value(scores - apart)
+        # What rounds to the same rank may still be written as another float32.
+        allowed[f"{call}/allow/p_value"] = np.maximum(high - p, p - low) + verify.TOLERANCE
+        rate = arrays.get(f"{call}/in/false_alarm_rate", known.false_alarm_rate)
+        near = (low - verify.TOLERANCE <= rate) & (rate <= high + verify.TOLERANCE)
+        allowed[f"{call}/allow/is_anomaly"] = near.astype("float64")
+    return allowed
+
+
+def _inputs(ae: Autoencoder, samples: Any) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return case, signature and inputs of every call to compare on."""
+    calls: list[tuple[str, str, dict[str, Any]]] = []
+    for case, x in _samples(ae, samples).items():
+        calls += _calls(ae, case, x)
+        if len(x) == 1:
+            calls.append((case, "serving_default", {"x": x}))
+    if ae.can_generate:
+        calls += [(f"seed {list(s)}", "generate", {"n": n, "seed": s}) for n, s in _DRAWS]
+    return [*calls, ("empty input", "info", {})]
+
+
+def _calls(ae: Autoencoder, case: str, x: np.ndarray) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the calls of every signature that takes samples or codes."""
+    code = ops.cast(ae.encoder(x, training=False), "float32")
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        (case, name, {"x": x}) for name in ("encode", "reconstruct", "score")
+    ]
+    calls.append((case, "decode", {"code": ops.convert_to_numpy(code)}))
+    if signatures.detects(ae):
+        rate = np.float32(0.5)
+        calls.append((case, "detect", {"x": x}))
+        calls.append((case, "detect_at_rate", {"x": x, "false_alarm_rate": rate}))
+    return calls
+
+
+def _samples(ae: Autoencoder, samples: Any) -> dict[str, np.ndarray]:
+    """Return the samples to compare on by case: real ones if given, and the edges."""
+    rng = np.random.default_rng(0)
+    batch = max(2, min(_BATCH, _MEMORY // int(np.prod(ae.sample_shape))))
+    if samples is not None:
+        rows = np.asarray(samples[:batch])
+        low, high = rows.min(axis=0), rows.max(axis=0)
+    else:
+        # In scaled units, where the scaler tells what is usual.
+        low, high = (
+            np.full(ae.sample_shape, bound, "float32")
+            for bound in ((0, 1) if isinstance(ae.scaler, UnitScale) else (-3, 3))
+        )
+        if ae.scaler is not None:
+            low, high = (np.asarray(ae.scaler.inverse(bound[None]))[0] for bound in (low, high))
+        low, high = np.minimum(low, high), np.maximum(low, high)
+        rows = rng.uniform(low, high, size=(batch, *ae.sample_shape))
+    if ae.input_dtype_name == "uint8":
+        low, high = np.zeros(ae.sample_shape), np.full(ae.sample_shape, 255)
+    mixed = rng.random(ae.sample_shape) < 0.5
+    extremes = [low, high, np.where(mixed, low, high), np.where(mixed, high, low)]
+    return {
+        f"batch of {batch}": rows[np.arange(batch) % len(rows)].astype(ae.input_dtype_name),
+        "batch of 1": rows[:1].astype(ae.input_dtype_name),
+        "extremes of the range": np.stack(extremes).astype(ae.input_dtype_name),
+    }

@@ -1,0 +1,39 @@
+"""The denoising autoencoder: corrupt, then recover."""
+
+import math
+from typing import Any
+
+from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.variants.recipe import Mechanism, assemble, with_defaults
+
+
+def denoising(
+    input_shape: tuple[int, ...],
+    latent_dim: int | None = None,
+    *,
+    corruption: Any = "gaussian",
+    **options: Any,
+) -> Autoencoder:
+    """Build a denoising autoencoder: its input is corrupted in training, its target is clean.
+
+    Args:
+        input_shape: Shape of one sample.
+        latent_dim: Size of the code; half of the input, at most 128, by default. The noise
+            keeps the model from copying, so a narrow code is not needed.
+        corruption: `"gaussian"`, `"masking"`, `"salt_and_pepper"`, `"low_resolution"`, a layer,
+            or None when the data are `(corrupted, clean)` pairs.
+        **options: See `kerasae.build`; `corruption_level` sets the strength.
+            The dense network has one hidden layer of 256 units by default.
+
+    References:
+        Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 3.
+    """
+    if options.get("encoder") is None:
+        latent_dim = latent_dim or max(1, min(128, math.prod(input_shape) // 2))
+    return assemble(
+        Mechanism(),
+        input_shape,
+        latent_dim,
+        corruption=corruption,
+        **with_defaults(options, hidden=(256,)),
+    )

@@ -1,0 +1,89 @@
+"""What to do with a run: load and serve the model, train it again, continue."""
+
+import json
+import shlex
+from pathlib import Path
+
+from kerasae.report.markup import pre
+from kerasae.report.run import Run
+
+
+def use(run: Run) -> str:
+    """How to load the model, and how to serve the export where there is one."""
+    here = _shown_path(run.path)
+    parts = []
+    if (run.path / "model.keras").is_file():
+        shape = run.config.get("input_shape")
+        shapes = f"({', '.join(['n', *map(str, shape)])})" if isinstance(shape, list) else "a batch"
+        lines = [
+            "import kerasae",
+            "",
+            f"ae = kerasae.load({_quoted(f'{here}/model.keras')})",
+            f"reconstruction = ae.reconstruct(x)  # x: {shapes} in raw units, and so is the result",
+            "code = ae.encode(x)",
+            "error = ae.score(x)  # one per sample, higher is worse",
+        ]
+        generates = run.config.get("can_generate") or "generation" in run.metrics
+        if run.config.get("variant") in ("vae", "variational") or generates:
+            lines.append("samples = ae.generate(16, seed=0)")
+        if detects := bool(run.part("detection")):
+            lines.append("found = ae.detect(x)  # anomaly_score, p_value, is_anomaly")
+        parts.append(f"<h3>In Python</h3>{pre(*lines)}")
+        if detects:
+            line = f"kerasae detect {shlex.quote(here)} --input FILE --output FILE"
+            parts.append(f"<h3>Find anomalies in a table or an array</h3>{pre(line)}")
+    exports = [path.parent.name for path in run.path.glob("saved_model/*/saved_model.pb")]
+    if versions := [int(name) for name in exports if name.isdecimal()]:
+        base = f"{here}/saved_model"
+        served = pre(
+            "import tensorflow as tf  # nothing else is needed",
+            "",
+            f"served = tf.saved_model.load({_quoted(f'{base}/{max(versions)}')})",
+            "print({name: s.structured_input_signature for name, s in served.signatures.items()})",
+        )
+        # The server wants an absolute path.
+        base = shlex.quote(base) if Path(base).is_absolute() else f'"$PWD"/{shlex.quote(base)}'
+        server = pre(
+            "tensorflow_model_server --rest_api_port=8501 --model_name=autoencoder \\",
+            f"  --model_base_path={base}",
+        )
+        parts.append(f"<h3>Served by TensorFlow alone</h3>{served}{server}")
+    return "".join(parts)
+
+
+def commands(run: Run) -> str:
+    """The command that made the run, and the one that continues an unfinished run."""
+    # None is recorded for data that no command can name, such as an array.
+    if "command" in run.config and run.config["command"] is None:
+        call = f"kerasae.train(..., out={_quoted(_shown_path(run.path))}"
+        again, further = f"{call}, replace=True)", f"{call}, resume=True)"
+    else:
+        command = command_line(run)
+        again, further = f"{command} --replace", f"{command} --resume"
+    text = f"<h3>The same again</h3>{pre(again)}"
+    if run.metrics:  # a finished run refuses to be resumed
+        return text
+    return f"{text}<h3>Continue after an interruption</h3>{pre(further)}"
+
+
+def command_line(run: Run) -> str:
+    """The recorded command line, or one put together from the configuration."""
+    recorded = run.config.get("command")
+    if isinstance(recorded, list) and recorded:
+        return shlex.join(str(word) for word in recorded if word not in ("--resume", "--replace"))
+    line = ["kerasae", "train", str(run.config.get("variant", "undercomplete"))]
+    for key in ("data", "latent_dim", "network", "epochs", "batch_size", "seed"):
+        value = run.config.get(key)
+        if isinstance(value, str | int | float):
+            line += [f"--{key.replace('_', '-')}", str(value)]
+    return shlex.join([*line, "--out", _shown_path(run.path)])
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _shown_path(path: Path) -> str:
+    """Relative to the working directory where that is possible."""
+    resolved, here = path.resolve(), Path.cwd()
+    return (resolved.relative_to(here) if resolved.is_relative_to(here) else resolved).as_posix()

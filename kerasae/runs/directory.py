@@ -1,0 +1,188 @@
+"""The files of a run directory: making it, replacing it, and what stands in it."""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kerasae.errors import nearest
+from kerasae.files import LOCK, is_temporary, locked, remove, replacing, sweep, temporary_name
+
+CONFIG, MODEL, METRICS, HISTORY = "config.json", "model.keras", "metrics.json", "history.csv"
+CHECKPOINTS, LOGS, FIGURES, EXPORT = "checkpoints", "logs", "figures", "saved_model"
+# Where a run lies while another takes its place.
+_REPLACED = ".replaced"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def run_directory(out: Any, default: Path) -> Path:
+    """Return `out` as a path, or the default where it is None."""
+    if out is None:
+        return default
+    if not isinstance(out, (str, os.PathLike)) or not os.fspath(out):
+        raise ValueError(f"out must be a path of a folder. Received: out={out!r}")
+    return Path(out)
+
+
+def check_target(path: Path, resume: bool, replace: bool) -> None:
+    """Refuse a run directory that would be lost, or that is none."""
+    if resume and replace:
+        raise ValueError(
+            "resume=True (--resume) and replace=True (--replace) exclude each other. Received: both"
+        )
+    if not path.is_dir() and not path.exists():
+        _check_writable(path)
+        return
+    # A run that was killed before its first file was whole leaves a lock and a part of it.
+    if path.is_dir() and all(f.name == LOCK or is_temporary(f.name) for f in path.iterdir()):
+        _check_writable(path)
+        return
+    if not (path / CONFIG).is_file():
+        raise ValueError(
+            "out must be a new or empty folder, or a run directory to resume or replace. "
+            f"Received: out={str(path)!r}, which holds something else"
+        )
+    if resume and (path / METRICS).is_file():
+        raise ValueError(
+            "The run in out is finished, there is nothing to resume; pass replace=True (--replace) "
+            f"to train it anew, or choose another folder. Received: out={str(path)!r}"
+        )
+    if not resume and not replace:
+        raise ValueError(
+            "out exists; pass resume=True (--resume) to continue an unfinished run, replace=True "
+            f"(--replace) to train it anew, or another folder. Received: out={str(path)!r}"
+        )
+    _check_writable(path)
+
+
+def _check_writable(path: Path) -> None:
+    above = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise _forbidden(path)
+
+
+def _forbidden(path: Path) -> PermissionError:
+    return PermissionError(
+        f"out must be in a folder that can be written to. Received: out={str(path)!r}"
+    )
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say in a sentence why a run directory cannot be written to."""
+    try:
+        yield
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        if not path.is_dir() and isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(
+                "The run directory was removed while it was written to, and nothing of the run is "
+                f"left. Received: out={str(path)!r}"
+            ) from error
+        # TensorFlow has exceptions of its own.
+        if number in _FULL or os.strerror(errno.ENOSPC) in str(error):
+            raise OSError(
+                "The disk is full; what was saved before is as it was. Make room and continue with "
+                f"resume=True (--resume). Received: out={str(path)!r}"
+            ) from error
+        where = getattr(error, "filename", None)
+        if number in _FORBIDDEN and (where is None or path in Path(where).parents):
+            raise _forbidden(path) from error
+        raise
+
+
+def settle(path: Path) -> None:
+    """Put back the run that another, killed before its first epoch was saved, was to replace."""
+    sweep(path.parent)
+    if (path / _REPLACED).is_dir():
+        with contextlib.suppress(ValueError), locked(path):  # unless it is still being trained
+            if is_begun(path):
+                remove(path / _REPLACED)
+            else:
+                _put_back(path)
+
+
+@contextlib.contextmanager
+def opened(path: Path, resume: bool, replace: bool) -> Iterator[bool]:
+    """Make a run directory and yield whether there was one; after a failure put it back.
+
+    A failed run stays if an epoch of it was saved, which can be resumed. No other training may
+    write to it meanwhile.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(locked(path))
+        # Another training may have been here since the first check.
+        check_target(path, resume, replace)
+        fresh = replace or not (path / CONFIG).is_file()
+        replaced = replace and (path / CONFIG).is_file()
+        if replaced:
+            new = temporary_name(path, "old")
+            new.mkdir()
+            locks.enter_context(locked(new))
+            # If the process is killed between the two, `sweep` and `settle` put all back.
+            os.replace(path, new / _REPLACED)
+            os.replace(new, path)
+        for left in path.glob(".publishing-*"):
+            remove(left)
+        sweep(path)
+        try:
+            yield replaced
+        except BaseException:
+            if fresh and not is_begun(path):
+                if replaced:
+                    _put_back(path)
+                else:
+                    shutil.rmtree(path, ignore_errors=True)
+            raise
+        finally:
+            remove(path / _REPLACED)
+
+
+def restore(path: Path) -> None:
+    """Put back the run that one without a finished epoch was to replace."""
+    _put_back(path)
+
+
+def is_begun(path: Path) -> bool:
+    """Return whether an epoch of a run was saved."""
+    return (path / CHECKPOINTS / "state.json").exists() or (path / MODEL).exists()
+
+
+def _put_back(path: Path) -> None:
+    new = temporary_name(path, "old")
+    os.replace(path, new)
+    os.replace(new / _REPLACED, path)
+    remove(new)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON under a temporary name and rename it."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+
+
+def save_model(ae: Any, path: Path) -> None:
+    """Save a Keras file under a temporary name and rename it."""
+    with replacing(path) as temporary:
+        ae.save(temporary)
+
+
+def check_count(name: str, value: Any) -> None:
+    """Refuse anything but a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number >= 1. Received: {name}={value!r}")
+
+
+def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Refuse a value that is not known."""
+    if value not in known:
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, known))}.{nearest(value, known)} "
+            f"Received: {name}={value!r}"
+        )
