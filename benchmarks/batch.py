@@ -15,12 +15,13 @@ import time
 from pathlib import Path
 
 import kerasae  # isort: skip  (first, so that TensorFlow starts quietly)
-import kerasae.scoring
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import csv
+
+import kerasae.scoring
 
 OUTPUTS = {"score": "score", "encode": "code", "detect": "anomaly_score"}
 FILES = 4

@@ -336,7 +336,7 @@ def fail(*args, **options):
 
 FAILING = {
     "figures": (figures, "draw"),
-    "metrics": (finishing.files, "write_json"),
+    "metrics": (finishing.directory, "write_json"),
     "export": (verify, "in_fresh_process"),
     "report": (report, "write_report"),
 }

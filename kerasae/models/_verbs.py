@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasae.models import inputs
+from kerasae.models import inputs as checks
 from kerasae.models._parts import forward, without_corruption
 from kerasae.models.detection import Detection
 from kerasae.models.generation import Generation
@@ -71,8 +71,8 @@ class Verbs(Detection, Generation, State):
             x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
             batch_size: Samples at a time, for arrays.
         """
-        inputs.check_data(self, x)
-        inputs.check_adapted(self)
+        checks.check_data(self, x)
+        checks.check_adapted(self)
         return self._run(self.encoder, x, batch_size)
 
     def decode(self, code: Any, batch_size: int = 1024) -> np.ndarray:
@@ -82,7 +82,7 @@ class Verbs(Detection, Generation, State):
             code: Array `(samples, latent_dim)`.
             batch_size: Samples at a time.
         """
-        code = inputs.check_code(self, code)
+        code = checks.check_code(self, code)
         return self._run(self.decoder, code, batch_size)
 
     def reconstruct(self, x: Any, batch_size: int = 1024) -> np.ndarray:
@@ -92,13 +92,13 @@ class Verbs(Detection, Generation, State):
             x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
             batch_size: Samples at a time, for arrays.
         """
-        inputs.check_data(self, x)
-        inputs.check_adapted(self)
+        checks.check_data(self, x)
+        checks.check_adapted(self)
         return self._run(self, x, batch_size)
 
     @staticmethod
     def _run(model: Any, x: Any, batch_size: int) -> np.ndarray:
-        inputs.check_batch_size(batch_size)
+        checks.check_batch_size(batch_size)
         options = {"batch_size": batch_size} if hasattr(x, "shape") else {}
         # Half-precision models compute codes in half precision; what leaves is float32.
         return np.asarray(keras.Model.predict(model, x, verbose=0, **options), "float32")

@@ -15,7 +15,8 @@ from kerasae.acceleration.chunks import Chunks
 from kerasae.layers import InverseScale
 from kerasae.layers.backend import batch_share, replicas
 from kerasae.layers.penalty import PenaltyMixin, current_step, step
-from kerasae.models import _feeding, inputs
+from kerasae.models import _feeding
+from kerasae.models import inputs as checks
 from kerasae.models._parts import PARTS, forward
 from kerasae.models._replicated import Replicated
 from kerasae.models._verbs import Verbs
@@ -139,7 +140,7 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
         self._training_loss = (
             self.reconstruction_loss if loss is None else self._bound(losses.get(loss, features))
         )
-        optimizer = inputs.optimizer(optimizer)
+        optimizer = checks.optimizer(optimizer)
         super().compile(optimizer=optimizer, **kwargs)
         # Built now, so that a model saved before its first step loads like any other.
         self.optimizer.build(self.trainable_variables)
@@ -205,12 +206,12 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
         """
         self._refuse_second_fit()
         options = _feeding.by_name(super().fit, args, kwargs)
-        inputs.check_data(self, x, y)
-        inputs.check_options(self, x, (), options, training=True)
+        checks.check_data(self, x, y)
+        checks.check_options(self, x, (), options, training=True)
         validation = options.get("validation_data")
         if validation is not None:
             pair = validation if isinstance(validation, (tuple, list)) else (validation,)
-            inputs.check_data(self, *pair[:2], name="validation_data")
+            checks.check_data(self, *pair[:2], name="validation_data")
             if len(pair) == 3 and pair[1] is None:
                 options["validation_data"] = (pair[0], pair[0], pair[2])
         if not getattr(self.scaler, "adapted", True):
@@ -221,7 +222,7 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
         if hasattr(x, "shape"):
             known = options.get("validation_data")
             known = known[0] if isinstance(known, (tuple, list)) else known
-            apart = inputs.inputs_of(known) if hasattr(known, "shape") else ()
+            apart = checks.inputs_of(known) if hasattr(known, "shape") else ()
             targets = () if y is None or y is x else self._training_inputs(y, options)
             rows = itertools.chain(self._training_inputs(x, options), targets)
             self.remember_training_rows(rows, apart)
@@ -235,16 +236,16 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
     @staticmethod
     def _training_inputs(x: Any, options: dict[str, Any]) -> Iterator[Any]:
         """Yield the batches of x that `fit` with `options` trains on."""
-        return inputs.inputs_of(
+        return checks.inputs_of(
             x, options.get("validation_split") or 0.0, options.get("steps_per_epoch")
         )
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluate as `keras.Model.evaluate` does, with one fixed draw of all noise."""
         if x is not None:
-            inputs.check_data(self, x, y)
-            inputs.check_options(self, x, args, kwargs)
-            inputs.check_adapted(self)
+            checks.check_data(self, x, y)
+            checks.check_options(self, x, args, kwargs)
+            checks.check_adapted(self)
         if y is None and kwargs.get("sample_weight") is not None:
             y = x
         # `fit` validates through here, in chunks.
@@ -261,15 +262,15 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Train on one batch as `keras.Model.train_on_batch` does; the scaler is adapted."""
-        inputs.check_adapted(self)
+        checks.check_adapted(self)
         self._forget()
         return super().train_on_batch(*args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Return raw reconstructions, as `keras.Model.predict` does, without noise."""
-        inputs.check_data(self, x)
-        inputs.check_options(self, x, args, kwargs)
-        inputs.check_adapted(self)
+        checks.check_data(self, x)
+        checks.check_options(self, x, args, kwargs)
+        checks.check_adapted(self)
         with self._as_outside():
             return super().predict(x, *args, **kwargs)
 
@@ -282,7 +283,7 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
             return super().test_step(*args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        inputs.check_tensor(self, inputs)
+        checks.check_tensor(self, inputs)
         current = current_step()
         if current is None or current.owner is not self:
             return super().call(inputs, training=training, mask=mask)
@@ -301,7 +302,7 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        inputs.check_target(x, y)
+        checks.check_target(x, y)
         target = x if y is None else y
         target = target if self.scaler is None else self.scaler(target)
         loss = self._training_loss

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasae.runs import directory, link, resuming
+from kerasae.runs import directory, resuming
+from kerasae.runs import link as links
 
 # Seconds to wait for the machines to come; on a cluster one may be pulling an image.
 _WAIT, _WAIT_VARIABLE = 300.0, "KERASAE_MACHINES_TIMEOUT"
@@ -185,7 +186,7 @@ def _check_backend() -> None:
 
 def _meet(
     address: str, index: int, started: dict[str, Any], path: Path, scratch: Path | None
-) -> link.Link:
+) -> links.Link:
     """Return the link to the other machines, once all have come and were started alike."""
     from importlib import metadata
 
@@ -203,13 +204,13 @@ def _meet(
         ) from None
     host, port = _split(address)
     if index == 0:
-        with contextlib.closing(link.listen(port)) as server:
-            wires = link.gather(server, count, started, seconds)
+        with contextlib.closing(links.listen(port)) as server:
+            wires = links.gather(server, count, started, seconds)
         begun = _begun(path) if resume else {}
         for wire in wires.values():
             wire.send(files=begun)
-        return link.Link(0, wires)
-    wire = link.join(host, port, index, started, seconds)
+        return links.Link(0, wires)
+    wire = links.join(host, port, index, started, seconds)
     try:
         message = wire.receive(seconds + 10.0)
     except (OSError, ValueError):
@@ -220,11 +221,11 @@ def _meet(
     if message.get("problem"):
         raise ValueError(message["problem"])
     assert scratch is not None
-    for name, content in link.unpack(message["files"]).items():
+    for name, content in links.unpack(message["files"]).items():
         target = scratch / "run" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    return link.Link(index, {0: wire}, lambda: shutil.rmtree(scratch, ignore_errors=True))
+    return links.Link(index, {0: wire}, lambda: shutil.rmtree(scratch, ignore_errors=True))
 
 
 def _begun(path: Path) -> dict[str, str]:
@@ -236,10 +237,10 @@ def _begun(path: Path) -> dict[str, str]:
         f"{directory.CHECKPOINTS}/{file.name}" for file in (path / directory.CHECKPOINTS).glob("*")
     ]
     names = [name for name in names if (path / name).is_file()]
-    return link.pack(lambda name: (path / name).read_bytes(), names)
+    return links.pack(lambda name: (path / name).read_bytes(), names)
 
 
-def _initialize(address: str, count: int, index: int, link: link.Link) -> list[str]:
+def _initialize(address: str, count: int, index: int, link: links.Link) -> list[str]:
     """Start JAX on all machines; return the names of all devices, those of machine 0 first."""
     import jax
     import keras
@@ -274,7 +275,7 @@ def stop_jax() -> None:
 
 
 @contextlib.contextmanager
-def _together(link: link.Link) -> Iterator[None]:
+def _together(link: links.Link) -> Iterator[None]:
     """Turn what breaks where a machine is lost into a sentence; tell the others what broke here."""
     try:
         yield

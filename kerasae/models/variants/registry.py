@@ -179,7 +179,7 @@ def explain_options(name: str) -> list[tuple[str, str, str]]:
 def notes(name: str) -> str:
     """Return what a variant's docstring says of the options that all share, or `""`."""
     text = _arguments_of(_find(name)[1]).get("**options", "")
-    text = text.removeprefix("See kerasae.models.variants.recipe.assemble").lstrip(".; ")
+    text = text.removeprefix("See kerasae.build").lstrip(".; ")
     return text
 
 
