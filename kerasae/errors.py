@@ -1,4 +1,4 @@
-"""What error messages share: wording, and what they ask of numbers. Imports nothing of ours."""
+"""Error messages: nearest names, and checks of numbers. Imports nothing of ours."""
 
 import difflib
 import math
@@ -34,6 +34,31 @@ def is_real(value: object) -> TypeGuard[float]:
 def is_whole(value: object, least: int) -> bool:
     """Say whether a value is a whole number of at least `least`; 2.0 is one."""
     return is_real(value) and value % 1 == 0 and value >= least
+
+
+def check_whole(
+    name: str, value: object, least: int = 1, most: int | None = None, *, optional: bool = False
+) -> int:
+    """Return a whole number as an `int`, or raise with a sentence that names the argument.
+
+    Python's and NumPy's integers are taken, and floats without a fraction such as `2.0`; truth
+    values, text and arrays are not.
+
+    Args:
+        name: The argument's name, for the message.
+        value: What was received.
+        least: The smallest number that works.
+        most: The largest, or None.
+        optional: Whether the message says that None works, too; the caller handles None itself.
+
+    Raises:
+        ValueError: The value is no whole number, or out of range.
+    """
+    if is_whole(value, least) and (most is None or value <= most):  # type: ignore[operator]
+        return int(value)  # type: ignore[call-overload]
+    range_ = f">= {least}" if most is None else f"from {least} to {most}"
+    also = " or None" if optional else ""
+    raise ValueError(f"{name} must be a whole number {range_}{also}. Received: {name}={value!r}")
 
 
 def shorten(text: object) -> str:
