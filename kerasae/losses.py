@@ -30,6 +30,10 @@ class ReconstructionLoss(keras.losses.Loss):
     """
 
     from_logits = False
+    # Name of the likelihood whose negative logarithm it is, or None.
+    likelihood: str | None = None
+    # Whether it has a parameter that the model learns, and that `bind` takes.
+    learned = False
 
     def __init__(self, features: str = "mean", name: str | None = None, **kwargs: Any):
         if features not in ("mean", "sum"):
@@ -86,6 +90,7 @@ class BinaryCrossentropy(ReconstructionLoss):
     """
 
     from_logits = True
+    likelihood = "bernoulli"
 
     def error(self, y_true: Any, y_pred: Any) -> Any:
         # Not written out: relu and abs have the wrong slope at a logit of exactly 0.
@@ -107,12 +112,19 @@ class GaussianNLL(ReconstructionLoss):
         Decoders", 2021, section 3.1.
     """
 
+    likelihood = "gaussian"
+
     def __init__(self, features: str = "sum", stddev: float | None = None, **kwargs: Any):
         super().__init__(features, **kwargs)
         if stddev is not None and not (is_real(stddev) and stddev > 0):
             raise ValueError(f"stddev must be > 0 or None (learned). Received: stddev={stddev!r}")
         self.stddev = stddev
         self._log_stddev: Any = None if stddev is None else float(np.log(stddev))
+
+    @property
+    def learned(self) -> bool:  # type: ignore[override]
+        """Whether the standard deviation is learned."""
+        return self.stddev is None
 
     def bind(self, log_stddev: Any) -> None:
         """Take the variable that holds the learned `log(s)`; an `Autoencoder` calls this."""

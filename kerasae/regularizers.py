@@ -1,9 +1,10 @@
 """Penalties on activations: a tensor in, a scalar out.
 
 Every penalty is summed over code units and averaged over the batch, so that a batch fed
-twice gives the same value. Use them through `kerasae.layers.ActivityPenalty`, which adds
-them to the loss once, and not as a Keras `activity_regularizer`: Keras divides that by the
-batch size from version 3.14.0 on and does not before (keras pull request 22021).
+twice gives the same value. Both ways to use one give that value: as the `activity_regularizer`
+of any Keras layer, and through `kerasae.layers.ActivityPenalty`, which also takes a `Warmup` and
+names the term in an `Autoencoder`. Keras divides an `activity_regularizer` by the batch size
+(from version 3.14.0 on, keras pull request 22021), so calling a regularizer multiplies by it.
 """
 
 from typing import Any
@@ -18,21 +19,48 @@ from kerasae.schedules import Warmup, Weight, check_weight, weight_config
 class ActivationRegularizer(keras.regularizers.Regularizer):
     """Base of the penalties: `weight * penalty(activations)`.
 
+    Calling one gives that times the batch size, which Keras divides by.
+
     Args:
-        weight: Factor of the penalty, a number >= 0 or a `Warmup`.
+        weight: Factor of the penalty, a number >= 0; with `ActivityPenalty` also a
+            `keras.Variable` or a `Warmup`. It cannot be set later; set `weight` of the
+            `ActivityPenalty` instead.
     """
 
+    # Whether `values` returns one value for each sample; otherwise a scalar.
+    per_sample = False
+    # Whether activations must lie in [0, 1].
+    bounded = False
+
     def __init__(self, weight: Weight):
-        self.weight = check_weight(weight, "weight")
+        self._weight = check_weight(weight, "weight")
+
+    @property
+    def weight(self) -> Weight:
+        """Factor of the penalty."""
+        return self._weight
+
+    def values(self, activations: Any) -> Any:
+        """Return the unweighted penalty, float32: `(batch,)` if `per_sample`, else a scalar."""
+        raise NotImplementedError
 
     def penalty(self, activations: Any) -> Any:
         """Return the unweighted penalty, a scalar of float32."""
-        raise NotImplementedError
+        return ops.mean(self.values(activations))
 
     def __call__(self, activations: Any) -> Any:
-        """Return `weight * penalty(activations)`; a `Warmup` counts with its end value here."""
-        weight = self.weight.end if isinstance(self.weight, Warmup) else self.weight
-        return weight * self.penalty(activations)
+        """Return `weight * penalty(activations)` times the batch size, as Keras expects it.
+
+        Raises:
+            ValueError: The weight is a `Warmup`, whose steps nobody counts here.
+        """
+        if isinstance(self.weight, Warmup):
+            raise ValueError(
+                "weight may be a Warmup in kerasae.layers.ActivityPenalty only, which counts the "
+                f"steps. Received: weight={self.weight!r}"
+            )
+        batch = ops.cast(ops.shape(activations)[0], "float32")
+        return ops.cast(self.weight, "float32") * self.penalty(activations) * batch
 
     def get_config(self) -> dict[str, Any]:
         return {"weight": weight_config(self.weight)}
@@ -58,16 +86,18 @@ class L1Activation(ActivationRegularizer):
     Example:
     >>> import numpy as np
     >>> from kerasae.regularizers import L1Activation
-    >>> float(L1Activation(0.5)(np.array([[1.0, -2.0], [0.0, 3.0]])))
-    1.5
+    >>> float(L1Activation(0.5).penalty(np.array([[1.0, -2.0], [0.0, 3.0]])))
+    3.0
     """
+
+    per_sample = True
 
     def __init__(self, weight: Weight = 1e-3):
         super().__init__(weight)
 
-    def penalty(self, activations: Any) -> Any:
-        activations = ops.cast(activations, "float32")
-        return ops.sum(ops.mean(ops.abs(activations), axis=0))
+    def values(self, activations: Any) -> Any:
+        absolute = ops.abs(ops.cast(activations, "float32"))
+        return ops.sum(absolute, axis=tuple(range(1, len(absolute.shape))))
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -104,9 +134,11 @@ class KLSparsity(ActivationRegularizer):
     Example:
     >>> import numpy as np
     >>> from kerasae.regularizers import KLSparsity
-    >>> round(float(KLSparsity(0.5, weight=1.0)(np.array([[0.2], [0.3]]))), 4)
+    >>> round(float(KLSparsity(0.5, weight=1.0).penalty(np.array([[0.2], [0.3]]))), 4)
     0.1438
     """
+
+    bounded = True
 
     def __init__(self, target_activation: float = 0.05, weight: Weight = 1e-2):
         super().__init__(weight)
@@ -117,7 +149,7 @@ class KLSparsity(ActivationRegularizer):
             )
         self.target_activation = float(target_activation)
 
-    def penalty(self, activations: Any) -> Any:
+    def values(self, activations: Any) -> Any:
         check_unit_interval(activations)
         return self.divergence(ops.mean(ops.cast(activations, "float32"), axis=0))
 

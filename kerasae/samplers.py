@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerasae.errors import nearest
+from kerasae.errors import check_whole, nearest
 
 # More codes make a better mixture hardly, and a larger model surely.
 _MOST = 2000
@@ -23,9 +23,11 @@ class Sampler:
     Attributes:
         arrays: The fitted arrays, float32 or int32; they are saved with the model.
         kind: Name of the sampler.
+        code_kind: Kind of the codes it is for, `"vector"` or `"indices"`.
     """
 
     kind = ""
+    code_kind = "vector"
 
     def __init__(self, arrays: dict[str, np.ndarray]):
         self.arrays = arrays
@@ -45,9 +47,55 @@ class Sampler:
 
         Args:
             normal: `(n, latent_dim)` drawn from N(0, 1).
-            uniform: `(n, 3)` drawn from [0, 1).
+            uniform: `(n, uniforms(latent_dim))` drawn from [0, 1).
         """
         raise NotImplementedError
+
+    def uniforms(self, latent_dim: int) -> int:
+        """Return how many uniform numbers `draw` takes for a code."""
+        return 3 if self.code_kind == "vector" else latent_dim
+
+
+class StandardNormal(Sampler):
+    """The prior of variational models, N(0, I)."""
+
+    kind = "normal"
+
+    def draw(self, normal: Any, uniform: Any) -> Any:
+        """Map random numbers to codes, as `Sampler.draw` says."""
+        return normal
+
+
+class UniformIndices(Sampler):
+    """Each index of a code with the same probability, independently of the others."""
+
+    kind = "uniform"
+    code_kind = "indices"
+
+    def draw(self, normal: Any, uniform: Any) -> Any:
+        """Map random numbers to codes, as `Sampler.draw` says."""
+        size = int(self.arrays["size"])
+        # A float32 just below 1 times the size may round up to the size.
+        return ops.minimum(ops.cast(uniform * size, "int32"), size - 1)
+
+
+class FrequencySampler(Sampler):
+    """Each index of a code with its frequency at that place, independently of the others."""
+
+    kind = "frequency"
+    code_kind = "indices"
+
+    @classmethod
+    def fit(cls, codes: np.ndarray, seed: int = 0) -> "FrequencySampler":
+        """Fit to codes `(samples, latent_dim)`; nothing in it is random."""
+        codes = np.asarray(codes, "int64")
+        counts = np.stack([np.bincount(place, minlength=codes.max() + 1) for place in codes.T])
+        return cls({"edges": np.cumsum(counts / len(codes), axis=1)[:, :-1].astype("float32")})
+
+    def draw(self, normal: Any, uniform: Any) -> Any:
+        """Map random numbers to codes, as `Sampler.draw` says."""
+        beyond = uniform[:, :, None] >= ops.convert_to_tensor(self.arrays["edges"])[None]
+        return ops.sum(ops.cast(beyond, "int32"), axis=-1)
 
 
 class GaussianSampler(Sampler):
@@ -145,8 +193,11 @@ class NeighbourSampler(Sampler):
 
 
 SAMPLERS: dict[str, type[Sampler]] = {
-    sampler.kind: sampler for sampler in (GaussianSampler, MixtureSampler, NeighbourSampler)
+    sampler.kind: sampler
+    for sampler in (GaussianSampler, MixtureSampler, NeighbourSampler, FrequencySampler)
 }
+# The distributions of codes that a recipe may have without fitting.
+PRIORS: dict[str, type[Sampler]] = {prior.kind: prior for prior in (StandardNormal, UniformIndices)}
 
 
 def fit(codes: Any, kind: str = "gaussian", seed: int = 0) -> Sampler:
@@ -154,7 +205,7 @@ def fit(codes: Any, kind: str = "gaussian", seed: int = 0) -> Sampler:
 
     Args:
         codes: `(samples, latent_dim)`.
-        kind: `"gaussian"`, `"mixture"` or `"neighbour"`.
+        kind: `"gaussian"`, `"mixture"` or `"neighbour"`; `"frequency"` for indices.
         seed: Seed of what is random in the fit.
 
     Raises:
@@ -165,7 +216,8 @@ def fit(codes: Any, kind: str = "gaussian", seed: int = 0) -> Sampler:
     >>> sampler.arrays["mean"].tolist()
     [1.0, 1.0]
     """
-    check_kind(kind)
+    if kind not in SAMPLERS:
+        check_kind(kind)
     codes = np.asarray(codes)
     codes = codes.astype("float64") if codes.dtype.kind in "biuf" else np.empty(0)
     if codes.ndim != 2 or len(codes) < 3 or not np.isfinite(codes).all():
@@ -225,19 +277,23 @@ def interpolate(a: Any, b: Any, steps: int = 8, spherical: bool = False) -> np.n
     return np.where(flat, straight, length * turn / np.where(flat, 1, sine)).astype("float32")
 
 
-def check_kind(kind: Any) -> None:
-    """Refuse a kind of sampler that is none."""
-    if kind not in SAMPLERS:
+def check_kind(kind: Any, code_kind: str = "vector") -> None:
+    """Refuse a kind of sampler that does not exist, or that is for other codes.
+
+    Args:
+        kind: As given to `fit`.
+        code_kind: `"vector"` or `"indices"`.
+    """
+    known = [name for name, sampler in SAMPLERS.items() if sampler.code_kind == code_kind]
+    if kind not in known:
         raise ValueError(
-            f"kind must be one of {', '.join(SAMPLERS)}.{nearest(kind, SAMPLERS)} "
-            f"Received: kind={kind!r}"
+            f"kind must be one of {', '.join(known)}.{nearest(kind, known)} Received: kind={kind!r}"
         )
 
 
-def check_steps(steps: Any) -> None:
-    """Refuse a number of steps that is none."""
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 2:
-        raise ValueError(f"steps must be a whole number >= 2. Received: steps={steps!r}")
+def check_steps(steps: Any) -> int:
+    """Return a number of steps, at least 2, or raise."""
+    return check_whole("steps", steps, 2)
 
 
 def _mixture(codes: np.ndarray, components: int, seed: int) -> Any:

@@ -53,19 +53,24 @@ class Warmup:
         return cls(**config)
 
 
-Weight = float | Warmup
+# A number, a variable that holds one, or a schedule.
+Weight = Any
 
 
 def check_weight(weight: Weight, name: str) -> Weight:
-    """Return `weight` as a plain float or `Warmup`, or raise with a sentence.
+    """Return `weight` as a plain float, a `keras.Variable` or a `Warmup`, or raise.
 
     Args:
-        weight: A number >= 0, a `Warmup`, or the serialized form of one.
+        weight: A number >= 0, a `keras.Variable` that holds one, a `Warmup`, or the serialized
+            form of a `Warmup`.
         name: The argument's name, for the message.
     """
     if isinstance(weight, dict):
         weight = keras.saving.deserialize_keras_object(weight)
     if isinstance(weight, Warmup):
+        return weight
+    if isinstance(weight, keras.Variable):
+        check_weight(float(ops.convert_to_numpy(weight)), name)
         return weight
     if not is_real(weight) or weight < 0:
         raise ValueError(
@@ -76,4 +81,6 @@ def check_weight(weight: Weight, name: str) -> Weight:
 
 def weight_config(weight: Weight) -> Any:
     """Return what `get_config` stores for `weight`."""
-    return keras.saving.serialize_keras_object(weight) if isinstance(weight, Warmup) else weight
+    if isinstance(weight, Warmup):
+        return keras.saving.serialize_keras_object(weight)
+    return float(ops.convert_to_numpy(weight))

@@ -10,9 +10,9 @@ from typing import Any
 
 import keras
 
+from kerasae.acceleration import compiling
 from kerasae.acceleration.convolution import AsProduct, cpu_alone
 from kerasae.data.pipelines import Resident, take, untuned
-from kerasae.layers.penalty import step
 
 # Steps in a chunk at most, of batches from elsewhere and of samples in memory, and those from
 # which a chunk pays.
@@ -160,16 +160,11 @@ def chunk_function(ae: Any, one_step: Callable[[Iterable[Any]], Any]) -> Callabl
 
     def train(batch: Any) -> Any:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-        tracked: dict[str, Any] = {}
-        with (
-            step(training=True, owner=ae, tracked=tracked, xla=True),
-            tf.GradientTape() as tape,
-        ):
-            decoded = ae(x, training=True)
-            loss = ae._compute_loss(x=x, y=y, y_pred=decoded, sample_weight=weight, training=True)
+        with compiling(), tf.GradientTape() as tape:
+            loss, terms = ae.losses_of(ae.training_pass(x), y, weight)
         weights = ae.trainable_weights
         ae.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
-        terms = {"loss": loss, **tracked}
+        terms = {"loss": loss, **terms}
         return tf.stack([tf.cast(terms.get(name, 0.0), "float32") for name in names])
 
     @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
@@ -273,7 +268,7 @@ def why_not(ae: Any, callbacks: Any, batch_size: int = 128) -> str | None:
         return ""
     if tf.distribute.has_strategy() or ae._distribute_strategy is not None:
         return "a distribution strategy is in use"
-    for name in ("train_step", "_compute_loss"):
+    for name in ("train_step", "compute_loss"):
         if getattr(type(ae), name) is not getattr(Autoencoder, name):
             return f"{name} is overridden"
     if isinstance(ae.optimizer, keras.optimizers.LossScaleOptimizer):

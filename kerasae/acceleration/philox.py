@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasae.layers.penalty import current_step
+from kerasae.acceleration import compiled_by_xla
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -66,8 +66,7 @@ def uniform(shape: Any, seed: Any) -> Any:
 
 
 def _in_xla() -> bool:
-    step = current_step()
-    return step is not None and step.xla
+    return compiled_by_xla()
 
 
 def _blocks(shape: Any) -> Any:

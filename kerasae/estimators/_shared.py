@@ -12,10 +12,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from kerasae.errors import is_real
+from kerasae.errors import check_whole, is_real
 from kerasae.layers.scaling import FAR
 from kerasae.models import Autoencoder, build
-from kerasae.models.variants.recipe import check_whole
 
 # Rows go through the model in batches of this size, the last one padded: no input traces the
 # model anew, and a row's score does not depend, not even by rounding, on the rows beside it.

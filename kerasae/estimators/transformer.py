@@ -7,8 +7,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from kerasae.errors import check_whole
 from kerasae.estimators._shared import AutoencoderEstimator, by_batches
-from kerasae.models.variants.recipe import check_whole
 
 
 class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, AutoencoderEstimator):

@@ -15,14 +15,13 @@ from kerasae.evaluation.passes import (
     flat,
     head,
     raw_batches,
+    representation_model,
     rows_of,
     sample,
     scale,
     whole_numbers,
 )
-from kerasae.layers import ActivityPenalty
 from kerasae.models.inputs import check_adapted
-from kerasae.regularizers import KLSparsity
 
 # Samples for trustworthiness, whose cost grows with their square.
 _NEIGHBOURHOODS = 1000
@@ -218,27 +217,32 @@ def assignment_accuracy(labels: Any, clusters: Any) -> float:
 
 def _known(ae: Any, x: np.ndarray, labels: Any) -> tuple[np.ndarray, Any, np.ndarray]:
     """Return samples, labels and codes, float64, of those whose codes are finite."""
-    parts = [_encode(ae, batch) for batch in raw_batches(x, rows_of(ae.sample_shape))]
-    code = np.concatenate(parts) if parts else np.zeros((0, ae.latent_dim))
+    model = representation_model(ae)
+    parts = [_encode(model, ae, batch) for batch in raw_batches(x, rows_of(ae.sample_shape))]
+    code = np.concatenate(parts) if parts else np.zeros((0, model.output_shape[-1]))
     finite = np.isfinite(code).all(axis=1)
     if finite.all():
         return x, labels, code
     return x[finite], None if labels is None else labels[finite], code[finite]
 
 
-def _encode(ae: Any, x: Any) -> np.ndarray:
-    """Return the codes of one batch as float64; nothing is compiled for them."""
-    return np.asarray(keras.ops.convert_to_numpy(ae.encoder(x, training=False)), "float64")
+def _encode(model: keras.Model, ae: Any, x: Any) -> np.ndarray:
+    """Return the codes of one raw batch as float64; nothing is compiled for them.
+
+    Of a discrete model they are the vectors that its indices stand for.
+    """
+    return np.asarray(keras.ops.convert_to_numpy(model(scale(ae, x), training=False)), "float64")
 
 
 def _units(ae: Any, dataset: Any) -> dict[str, Any]:
     """Return what is said of units, from one pass."""
-    units = ae.latent_dim
+    model = representation_model(ae)
+    units = model.output_shape[-1]
     moments = Moments(units) if units <= EXACT else None
     low, high = np.full(units, np.inf), np.full(units, -np.inf)
     count, total, sparsity, left_out = 0, np.zeros(units), 0.0, 0
     for batch in raw_batches(dataset, rows_of(ae.sample_shape)):
-        code = _encode(ae, batch)
+        code = _encode(model, ae, batch)
         finite = np.isfinite(code).all(axis=1)
         left_out, code = left_out + int((~finite).sum()), code[finite]
         if not len(code):
@@ -258,21 +262,11 @@ def _units(ae: Any, dataset: Any) -> dict[str, Any]:
     }
     if left_out:
         results["left_out"] = left_out
-    target = _target_activation(ae)
-    if target is not None:
-        results["target_activation"] = target
     results["hoyer_sparsity"] = sparsity / count
     if moments is not None:
         values = np.linalg.eigvalsh(moments.covariance)[::-1]
         results["covariance_spectrum"] = np.maximum(values, 0.0).tolist()
     return results
-
-
-def _target_activation(ae: Any) -> float | None:
-    for layer in ae._flatten_layers(include_self=False):
-        if isinstance(layer, ActivityPenalty) and isinstance(layer.regularizer, KLSparsity):
-            return layer.regularizer.target_activation
-    return None
 
 
 def _references(

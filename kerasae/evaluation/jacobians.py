@@ -3,11 +3,10 @@
 import math
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
-from kerasae.evaluation.passes import scale
+from kerasae.evaluation.passes import representation_model, scale
 from kerasae.layers.backend import call_with_vjps
 from kerasae.models.inputs import check_adapted
 
@@ -70,11 +69,9 @@ def singular_values(jacobians: np.ndarray) -> np.ndarray:
 def _jacobians(ae: Any, x: np.ndarray) -> Any:
     """Yield Jacobians `(batch, latent_dim, features)` of batches of x."""
     check_adapted(ae)
-    inputs = keras.Input(ae.sample_shape, name="scaled")
-    code = ae.encoder_network(inputs)
-    encoder = keras.Model(inputs, code if ae.bottleneck is None else ae.bottleneck(code))
+    encoder = representation_model(ae)
     size = math.prod(ae.sample_shape)
-    rows = max(1, _HELD // (size * ae.latent_dim))
+    rows = max(1, _HELD // (size * encoder.output_shape[-1]))
 
     def unit_codes(code: Any) -> list[Any]:
         units = range(code.shape[-1])

@@ -8,12 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import losses
 from kerasae.evaluation._likelihood import PIXELS, Pixels, Units
-from kerasae.evaluation.passes import scale, whole_numbers
-from kerasae.layers import GaussianSampling
-from kerasae.layers.backend import _pure, normal
+from kerasae.evaluation.passes import scale, scaled_pass, whole_numbers
+from kerasae.layers.backend import normal, pure
 from kerasae.layers.scaling import Scaler
+from kerasae.models.autoencoder import decode
 from kerasae.models.inputs import check_adapted, check_data
 
 # Numbers decoded at a time, where batch_size leaves it open; hidden layers take a multiple.
@@ -109,7 +108,7 @@ def variational(
         5 for active units; Salakhutdinov and Murray, "On the quantitative analysis of deep belief
         networks", 2008 (dynamic and static binarization).
     """
-    encode, decode = _parts(ae)
+    encode, decoder = _parts(ae)
     draws = sorted(set(whole_numbers("samples", samples, 1)))
     likelihood = _likelihood(ae, pixels)
     check_data(ae, data)
@@ -121,7 +120,7 @@ def variational(
         raise ValueError(f"{name} must be >= 1 or None. Received: {name}={value}")
     most = max(draws) if likelihood else 1
     at_once = max(min(rows, _SAMPLES), rows // most)
-    weights = _compiled(_log_weights(ae, decode)) if likelihood else None
+    weights = _compiled(_log_weights(ae, decoder)) if likelihood else None
     encode = _compiled(encode)
     noise = keras.random.SeedGenerator(seed)
     binarize = Pixels(pixels, seed)
@@ -173,27 +172,20 @@ def _parts(ae: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
 
     Neither changes a state or adds a loss.
     """
-    bottleneck = getattr(ae, "bottleneck", None)
-    inputs = keras.Input(ae.sample_shape, name="scaled")
-    if isinstance(bottleneck, GaussianSampling):
-        pair = ae.encoder_network(inputs)
-    else:
-        layers = getattr(bottleneck, "layers", [])
-        sampling = [layer for layer in layers if isinstance(layer, GaussianSampling)]
-        if len(sampling) != 1 or bottleneck.outputs[0] is not sampling[0].output:  # type: ignore[union-attr]
-            raise ValueError(
-                "variational needs a bottleneck that ends in one GaussianSampling layer, as "
-                "kerasae.build('variational', ...) makes it. "
-                f"Received: variant={getattr(ae, 'variant', None)!r}"
-            )
-        heads = keras.Model(bottleneck.inputs, sampling[0].input)  # type: ignore[union-attr]
-        pair = heads(ae.encoder_network(inputs))
-    encode = _pure(keras.Model(inputs, list(pair)), training=False)
+    inputs, pass_ = scaled_pass(ae)
+    if not {"z_mean", "z_log_var"} <= set(pass_.others):
+        raise ValueError(
+            "variational needs a model with a Gaussian code, whose pass has z_mean and z_log_var, "
+            f"as kerasae.build('variational', ...) makes it. Received: variant={ae.variant!r}"
+        )
+    encode = pure(keras.Model(inputs, [pass_.z_mean, pass_.z_log_var]), training=False)
+    latent = keras.Input(pass_.latent.shape[1:], name="latent")
+    decoder = keras.Model(latent, decode(ae, latent, training=False))
 
     def posterior(x: Any) -> Any:
         return tuple(ops.cast(value, "float32") for value in encode(x))
 
-    return posterior, _pure(ae.decoder_network, training=False)
+    return posterior, pure(decoder, training=False)
 
 
 def _likelihood(ae: Any, pixels: str | None) -> str | None:
@@ -203,14 +195,13 @@ def _likelihood(ae: Any, pixels: str | None) -> str | None:
         raise ValueError(
             f"pixels must be None or one of {', '.join(PIXELS)}. Received: pixels={pixels!r}"
         )
-    if isinstance(loss, losses.BinaryCrossentropy):
-        return "bernoulli"
-    if pixels is not None:
+    likelihood = getattr(loss, "likelihood", None)
+    if pixels is not None and likelihood != "bernoulli":
         raise ValueError(
             "pixels is for models whose loss is 'bce', a Bernoulli likelihood. "
             f"Received: pixels={pixels!r}, loss={type(loss).__name__}"
         )
-    return "gaussian" if isinstance(loss, losses.GaussianNLL) else None
+    return likelihood
 
 
 def _log_weights(ae: Any, decode: Callable[[Any], Any]) -> Callable[..., Any]:

@@ -11,13 +11,7 @@ from kerasae.evaluation.likelihood import variational
 from kerasae.evaluation.linear import linear_check
 from kerasae.evaluation.passes import check_fits, check_split, sample
 from kerasae.evaluation.reconstruction import reconstruction_errors
-from kerasae.layers import GaussianSampling, JacobianPenalty
-from kerasae.models import LinearAutoencoder
 from kerasae.models.inputs import check_adapted
-
-# Samples for what costs much each: Jacobians, and importance-weighted bounds.
-_JACOBIANS = 64
-_BOUNDS = 500
 
 
 def measure(ae: Any, splits: Any, *, seed: int = 0, split: str = "test") -> dict[str, Any]:
@@ -32,10 +26,10 @@ def measure(ae: Any, splits: Any, *, seed: int = 0, split: str = "test") -> dict
     Returns:
         What `reconstruction_errors` gives (`"test"` whatever the split is called, `"baselines"`,
         `"baselines_fitted_on"`, and for a corruption `"noisy"`, `"clipped"` and `"clean"`);
-        `"codes"`, see `codes`; of linear models `"linear"`, see `linear_check`; of variational
-        ones `"variational"`, see `variational`, on 500 samples, where it applies; of contractive
-        ones `"contractive"`, see `jacobian`, on 64. Floats, whole numbers, texts and lists only,
-        ready for JSON. A value far beyond the others may make an error infinite.
+        `"codes"`, see `codes`; and what the variant's recipe measures, such as `"linear"` (see
+        `linear_check`), `"variational"` (see `variational`) and `"contractive"` (see `jacobian`).
+        Floats, whole numbers, texts and lists only, ready for JSON.
+        A value far beyond the others may make an error infinite.
 
     Raises:
         ValueError: There is no such split, it is empty, or the scaler has seen no data.
@@ -48,18 +42,51 @@ def measure(ae: Any, splits: Any, *, seed: int = 0, split: str = "test") -> dict
         return _measured(ae, splits, seed, split)
 
 
+class Data:
+    """The measured split of some data, with what recipes measure on it.
+
+    Args:
+        ae: The model.
+        splits: A `kerasae.data.Splits`.
+        split: Name of the split.
+        seed: Seed of samples and draws.
+    """
+
+    def __init__(self, ae: Any, splits: Any, split: str, seed: int):
+        self.ae, self.splits, self.split, self.seed = ae, splits, split, seed
+
+    def sample(self, limit: int) -> np.ndarray:
+        """Return at most `limit` raw rows of the split, drawn at random."""
+        return sample(self.splits, self.split, limit, self.seed)[0]
+
+    def codes(self, limit: int) -> np.ndarray:
+        """Return the codes of so many rows, as `encode` gives them."""
+        return self.ae.encode(self.sample(limit))
+
+    def jacobian(self, limit: int) -> dict[str, Any]:
+        """Return what `jacobian` says on so many rows."""
+        return jacobian(self.ae, self.sample(limit))
+
+    def likelihood(self, limit: int) -> dict[str, Any] | None:
+        """Return what `variational` says on so many rows, or None where it does not apply.
+
+        Own parts that sample elsewhere, and values outside of [0, 1] under a Bernoulli
+        likelihood, have no such bound; a training is not to fail for that.
+        """
+        with contextlib.suppress(ValueError):
+            return variational(self.ae, self.sample(limit), seed=self.seed)
+        return None
+
+    def linear(self) -> dict[str, float]:
+        """Return what `linear_check` says."""
+        return linear_check(self.ae, self.splits, split=self.split)
+
+
 def _measured(ae: Any, splits: Any, seed: int, split: str) -> dict[str, Any]:
     measured = reconstruction_errors(ae, splits, seed=seed, split=split)
     measured["codes"] = codes(ae, splits, split=split, seed=seed)
-    kinds = {type(layer) for layer in ae._flatten_layers(include_self=False)}
-    if isinstance(ae, LinearAutoencoder):
-        measured["linear"] = linear_check(ae, splits, split=split)
-    if GaussianSampling in kinds:
-        # Own parts that sample elsewhere, and values outside of [0, 1] under a Bernoulli
-        # likelihood, have no such bound; a training is not to fail for that.
-        with contextlib.suppress(ValueError):
-            x, _ = sample(splits, split, _BOUNDS, seed)
-            measured["variational"] = variational(ae, x, seed=seed)
-    if JacobianPenalty in kinds:
-        measured["contractive"] = jacobian(ae, sample(splits, split, _JACOBIANS, seed)[0])
+    for name, found in ae.recipe.measures(ae, Data(ae, splits, split, seed)).items():
+        known = measured.get(name)
+        both = isinstance(known, dict) and isinstance(found, dict)
+        measured[name] = {**known, **found} if both else found  # type: ignore[dict-item]
     return measured

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasae.models.autoencoder import forward, without
+
 # Rows at a time at most, and numbers in them: 16 MiB of float32.
 ROWS, NUMBERS = 1024, 2**22
 # Bytes of raw samples that are kept.
@@ -84,10 +86,20 @@ def reconstruction_model(ae: Any) -> keras.Model:
     Args:
         ae: An `Autoencoder`.
     """
-    inputs = x = keras.Input(ae.sample_shape, name="scaled")
-    for part in (ae.encoder_network, ae.bottleneck, ae.decoder_network, ae.output_activation):
-        x = x if part is None else part(x)
-    return keras.Model(inputs, x, name="scaled_reconstruction")
+    inputs, pass_ = scaled_pass(ae)
+    return keras.Model(inputs, ae.output_activation(pass_.decoded), name="scaled_reconstruction")
+
+
+def scaled_pass(ae: Any) -> tuple[Any, Any]:
+    """Return symbolic scaled input, and the pass from there on, without corruption and noise."""
+    inputs = keras.Input(ae.sample_shape, name="scaled")
+    return inputs, forward(without(ae, "scaler", "corruption"), inputs, training=False)
+
+
+def representation_model(ae: Any) -> keras.Model:
+    """Return a Keras model from scaled input to what stands for a sample, `(batch, units)`."""
+    inputs, pass_ = scaled_pass(ae)
+    return keras.Model(inputs, ae.recipe.representation(pass_), name="representation")
 
 
 def reconstruct(model: keras.Model, x: np.ndarray) -> np.ndarray:

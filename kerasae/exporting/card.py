@@ -36,7 +36,7 @@ def card(
     return _plain(
         {
             **description,
-            "recipe": ae.recipe,
+            "recipe": ae.built_with,
             "training": training or {},
             "parameters": ae.count_params(),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -1,5 +1,6 @@
 """The signatures of an exported model: functions of TensorFlow over an autoencoder's parts."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +11,6 @@ import kerasae
 from kerasae import losses
 from kerasae.anomaly import ROUND_OFF
 from kerasae.models import Autoencoder
-from kerasae.models._parts import compared
-from kerasae.models._parts import score as errors
 
 
 def endpoints(
@@ -26,67 +25,82 @@ def endpoints(
     """
     import tensorflow as tf
 
+    names = list(ae.input_spec_.fields)
+
+    def pass_of(values: Any) -> Any:
+        return ae.pass_of(dict(zip(names, values, strict=True)))
+
     def float32(value: Any) -> Any:
         return ops.cast(value, "float32")
 
-    def reconstruct(x: Any) -> dict[str, Any]:
-        return {"reconstruction": float32(ae(x, training=False))}
+    def reconstruct(*inputs: Any) -> dict[str, Any]:
+        return {"reconstruction": float32(ae.finish(pass_of(inputs).decoded))}
 
-    def encode(x: Any) -> dict[str, Any]:
-        return {"code": float32(ae.encoder(x, training=False))}
+    def encode(*inputs: Any) -> dict[str, Any]:
+        return {"code": ops.cast(pass_of(inputs).code, ae.code_dtype)}
 
-    def decode(code: Any) -> dict[str, Any]:
-        return {"reconstruction": float32(ae.decoder(code, training=False))}
+    def decode(code: Any, *further: Any) -> dict[str, Any]:
+        given = {"code": code, **dict(zip(names[1:], further, strict=True))} if further else code
+        return {"reconstruction": float32(ae.decoder(given, training=False))}
 
-    def score(x: Any) -> dict[str, Any]:
-        target, decoded = compared(ae, x)
-        outputs = {"score": errors(ae, target, decoded)}
+    def score(*inputs: Any) -> dict[str, Any]:
+        found = pass_of(inputs)
+        outputs = {"score": ae.errors(found)}
         if isinstance(ae.reconstruction_loss, losses.ReconstructionLoss):
-            outputs["feature_scores"] = ae.reconstruction_loss.error(target, decoded)
+            outputs["feature_scores"] = ae.feature_errors(found)
         return outputs
 
-    def detect_at_rate(x: Any, false_alarm_rate: Any) -> dict[str, Any]:
-        scores = score(x)["score"]
-        return {
-            "anomaly_score": scores,
-            **_judged(ae.calibration, scores, false_alarm_rate, portable),
-        }
+    def detect_at_rate(*inputs: Any) -> dict[str, Any]:
+        *given, rate = inputs
+        scores = score(*given)["score"]
+        return {"anomaly_score": scores, **_judged(ae.calibration, scores, rate, portable)}
 
-    def detect(x: Any) -> dict[str, Any]:
-        return detect_at_rate(x, ae.calibration.false_alarm_rate)  # type: ignore[union-attr]
+    def detect(*inputs: Any) -> dict[str, Any]:
+        return detect_at_rate(*inputs, ae.calibration.false_alarm_rate)  # type: ignore[union-attr]
 
-    def generate(n: Any, seed: Any) -> dict[str, Any]:
-        # Philox gives the same numbers on every device, and those of Autoencoder.generate.
-        code = tf.random.stateless_normal((n, ae.latent_dim), seed, alg="philox")
-        if ae.sampler is not None:
-            # The next seed of a SeedGenerator, from which Autoencoder.generate draws these.
-            uniform = tf.random.stateless_uniform((n, 3), tf.add(seed, [0, 1]), alg="philox")
-            code = ae.sampler.draw(code, uniform)
-        return {"samples": decode(code)["reconstruction"]}
+    def generate(n: Any, seed: Any, *further: Any) -> dict[str, Any]:
+        # Philox gives the same numbers on every device, and those of Autoencoder.generate: the
+        # second draw has the next seed of a SeedGenerator.
+        source: Any = ae.code_distribution
+        normal = tf.random.stateless_normal((n, ae.latent_dim), seed, alg="philox")
+        shape = (n, source.uniforms(ae.latent_dim))
+        uniform = tf.random.stateless_uniform(shape, tf.add(seed, [0, 1]), alg="philox")
+        repeated = [tf.repeat(value[None], n, axis=0) for value in further]
+        code = source.draw(normal, uniform)
+        return {"samples": decode(code, *repeated)["reconstruction"]}
 
     description = json.dumps(describe(ae))
 
     def info() -> dict[str, Any]:
         return {"info": tf.constant(description)}
 
-    x = tf.TensorSpec((None, *ae.sample_shape), ae.input_dtype_name, name="x")
-    code = tf.TensorSpec((None, ae.latent_dim), "float32", name="code")
+    x = [
+        tf.TensorSpec((None, *field.shape), field.dtype, name=name)
+        for name, field in ae.input_spec_.fields.items()
+    ]
+    code = tf.TensorSpec((None, *ae.code_shape), ae.code_dtype, name="code")
     n, seed = tf.TensorSpec((), "int32", name="n"), tf.TensorSpec((2,), "int32", name="seed")
+    # One condition for all samples that are generated.
+    further = [
+        tf.TensorSpec(field.shape, field.dtype, name=name)
+        for name, field in ae.input_spec_.fields.items()
+        if name != "x"
+    ]
     # The first is what TensorFlow Serving calls `serving_default`.
     found: dict[str, tuple[Callable[..., Any], list[Any]]] = {
-        "reconstruct": (reconstruct, [x]),
-        "encode": (encode, [x]),
-        "decode": (decode, [code]),
-        "score": (score, [x]),
+        "reconstruct": (reconstruct, x),
+        "encode": (encode, x),
+        "decode": (decode, [code, *x[1:]]),
+        "score": (score, x),
     }
     if detects(ae):
         rate = tf.TensorSpec((), "float32", name="false_alarm_rate")
-        found["detect"] = (detect, [x])
-        found["detect_at_rate"] = (detect_at_rate, [x, rate])
+        found["detect"] = (detect, x)
+        found["detect_at_rate"] = (detect_at_rate, [*x, rate])
     if portable:
         return found
     if ae.can_generate:
-        found["generate"] = (generate, [n, seed])
+        found["generate"] = (generate, [n, seed, *further])
     return {**found, "info": (info, [])}
 
 
@@ -145,6 +159,14 @@ def describe(ae: Autoencoder) -> dict[str, Any]:
         "input_shape": list(ae.sample_shape),
         "input_dtype": ae.input_dtype_name,
         "latent_dim": ae.latent_dim,
+        "code_shape": list(ae.code_shape),
+        "code_dtype": ae.code_dtype,
+        "code_size": ae.code_size,
+        "further_inputs": {
+            name: dataclasses.asdict(field) | {"unknown": str(field.unknown)}
+            for name, field in ae.input_spec_.fields.items()
+            if name != "x"
+        },
         "loss": type(ae.reconstruction_loss).__name__,
         "can_generate": ae.can_generate,
         "sampler": None if ae.sampler is None else ae.sampler.kind,

@@ -7,12 +7,12 @@ from keras import ops
 
 from kerasae.errors import is_real
 from kerasae.layers.backend import batch_mean
-from kerasae.layers.penalty import PenaltyMixin
+from kerasae.layers.penalty import Penalty
 from kerasae.regularizers import ActivationRegularizer, KLSparsity, check_unit_interval
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class ActivityPenalty(PenaltyMixin, keras.layers.Layer):
+class ActivityPenalty(Penalty):
     """Returns its input and adds `regularizer(input)` to the loss, once.
 
     The penalty is summed over units and averaged over the batch, whatever the version of
@@ -45,7 +45,6 @@ class ActivityPenalty(PenaltyMixin, keras.layers.Layer):
     def __init__(
         self, regularizer: ActivationRegularizer, momentum: float | None = None, **kwargs: Any
     ):
-        super().__init__(**kwargs)
         if not isinstance(regularizer, ActivationRegularizer):
             raise ValueError(
                 "regularizer must be an ActivationRegularizer such as "
@@ -59,13 +58,13 @@ class ActivityPenalty(PenaltyMixin, keras.layers.Layer):
                 )
             if not is_real(momentum) or not 0 <= momentum < 1:
                 raise ValueError(f"momentum must lie in [0, 1). Received: momentum={momentum!r}")
+        super().__init__(weight=regularizer.weight, **kwargs)
         self.regularizer = regularizer
         self.momentum = momentum
+        self.per_sample = regularizer.per_sample
         self.supports_masking = True
-        self._init_penalty(regularizer.weight, "weight")
 
     def build(self, input_shape: tuple) -> None:
-        self._build_penalty()
         if self.momentum is not None:
             # Read in half precision, a running mean would stall.
             options: dict[str, Any] = {"dtype": "float32", "trainable": False, "autocast": False}
@@ -76,18 +75,15 @@ class ActivityPenalty(PenaltyMixin, keras.layers.Layer):
                 shape=(), initializer="zeros", name="mean_weight", **options
             )
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def penalty(self, inputs: Any, outputs: Any, training: bool | None = None) -> Any:
         if not isinstance(self.regularizer, KLSparsity):
-            penalty = self.regularizer.penalty(inputs)
-        else:
-            check_unit_interval(inputs)
-            # Under `tf.distribute` a replica sees a part of the batch only.
-            mean = batch_mean(inputs)
-            if self.momentum is not None and training:
-                mean = self._running_mean(mean)
-            penalty = self.regularizer.divergence(mean)
-        self.add_term(penalty, training)
-        return inputs
+            return self.regularizer.values(inputs)
+        check_unit_interval(inputs)
+        # Under `tf.distribute` a replica sees a part of the batch only.
+        mean = batch_mean(inputs)
+        if self.momentum is not None and training:
+            mean = self._running_mean(mean)
+        return self.regularizer.divergence(mean)
 
     def _running_mean(self, mean: Any) -> Any:
         keep = self.momentum or 0.0
@@ -97,13 +93,14 @@ class ActivityPenalty(PenaltyMixin, keras.layers.Layer):
         self.mean_weight.assign(weight)
         return running / weight + mean - ops.stop_gradient(mean)
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        return input_shape
-
     def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        weight = config.pop("weight")
+        regularizer = keras.saving.serialize_keras_object(self.regularizer)
+        regularizer["config"]["weight"] = weight  # as it may have been set since
         return {
-            **super().get_config(),
-            "regularizer": keras.saving.serialize_keras_object(self.regularizer),
+            **config,
+            "regularizer": regularizer,
             "momentum": self.momentum,
         }
 

@@ -7,7 +7,6 @@ import keras
 from keras import ops
 
 from kerasae.acceleration import philox
-from kerasae.layers.penalty import suspended
 
 
 def _unsupported(what: str) -> NotImplementedError:
@@ -31,14 +30,13 @@ def uniform(shape: tuple, seed: keras.random.SeedGenerator) -> Any:
     return keras.random.uniform(shape, seed=seed)
 
 
-def _pure(layer: keras.Layer, training: bool | None) -> Callable[[Any], Any]:
+def pure(layer: keras.Layer, training: bool | None) -> Callable[[Any], Any]:
     """Return `layer` as a function that changes no state and adds no losses."""
     trainable = [v.value for v in layer.trainable_variables]
     non_trainable = [v.value for v in layer.non_trainable_variables]
 
     def function(x: Any) -> Any:
-        with suspended():
-            return layer.stateless_call(trainable, non_trainable, x, training=training)[0]
+        return layer.stateless_call(trainable, non_trainable, x, training=training)[0]
 
     return function
 
@@ -70,7 +68,7 @@ def call_with_vjps(
 
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(x)
-            y = _pure(layer, training)(x) if aside else layer(x, training=training)
+            y = pure(layer, training)(x) if aside else layer(x, training=training)
         vectors = cotangents(y)
         return y, [tape.gradient(y, x, output_gradients=v) for v in vectors]
     if backend == "jax":
@@ -79,7 +77,7 @@ def call_with_vjps(
         # The layer runs twice, once for its state and once pure for the gradient; under jit
         # XLA merges the two.
         state = None if aside else layer(x, training=training)
-        y, pullback = jax.vjp(_pure(layer, training), x)
+        y, pullback = jax.vjp(pure(layer, training), x)
         y = y if aside else state
         return y, [pullback(v)[0] for v in cotangents(y)]
     raise _unsupported("JacobianPenalty")
@@ -102,7 +100,7 @@ def call_with_jacobian_norm(
     if keras.backend.backend() == "jax":
         import jax
 
-        function = _pure(layer, training)
+        function = pure(layer, training)
         y = function(x) if aside else layer(x, training=training)
         jacobian = jax.vmap(jax.jacrev(lambda sample: function(sample[None])[0]))(x)
         return y, ops.sum(ops.square(jacobian), axis=tuple(range(1, len(jacobian.shape))))

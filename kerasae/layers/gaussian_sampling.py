@@ -7,12 +7,12 @@ from keras import ops
 
 from kerasae.errors import is_real
 from kerasae.layers.backend import batch_mean, normal
-from kerasae.layers.penalty import PenaltyMixin, stochastic
+from kerasae.layers.penalty import Penalty, stochastic
 from kerasae.schedules import Weight
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class GaussianSampling(PenaltyMixin, keras.layers.Layer):
+class GaussianSampling(Penalty):
     """Samples `z = z_mean + exp(z_log_var / 2) * eps`, `eps ~ N(0, I)`, and adds the KL term.
 
     The KL divergence from `N(z_mean, diag(exp(z_log_var)))` to `N(0, I)`,
@@ -42,6 +42,9 @@ class GaussianSampling(PenaltyMixin, keras.layers.Layer):
     """
 
     term_name = "kl_loss"
+    weight_argument = "kl_weight"
+    input_names = ("z_mean", "z_log_var")
+    kl_weight = Penalty.weight
 
     def __init__(
         self,
@@ -50,39 +53,46 @@ class GaussianSampling(PenaltyMixin, keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(weight=kl_weight, **kwargs)
         if not is_real(free_bits) or free_bits < 0:
             raise ValueError(f"free_bits must be >= 0 nats. Received: free_bits={free_bits!r}")
-        self.kl_weight = self._init_penalty(kl_weight, "kl_weight")
         self.free_bits = float(free_bits)
+        self.per_sample = not self.free_bits
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: Any) -> None:
-        self._build_penalty()
+        pass
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def transform(self, inputs: Any, training: bool | None = None) -> Any:
         z_mean, z_log_var = inputs
-        self.add_term(self.divergence(z_mean, z_log_var), training)
         if not stochastic(training):
             return z_mean
         noise = normal(ops.shape(z_mean), self.seed_generator)
         return z_mean + ops.exp(0.5 * z_log_var) * ops.cast(noise, z_mean.dtype)
 
+    def penalty(self, inputs: Any, outputs: Any, training: bool | None = None) -> Any:
+        if self.free_bits:
+            return self.divergence(*inputs)
+        return ops.sum(self._divergences(*inputs), axis=-1)
+
     def divergence(self, z_mean: Any, z_log_var: Any) -> Any:
         """Return the KL term of a batch, in nats, a scalar of float32 (free bits included)."""
+        kl = batch_mean(self._divergences(z_mean, z_log_var))
+        return ops.sum(ops.maximum(kl, self.free_bits))
+
+    @staticmethod
+    def _divergences(z_mean: Any, z_log_var: Any) -> Any:
         z_mean, z_log_var = ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32")
         # expm1 keeps the digits that exp(v) - 1 - v loses near v = 0.
-        kl = 0.5 * (ops.expm1(z_log_var) - z_log_var + ops.square(z_mean))
-        return ops.sum(ops.maximum(batch_mean(kl), self.free_bits))
+        return 0.5 * (ops.expm1(z_log_var) - z_log_var + ops.square(z_mean))
 
-    def compute_output_shape(self, input_shape: Any) -> tuple:
+    def compute_output_shape(self, input_shape: Any, **_: Any) -> tuple:
         return input_shape[0]
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "kl_weight": self._weight_config(self.kl_weight),
             "free_bits": self.free_bits,
             "seed": self.seed,
         }

@@ -15,14 +15,14 @@ from kerasae.layers.backend import (
     squared_norm,
     uniform,
 )
-from kerasae.layers.penalty import PenaltyMixin, stochastic
+from kerasae.layers.penalty import Penalty, stochastic
 from kerasae.schedules import Weight
 
 METHODS = ("estimate", "closed_form", "exact")
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
+class JacobianPenalty(Penalty, keras.layers.Wrapper):
     """Wraps an encoder and adds `weight * mean_batch ||d code / d x||_F^2` to the loss.
 
     Active in training and while an `Autoencoder` evaluates; at inference the layer is the
@@ -74,7 +74,7 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
     ):
         if not isinstance(layer, keras.layers.Layer):
             raise ValueError(f"layer must be a Keras layer or model. Received: layer={layer!r}")
-        super().__init__(layer, **kwargs)
+        super().__init__(weight=weight, layer=layer, **kwargs)
         if method not in METHODS:
             raise ValueError(
                 f"method must be one of {', '.join(METHODS)}."
@@ -84,7 +84,6 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
             raise ValueError(f"probes must be a whole number >= 1. Received: probes={probes!r}")
         if method == "closed_form":
             _check_chain(layer)
-        self.weight = self._init_penalty(weight, "weight")
         self.method = method
         self.probes = int(probes)
         self.seed = seed
@@ -92,7 +91,6 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
 
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
-        self._build_penalty()
         code_shape = tuple(self.layer.compute_output_shape(input_shape))
         if self.method != "estimate" and len(code_shape) != 2:
             raise ValueError(
@@ -108,16 +106,22 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
                     f"before them. Received: input of shape {tuple(input_shape)}"
                 )
 
-    def call(self, inputs: Any, clean: Any = None, training: bool | None = None) -> Any:
+    def call(  # type: ignore[override]
+        self,
+        inputs: Any,
+        clean: Any = None,
+        training: bool | None = None,
+        return_terms: bool = False,
+    ) -> Any:
         if not stochastic(training):
-            return self.layer(inputs, training=training)
+            code = self.layer(inputs, training=training)
+            return (code, {}) if return_terms else code
         if clean is None:
             code, norms = self._with_norm(inputs, training)
         else:
             code = self.layer(inputs, training=training)
             _, norms = self._with_norm(clean, training, aside=True)
-        self.add_term(ops.mean(norms), training)
-        return code
+        return self.report(code, norms, training, return_terms)
 
     def _with_norm(self, x: Any, training: bool | None, aside: bool = False) -> tuple[Any, Any]:
         """Return the code and `||d code / d x||_F^2` of each sample, shape `(batch,)`."""
@@ -138,7 +142,6 @@ class JacobianPenalty(PenaltyMixin, keras.layers.Wrapper):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "weight": self._weight_config(self.weight),
             "method": self.method,
             "probes": self.probes,
             "seed": self.seed,

@@ -1,126 +1,226 @@
-"""What a layer may know of the step it is traced in."""
+"""The base of layers that add a named, weighted term to the loss."""
 
 import contextlib
 import contextvars
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import keras
+from keras import ops
 
 from kerasae.schedules import Warmup, Weight, check_weight, weight_config
 
+# Value and weight of each term that a layer reports, by name.
+Terms = dict[str, tuple[Any, Any]]
 
-@dataclasses.dataclass
-class Step:
-    """One `train_step` or `test_step` of an `Autoencoder` while it is traced.
-
-    Attributes:
-        training: False while evaluating.
-        owner: The `Autoencoder` whose step it is; a nested one is a plain layer to it.
-        terms: Name -> list of `(value, weighted)` tensors that penalties reported.
-        tracked: Where the values of the terms go instead of their metrics, or None.
-        xla: Whether XLA compiles it.
-    """
-
-    training: bool
-    owner: Any = None
-    terms: dict[str, list[tuple[Any, Any]]] = dataclasses.field(default_factory=dict)
-    tracked: dict[str, Any] | None = None
-    xla: bool = False
-
-    @property
-    def replicated(self) -> bool:
-        """Whether replicas trace it in turns, and see what the others gave to `add_loss`."""
-        return getattr(self.owner, "_replica_loss", None) is not None
-
-
-_current: contextvars.ContextVar[Step | None] = contextvars.ContextVar("step", default=None)
+_evaluating: contextvars.ContextVar[bool] = contextvars.ContextVar("evaluating", default=False)
 
 
 @contextlib.contextmanager
-def step(
-    training: bool,
-    owner: Any = None,
-    tracked: dict[str, Any] | None = None,
-    xla: bool = False,
-) -> Iterator[Step]:
-    """Enter a step; layers called inside see it through `current_step`."""
-    token = _current.set(Step(training, owner, tracked=tracked, xla=xla))
-    try:
-        yield _current.get()  # type: ignore[misc]
-    finally:
-        _current.reset(token)
+def evaluating() -> Iterator[None]:
+    """Turn noise on inside, although layers are called with `training=False`.
 
-
-@contextlib.contextmanager
-def suspended() -> Iterator[None]:
-    """Keep what layers called a second time on the side report out of the step.
-
-    Noise stays on where it is on.
+    An `Autoencoder` evaluates what training optimizes, and Keras calls `test_step` and
+    `predict_step` alike.
     """
-    current = _current.get()
-    token = _current.set(None if current is None else Step(current.training, xla=current.xla))
+    token = _evaluating.set(True)
     try:
         yield
     finally:
-        _current.reset(token)
-
-
-def current_step() -> Step | None:
-    """Return the step that is being traced, or None."""
-    return _current.get()
+        _evaluating.reset(token)
 
 
 def stochastic(training: bool | None) -> bool:
-    """Tell whether noise is on: while training, and while an `Autoencoder` evaluates.
+    """Return whether noise is on: in training, and while an `Autoencoder` evaluates."""
+    return bool(training) or _evaluating.get()
 
-    Keras calls both `test_step` and `predict_step` with `training=False`, and only the first
-    may corrupt and sample.
+
+class PenaltyWeight(keras.layers.Layer):
+    """The weight of a penalty, held in a variable so that compiled steps see changes of it.
+
+    The value belongs to the configuration of the layer that owns it and is saved there. Files of
+    weights hold the step of a schedule only.
+
+    Args:
+        value: A number >= 0, a `keras.Variable` (which is set non-trainable), or a `Warmup`.
+        argument: The argument's name, for messages.
     """
-    return bool(training) or _current.get() is not None
+
+    def __init__(self, value: Weight, argument: str = "weight"):
+        super().__init__(name="weight", dtype="float32")
+        self.argument = argument
+        self.built = True
+        value = check_weight(value, argument)
+        self.schedule = value if isinstance(value, Warmup) else None
+        if isinstance(value, keras.Variable):
+            value.trainable = False
+            self.constant = value
+            return
+        # NaN stands for "as the schedule says".
+        start = float("nan") if isinstance(value, Warmup) else value
+        self.constant = self._variable("weight", start, "float32")
+        if self.schedule is not None:
+            self.step = self._variable("warmup_step", 0, "int32")
+
+    def _variable(self, name: str, value: float, dtype: str) -> keras.Variable:
+        return self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype=dtype,
+            trainable=False,
+            autocast=False,
+            name=name,
+        )
+
+    def current(self) -> Any:
+        """Return the weight at this step, a scalar tensor of float32."""
+        constant = ops.cast(self.constant, "float32")
+        if self.schedule is None:
+            return constant
+        return ops.where(ops.isnan(constant), self.schedule(self.step), constant)
+
+    def advance(self) -> None:
+        """Count a training step."""
+        if self.schedule is not None:
+            self.step.assign_add(1)
+
+    def read(self) -> Weight:
+        """Return the number, or the schedule where no number has replaced it."""
+        value = float(ops.convert_to_numpy(self.constant))
+        return self.schedule if value != value and self.schedule is not None else value
+
+    def assign(self, value: Weight) -> None:
+        """Set the weight, for steps that are compiled already too.
+
+        Args:
+            value: A number >= 0, a `keras.Variable`, whose value is taken, or the same schedule.
+
+        Raises:
+            ValueError: The value is out of range, or another schedule.
+        """
+        value = check_weight(value, self.argument)
+        if isinstance(value, Warmup):
+            if self.schedule is None or value.get_config() != self.schedule.get_config():
+                raise ValueError(
+                    f"A schedule of {self.argument} is given when the layer is made; set a number "
+                    f"here. Received: {self.argument}={value!r}"
+                )
+            value = float("nan")
+        self.constant.assign(ops.convert_to_tensor(value, "float32"))
+
+    def save_own_variables(self, store: Any) -> None:
+        if self.schedule is not None:
+            store["step"] = ops.convert_to_numpy(self.step)
+
+    def load_own_variables(self, store: Any) -> None:
+        if self.schedule is not None and "step" in store:
+            self.step.assign(store["step"][()])
 
 
-class PenaltyMixin:
-    """Adds a named, weighted term to the loss once and counts the steps of a `Warmup`.
+class Penalty(keras.layers.Layer):
+    """Base of layers that add a named, weighted term to the loss.
 
-    Subclasses are Keras layers. They set `term_name`, call `_init_penalty` in `__init__`,
-    `_build_penalty` in `build`, and `add_term` in `call`.
+    Subclasses define `penalty`, and `transform` if they change their input:
+
+        ```python
+        class Smoothness(kerasae.layers.Penalty):
+            term_name = "smoothness_loss"
+
+            def penalty(self, inputs, outputs, training=None):
+                return keras.ops.mean(keras.ops.square(outputs[:, 1:] - outputs[:, :-1]), axis=1)
+        ```
+
+    In any Keras model, the layer adds `weight * mean_batch(penalty)` to the loss by `add_loss`.
+    As a part of an `Autoencoder`, it reports the term by name instead: the unweighted mean is a
+    metric called `term_name`, and sample weights apply to it.
+
+    Setting `weight` takes effect at the next step, in compiled models too, and is what
+    `get_config` writes.
+
+    Args:
+        weight: Factor of the penalty, a number >= 0, a `keras.Variable` or a `Warmup`.
+
+    Call arguments:
+        inputs: As the subclass says.
+        training: Whether the layer is called in training; a `Warmup` then advances.
+        return_terms: Whether to return a pair of the outputs and `{term_name: (value, weight)}`
+            instead of calling `add_loss`.
     """
 
     term_name = "penalty_loss"
+    # Whether `penalty` returns one value for each sample; otherwise a scalar.
+    per_sample = True
+    # The name of the argument that holds the weight.
+    weight_argument = "weight"
+    # Names under which the inputs of the layer stand in a `Pass`.
+    input_names: tuple[str, ...] = ()
 
-    def _init_penalty(self, weight: Weight, name: str) -> Weight:
-        self._weight = check_weight(weight, name)
-        return self._weight
+    def __init__(self, weight: Weight = 1.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.penalty_weight = PenaltyWeight(weight, self.weight_argument)
 
-    def _build_penalty(self) -> None:
-        if isinstance(self._weight, Warmup):
-            self.warmup_step = self.add_weight(  # type: ignore[attr-defined]
-                shape=(), initializer="zeros", dtype="int32", trainable=False, name="warmup_step"
-            )
+    @property
+    def weight(self) -> Weight:
+        """The weight: a number, or a `Warmup` that is in effect."""
+        return self.penalty_weight.read()
 
-    def add_term(self, value: Any, training: bool | None) -> None:
-        """Add `weight * value` to the loss and report both under `term_name`.
+    @weight.setter
+    def weight(self, value: Weight) -> None:
+        self.penalty_weight.assign(value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A variable given as weight is not one of the layer's own; Keras would track it.
+        if isinstance(getattr(type(self), name, None), property) and name == self.weight_argument:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def transform(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the outputs of the layer; the inputs by default."""
+        return inputs
+
+    def penalty(self, inputs: Any, outputs: Any, training: bool | None = None) -> Any:
+        """Return the unweighted penalty, float32: `(batch,)`, or a scalar if not `per_sample`."""
+        raise NotImplementedError
+
+    def call(
+        self, inputs: Any, training: bool | None = None, return_terms: bool = False, **kwargs: Any
+    ) -> Any:
+        outputs = self.transform(inputs, training, **kwargs)
+        return self.report(outputs, self.penalty(inputs, outputs, training), training, return_terms)
+
+    def report(self, outputs: Any, value: Any, training: bool | None, return_terms: bool) -> Any:
+        """Return the outputs and report a penalty, as `call` does.
 
         Args:
-            value: Unweighted penalty, a scalar.
-            training: Whether the warm-up advances.
+            outputs: Outputs of the layer.
+            value: Unweighted penalty, `(batch,)` or a scalar.
+            training: Whether a `Warmup` advances.
+            return_terms: As in `call`.
         """
+        value = ops.cast(value, "float32")
+        weight = self.penalty_weight.current()
+        if training:
+            self.penalty_weight.advance()
+        if return_terms:
+            return outputs, {self.term_name: (value, weight)}
         # A half-precision loss cannot be summed with a float32 one on TensorFlow.
-        value = keras.ops.cast(value, "float32")
-        weight: Any = self._weight
-        if isinstance(weight, Warmup):
-            weight = weight(self.warmup_step)
-            if training:
-                self.warmup_step.assign_add(1)
-        weighted = weight * value
-        current = _current.get()
-        if current is not None:
-            current.terms.setdefault(self.term_name, []).append((value, weighted))
-        if current is None or not current.replicated:
-            self.add_loss(weighted)  # type: ignore[attr-defined]
+        self.add_loss(weight * ops.mean(value))
+        return outputs
 
-    @staticmethod
-    def _weight_config(weight: Weight) -> Any:
-        return weight_config(weight)
+    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        outputs = super().compute_output_spec(inputs, *args, **kwargs)
+        if not kwargs.get("return_terms"):
+            return outputs
+        batch = keras.tree.flatten(inputs)[0].shape[:1]
+        value = keras.KerasTensor(batch if self.per_sample else (), "float32")
+        return outputs, {self.term_name: (value, keras.KerasTensor((), "float32"))}
+
+    def compute_output_shape(self, input_shape: Any, **_: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            self.weight_argument: weight_config(self.penalty_weight.read()),
+        }

@@ -5,10 +5,9 @@ from typing import Any
 
 import keras
 
-from kerasae.layers import ActivityPenalty, GaussianSampling, JacobianPenalty
+from kerasae.errors import check_whole
 from kerasae.models import inputs as checks
-from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.variants.recipe import check_whole
+from kerasae.models.autoencoder import Autoencoder, forward, without
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -88,10 +87,9 @@ def classifier(
 
     twin = type(autoencoder).from_config(autoencoder.get_config())
     twin.set_weights(autoencoder.get_weights())
-    inputs = keras.Input(twin.sample_shape, dtype=twin.input_dtype_name, name="x")
-    x = inputs if twin.scaler is None else twin.scaler(inputs)
-    for part in _code_of(twin):
-        x = part(x) if trainable_encoder else Frozen(part, name=part.name)(x)
+    inputs, x = _representation(twin)
+    encoder = keras.Model(inputs, x, name="encoder")
+    x = encoder(inputs) if trainable_encoder else Frozen(encoder, name="encoder")(inputs)
     for i, width in enumerate(widths, start=1):
         x = _dropped(x, dropout, f"dropout_{i}")
         units = check_whole("hidden", width)
@@ -106,23 +104,11 @@ def classifier(
     return model
 
 
-def _code_of(ae: Autoencoder) -> list[keras.layers.Layer]:
-    """Return the parts from scaled input to code, without penalties and sampling."""
-    encoder, bottleneck = ae.encoder_network, ae.bottleneck
-    if isinstance(encoder, JacobianPenalty):
-        encoder = encoder.layer
-    if bottleneck is None or isinstance(bottleneck, ActivityPenalty):
-        return [encoder]
-    if isinstance(bottleneck, GaussianSampling):
-        scaled = keras.Input(ae.sample_shape, name="scaled")
-        return [keras.Model(scaled, encoder(scaled)[0], name="encoder_network")]
-    sampling = [
-        layer for layer in getattr(bottleneck, "layers", ()) if isinstance(layer, GaussianSampling)
-    ]
-    if sampling:
-        z_mean = sampling[0].input[0]
-        bottleneck = keras.Model(bottleneck.input, z_mean, name="bottleneck")
-    return [encoder, bottleneck]
+def _representation(ae: Autoencoder) -> tuple[Any, Any]:
+    """Return symbolic raw input and the code without penalties and sampling."""
+    inputs = ae.input_spec_.symbolic()
+    pass_ = forward(without(ae, "corruption"), inputs)
+    return inputs, ae.recipe.representation(pass_)
 
 
 def _dropped(x: Any, rate: float, name: str) -> Any:

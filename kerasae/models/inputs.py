@@ -1,5 +1,6 @@
-"""What an autoencoder accepts: one sentence for each kind of wrong input."""
+"""What an autoencoder accepts: the spec of its inputs, and one sentence for each wrong one."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -8,9 +9,150 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae.errors import is_real, is_whole, nearest
+from kerasae.errors import check_whole, is_real, is_whole, nearest
 
 _LARGEST = float(np.finfo("float32").max)
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One input of a model.
+
+    Attributes:
+        shape: Shape of one sample.
+        dtype: `"float32"`, `"uint8"` or `"int32"`, in raw units.
+        classes: Number of classes of a whole number, or None.
+        unknown: The value that stands for an unknown one, or None where each sample needs one.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    classes: int | None = None
+    unknown: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+    """What a model takes: one tensor, or a dictionary with `"x"` and others.
+
+    Attributes:
+        fields: The inputs by name; `"x"` is what is reconstructed.
+    """
+
+    fields: dict[str, Field]
+
+    @property
+    def single(self) -> bool:
+        """Whether the model takes one tensor and no dictionary."""
+        return len(self.fields) == 1
+
+    def symbolic(self) -> Any:
+        """Return the symbolic inputs of a Keras model."""
+        inputs = {
+            name: keras.Input(field.shape, dtype=field.dtype, name=name)
+            for name, field in self.fields.items()
+        }
+        return inputs["x"] if self.single else inputs
+
+    def cast(self, inputs: Any) -> dict[str, Any]:
+        """Return tensors by name, of the dtypes of the fields; what is missing stays so."""
+        values = inputs if isinstance(inputs, dict) else {"x": inputs}
+        return {
+            name: ops.cast(values[name], field.dtype)
+            for name, field in self.fields.items()
+            if values.get(name) is not None
+        }
+
+    def main(self, data: Any, name: str = "x") -> Any:
+        """Return what is reconstructed: the data themselves, or their entry `"x"`.
+
+        Args:
+            data: An array, an element of a dataset, its spec, or a dictionary of them.
+            name: What to call the data in messages.
+
+        Raises:
+            ValueError: A dictionary has other entries than the model takes.
+        """
+        if not isinstance(data, dict):
+            return data
+        if self.single:
+            raise ValueError(
+                f"{name} must be one array or dataset; this model takes no dictionary. "
+                f"Received: {name} with keys {list(data)}"
+            )
+        if "x" not in data or set(data) - set(self.fields):
+            raise ValueError(
+                f"{name} must have the keys {', '.join(map(repr, self.fields))}. "
+                f"Received: {name} with keys {list(data)}"
+            )
+        return data["x"]
+
+    def complete(self, data: Any) -> Any:
+        """Return arrays or a dataset as the model takes them; what is missing is unknown.
+
+        Args:
+            data: An array, a `tf.data.Dataset`, or a dictionary of arrays.
+        """
+        if self.single:
+            return data
+        if hasattr(data, "element_spec"):
+
+            def completed(x: Any, *rest: Any) -> Any:
+                values = self.cast(x)
+                samples = ops.shape(values["x"])[0]
+                for name, field in self.fields.items():
+                    if name not in values:
+                        shape = (samples, *field.shape)
+                        values[name] = ops.full(shape, field.unknown, dtype=field.dtype)
+                return (values, *rest) if rest else values
+
+            return data.map(completed)
+        values = data if isinstance(data, dict) else {"x": data}
+        rows = len(values["x"])
+        return {
+            name: self.column(name, values.get(name), rows) for name in self.fields if name != "x"
+        } | {"x": values["x"]}
+
+    def column(self, name: str, value: Any, rows: int) -> np.ndarray:
+        """Return one of the further inputs for so many samples.
+
+        Args:
+            name: Name of the input.
+            value: One value for each sample, one for all, or None for an unknown one.
+            rows: Number of samples.
+
+        Raises:
+            ValueError: Shape, dtype or range do not fit.
+        """
+        field = self.fields.get(name)
+        if field is None:
+            raise ValueError(f"This model takes no {name}. Received: {name}={value!r}")
+        if value is None:
+            return np.full((rows, *field.shape), field.unknown, field.dtype)
+        array = np.asarray(ops.convert_to_numpy(value))
+        if array.shape == field.shape:
+            array = np.broadcast_to(array, (rows, *field.shape))
+        if array.dtype.kind not in "biuf" or array.shape != (rows, *field.shape):
+            raise ValueError(
+                f"{name} must have shape {(rows, *field.shape)}, or {field.shape} for all samples. "
+                f"Received: {name} of shape {array.shape} and dtype {array.dtype}"
+            )
+        if field.classes is not None:
+            wrong = (array != np.floor(array)) | (array < -1) | (array >= field.classes)
+            if wrong.any():
+                raise ValueError(
+                    f"{name} must hold whole numbers from 0 to {field.classes - 1}, or -1 where it "
+                    f"is unknown. Received: {array[wrong].flat[0]}"
+                )
+        elif np.isinf(array).any():
+            raise ValueError(f"{name} must be finite. Received: infinite values")
+        return np.ascontiguousarray(array.astype(field.dtype))
+
+
+def is_array(data: Any) -> bool:
+    """Return whether data are an array, or a dictionary of arrays."""
+    parts = data.values() if isinstance(data, dict) else (data,)
+    return all(hasattr(part, "shape") and not hasattr(part, "element_spec") for part in parts)
 
 
 def _elements(data: Any) -> tuple[Any, Any]:
@@ -29,7 +171,8 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
 
     Args:
         model: The autoencoder.
-        x, y: As given to `fit`.
+        x: As given to `fit`.
+        y: Target as given to `fit`.
         name: What to call `x` in messages.
 
     Raises:
@@ -37,29 +180,21 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
     """
     if x is None:
         raise ValueError(f"{name} must be an array or a tf.data.Dataset. Received: {name}=None")
-    if isinstance(x, dict):
-        raise ValueError(
-            f"{name} must be one array or dataset; this model takes no dictionary. "
-            f"Received: {name} with keys {list(x)}"
-        )
     spec = getattr(x, "element_spec", None)
     if spec is not None:
         if int(x.cardinality()) == 0:
             raise ValueError(f"{name} must hold at least one batch. Received: an empty dataset")
         x_spec, y_spec = _elements(spec)
-        if isinstance(x_spec, dict):
-            raise ValueError(
-                f"{name} must yield one array; this model takes no dictionary. "
-                f"Received: elements with keys {list(x_spec)}"
-            )
-        check_tensor(model, x_spec, name)
-        check_target(x_spec, y_spec)
+        main = model.input_spec_.main(x_spec, name)
+        check_tensor(model, main, name)
+        check_target(main, y_spec)
         return
     if isinstance(x, (list, tuple)):
         raise ValueError(
             f"{name} must be an array or a tf.data.Dataset; convert it with numpy.asarray. "
             f"Received: {name} of type {type(x).__name__}"
         )
+    given, x = x, model.input_spec_.main(x, name)
     if hasattr(x, "to_numpy") and not hasattr(x, "dtype"):
         x = x.to_numpy()  # a DataFrame
     if not (hasattr(x, "shape") and hasattr(x, "dtype")):
@@ -75,6 +210,10 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
         raise ValueError(f"{name} must hold at least one sample. Received: {name} of length 0")
     if keras.backend.is_float_dtype(_dtype(x, name)):
         _check_finite(x, name)
+    if isinstance(given, dict):
+        for key in given:
+            if key != "x":
+                model.input_spec_.column(key, given[key], x.shape[0])
     check_target(x, y)
     if y is not None and (rows := y.shape[0] if hasattr(y, "shape") else len(y)) != x.shape[0]:
         raise ValueError(
@@ -100,10 +239,7 @@ def check_adapted(model: Any) -> None:
 
 def check_batch_size(batch_size: Any) -> None:
     """Refuse what is no number of samples."""
-    if isinstance(batch_size, bool) or not hasattr(batch_size, "__index__") or batch_size < 1:
-        raise ValueError(
-            f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
-        )
+    check_whole("batch_size", batch_size)
 
 
 def check_options(
@@ -114,7 +250,8 @@ def check_options(
     Args:
         model: The autoencoder.
         x: As given to `fit`.
-        args, kwargs: The other arguments, behind x and y.
+        args: The other arguments by position, behind x and y.
+        kwargs: The other arguments by name.
         training: Whether they are those of `fit`, which needs a compiled model.
 
     Raises:
@@ -145,8 +282,15 @@ def check_options(
             f"Received: class_weight={options['class_weight']!r}"
         )
     weight = options.get("sample_weight")
-    if weight is None or not hasattr(x, "shape"):
+    if weight is None or not is_array(x):
         return
+    batch_terms = model.terms_of_batches()
+    if batch_terms:
+        raise ValueError(
+            f"sample_weight cannot apply to {', '.join(batch_terms)}, a function of whole batches; "
+            "leave samples out instead, or set that weight to 0. Received: sample_weight"
+        )
+    x = model.input_spec_.main(x)
     weight = np.asarray(ops.convert_to_numpy(weight))
     if weight.dtype.kind not in "biuf" or weight.shape[:1] != x.shape[:1]:
         raise ValueError(
@@ -237,21 +381,26 @@ def check_target(x: Any, y: Any) -> None:
 
 
 def check_code(model: Any, code: Any) -> Any:
-    """Return `code` as an array of shape `(samples, latent_dim)`, or raise."""
+    """Return `code` as an array of shape `(samples, *code_shape)`, or raise."""
     code = np.asarray(ops.convert_to_numpy(code))
     if code.dtype.kind not in "biuf":
         raise ValueError(f"code must hold numbers. Received: code of dtype {code.dtype}")
-    if code.ndim != 2 or code.shape[1] != model.latent_dim or not len(code):
-        raise ValueError(
-            f"code must have shape (samples, {model.latent_dim}). "
-            f"Received: code of shape {code.shape}"
-        )
+    if code.shape[1:] != model.code_shape or not len(code):
+        wanted = ", ".join(["samples", *map(str, model.code_shape)])
+        raise ValueError(f"code must have shape ({wanted}). Received: code of shape {code.shape}")
     _check_finite(code, "code")
-    return code.astype("float32", copy=False)
+    if model.code_size is not None:
+        wrong = (code != np.floor(code)) | (code < 0) | (code >= model.code_size)
+        if wrong.any():
+            raise ValueError(
+                f"code must hold whole numbers from 0 to {model.code_size - 1}. "
+                f"Received: {code[wrong].flat[0]}"
+            )
+    return code.astype(model.code_dtype, copy=False)
 
 
 def inputs_of(data: Any, validation_split: float = 0.0, steps: int | None = None) -> Iterator[Any]:
-    """Yield batches of x from what was given to `fit`, to adapt a scaler on.
+    """Yield batches of x alone from what was given to `fit`, such as to adapt a scaler on.
 
     Args:
         data: As given to `fit`.
@@ -261,6 +410,8 @@ def inputs_of(data: Any, validation_split: float = 0.0, steps: int | None = None
     Raises:
         ValueError: The data can be read only once, or have no end.
     """
+    if isinstance(data, dict):
+        data = data["x"]
     if hasattr(data, "shape"):
         stop = math.floor(data.shape[0] * (1 - validation_split))
         for start in range(0, stop, 65536):
@@ -274,13 +425,18 @@ def inputs_of(data: Any, validation_split: float = 0.0, steps: int | None = None
                 )
             data = data.take(steps)
         for element in data:
-            yield _elements(element)[0]
+            yield _x_of(element)
     elif isinstance(data, keras.utils.PyDataset):
         for i in range(len(data)):
-            yield _elements(data[i])[0]
+            yield _x_of(data[i])
     else:
         raise ValueError(
             "x can be read only once, but the scaler must see it before training; give an "
             "array or a tf.data.Dataset, or call scaler.adapt(batches) first. "
             f"Received: x of type {type(data).__name__}"
         )
+
+
+def _x_of(element: Any) -> Any:
+    x = _elements(element)[0]
+    return x["x"] if isinstance(x, dict) else x

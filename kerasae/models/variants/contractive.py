@@ -1,11 +1,39 @@
 """The contractive autoencoder: a code that moves little when the input does."""
 
+import dataclasses
 from typing import Any
+
+import keras
 
 from kerasae.layers import JacobianPenalty
 from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.variants.recipe import Mechanism, assemble, with_defaults
+from kerasae.models.variants.assembly import assemble, with_defaults
+from kerasae.models.variants.recipe import Recipe
 from kerasae.schedules import Weight
+
+# Samples whose Jacobians are measured.
+_MEASURED = 64
+
+
+@keras.saving.register_keras_serializable("kerasae")
+@dataclasses.dataclass(frozen=True)
+class Contractive(Recipe):
+    """Puts a `JacobianPenalty` around the encoder."""
+
+    jacobian_weight: Weight = 1e-4
+    jacobian_method: str = "estimate"
+
+    def wrap_encoder(self, encoder: keras.Model, seed: int | None = None) -> keras.layers.Layer:
+        return JacobianPenalty(
+            encoder,
+            weight=self.jacobian_weight,
+            method=self.jacobian_method,
+            seed=seed,
+            name="encoder_network",
+        )
+
+    def measures(self, ae: Any, data: Any) -> dict[str, Any]:
+        return {"contractive": data.jacobian(_MEASURED)}
 
 
 def contractive(
@@ -33,14 +61,6 @@ def contractive(
         Rifai et al., "Contractive Auto-Encoders: Explicit Invariance During Feature
         Extraction", ICML 2011.
     """
-    mechanism = Mechanism(
-        wrap_encoder=lambda encoder: JacobianPenalty(
-            encoder,
-            weight=jacobian_weight,
-            method=jacobian_method,
-            seed=options.get("seed"),
-            name="encoder_network",
-        )
-    )
+    recipe = Contractive(jacobian_weight, jacobian_method)
     options = with_defaults(options, code_activation="sigmoid")
-    return assemble(mechanism, input_shape, latent_dim, **options)
+    return assemble(recipe, input_shape, latent_dim, **options)

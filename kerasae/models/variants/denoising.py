@@ -1,10 +1,22 @@
 """The denoising autoencoder: corrupt, then recover."""
 
+import dataclasses
 import math
 from typing import Any
 
+import keras
+
 from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.variants.recipe import Mechanism, assemble, with_defaults
+from kerasae.models.variants.assembly import assemble, with_defaults
+from kerasae.models.variants.recipe import Recipe
+
+
+@keras.saving.register_keras_serializable("kerasae")
+@dataclasses.dataclass(frozen=True)
+class Denoising(Recipe):
+    """Corrupts the input in training."""
+
+    corruption = "gaussian"
 
 
 def denoising(
@@ -31,7 +43,7 @@ def denoising(
     if options.get("encoder") is None:
         latent_dim = latent_dim or max(1, min(128, math.prod(input_shape) // 2))
     return assemble(
-        Mechanism(),
+        Denoising(),
         input_shape,
         latent_dim,
         corruption=corruption,

@@ -5,7 +5,8 @@ import warnings
 from typing import Any
 
 from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.variants.recipe import Mechanism, assemble, default_latent_dim, with_defaults
+from kerasae.models.variants.assembly import assemble, default_latent_dim, with_defaults
+from kerasae.models.variants.recipe import Recipe
 
 
 def undercomplete(
@@ -27,7 +28,7 @@ def undercomplete(
     size = math.prod(input_shape)
     if latent_dim is None and options.get("encoder") is None:
         latent_dim = max(1, min(default_latent_dim(input_shape), size - 1))
-    ae = assemble(Mechanism(), input_shape, latent_dim, **options)
+    ae = assemble(Recipe(), input_shape, latent_dim, **options)
     if ae.latent_dim >= size:
         raise ValueError(
             f"latent_dim must be below the input's {size} features; use 'overcomplete' or a "
@@ -59,7 +60,7 @@ def overcomplete(
     size = math.prod(input_shape)
     if latent_dim is None and options.get("encoder") is None:
         latent_dim = 2 * size
-    ae = assemble(Mechanism(), input_shape, latent_dim, **with_defaults(options, hidden=()))
+    ae = assemble(Recipe(), input_shape, latent_dim, **with_defaults(options, hidden=()))
     if ae.latent_dim <= size:
         raise ValueError(
             f"latent_dim must be above the input's {size} features; use 'undercomplete' for a "

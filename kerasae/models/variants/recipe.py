@@ -1,375 +1,163 @@
-"""From options to parts: what every builder shares."""
+"""The recipe of a variant: all that it adds to the row of parts of an autoencoder."""
 
 import dataclasses
-import math
-import numbers
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
-from kerasae import layers, losses
-from kerasae.errors import is_whole, nearest, shorten
-from kerasae.models.autoencoder import Autoencoder
-from kerasae.networks import NETWORKS, NORMALIZATIONS
+from kerasae.layers.penalty import Terms
+from kerasae.schedules import weight_config
 
 
+@keras.saving.register_keras_serializable("kerasae")
 @dataclasses.dataclass(frozen=True)
-class Mechanism:
-    """What a variant adds to the plain row of encoder and decoder.
+class Recipe:
+    """What a variant adds to an encoder and a decoder; every hook does nothing by default.
+
+    A subclass is a frozen dataclass. Its fields are plain values, layers' weights (numbers or
+    schedules) and Keras objects; they are saved with the model, and the hooks work on after
+    loading. Everything else in the package asks the recipe and knows no variant.
 
     Attributes:
-        bottleneck: Makes the layer between encoder and decoder from the encoder's output
-            size and `latent_dim`.
-        wrap_encoder: Replaces the encoder network by a layer around it.
         encoder_ends_in: `"code"`, or `"features"` that the bottleneck turns into a code.
-        features: Reduction of the reconstruction loss over features.
-        unit_loss, loss: Default loss when input is scaled to [0, 1], and otherwise.
-        prior: `"normal"` if the code has a prior to generate from.
-        model: Class of the model, and extra arguments of its constructor.
+        features: Reduction of the reconstruction loss over features, `"mean"` or `"sum"`.
+        unit_loss: Default loss where input is scaled to [0, 1].
+        loss: Default loss otherwise.
+        corruption: Default corruption, a name, or None.
+        prior: Name of the distribution of codes (`kerasae.samplers.PRIORS`), or None.
+        code_kind: `"vector"`, `"gaussian"` (a vector with the posterior's `z_mean` and
+            `z_log_var` among the tensors of a pass) or `"indices"` (integers).
+        term_names: Names of the loss terms that `terms` returns.
     """
 
-    bottleneck: Callable[[int, int], keras.layers.Layer] | None = None
-    wrap_encoder: Callable[[keras.Model], keras.layers.Layer] | None = None
-    encoder_ends_in: str = "code"
-    features: str = "mean"
-    unit_loss: str = "mse"
-    loss: str = "mse"
-    prior: str | None = None
-    model: type[Autoencoder] = Autoencoder
-    model_options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    encoder_ends_in: ClassVar[str] = "code"
+    features: ClassVar[str] = "mean"
+    unit_loss: ClassVar[str] = "mse"
+    loss: ClassVar[str] = "mse"
+    corruption: ClassVar[str | None] = None
+    prior: ClassVar[str | None] = None
+    code_kind: ClassVar[str] = "vector"
+    term_names: ClassVar[tuple[str, ...]] = ()
 
+    # Building --------------------------------------------------------------------------
 
-def assemble(
-    mechanism: Mechanism,
-    input_shape: tuple[int, ...],
-    latent_dim: int | None,
-    *,
-    network: str | None = None,
-    hidden: Sequence[int] | None = None,
-    activation: Any = None,
-    code_activation: Any = None,
-    normalization: str | None = None,
-    kernel_size: int | None = None,
-    encoder: keras.Model | None = None,
-    decoder: keras.Model | None = None,
-    input_dtype: str = "float32",
-    scaler: Any = "auto",
-    corruption: Any = None,
-    corruption_level: float | tuple[float, float] | None = None,
-    output_activation: Any = "auto",
-    loss: Any = None,
-    seed: int | None = None,
-    name: str = "autoencoder",
-) -> Autoencoder:
-    """Build the parts and the model around them.
+    def encoder_units(self, latent_dim: int) -> int | None:
+        """Return the size of the encoder's output; None leaves it to the network."""
+        return latent_dim if self.encoder_ends_in == "code" else None
 
-    Args:
-        mechanism: What the variant adds.
-        input_shape: Shape of one sample.
-        latent_dim: Size of the code. None takes a quarter of the input, at least 2 and at
-            most 32, or what the given `decoder` takes.
-        network: `"dense"` (the default), `"conv"` or `"sequence"`.
-        hidden: Units or filters of the encoder's hidden layers, mirrored by the decoder; None
-            takes the choice of the variant, or else of the network.
-        activation: Activation of the hidden layers; None is ReLU.
-        code_activation: Activation of the code; None is linear.
-        normalization: None, `"batch"` or `"layer"`.
-        kernel_size: Size of convolution kernels; None takes the network's choice.
-        encoder: The user's own network instead of the six options above. It takes scaled
-            input and ends in the code, or in features for variational models.
-        decoder: The user's own network, from the code to the shape of the input.
-        input_dtype: `"float32"` or `"uint8"`.
-        scaler: `"auto"` (uint8 to [0, 1], float left alone), None, `"unit"`,
-            `"standardize"`, or a Keras layer with a method `inverse`.
-        corruption: None, `"gaussian"`, `"masking"`, `"salt_and_pepper"`,
-            `"low_resolution"`, or a layer.
-        corruption_level: Standard deviation, rate or factor of a corruption given by name; for
-            Gaussian noise also a pair of standard deviations, drawn between for each sample.
-        output_activation: `"auto"` (sigmoid where input is scaled to [0, 1]), None, or an
-            activation.
-        loss: Reconstruction loss; None takes the variant's.
-        seed: Seed of the model's noise. Weights follow `keras.utils.set_random_seed`.
-        name: Name of the Keras model.
+    def latent_units(self, latent_dim: int) -> int:
+        """Return how many numbers of the latent vector the decoder takes."""
+        return latent_dim
 
-    Raises:
-        ValueError: An option is out of range, unknown, or contradicts another.
-    """
-    if input_dtype not in ("float32", "uint8"):
-        raise ValueError(
-            "input_dtype must be 'float32' or 'uint8', the dtype of the raw input. "
-            f"Received: input_dtype={input_dtype!r}"
-        )
-    if seed is not None and not (is_whole(seed, 0) and seed < 2**32):
-        raise ValueError(
-            f"seed must be None or a whole number from 0 to below 2**32. Received: seed={seed!r}"
-        )
-    scaler = _scaler(scaler, input_dtype)
-    unit = isinstance(scaler, layers.UnitScale)
-    if encoder is not None or decoder is not None:
-        if encoder is None or decoder is None:
-            raise ValueError(
-                f"encoder and decoder go together. Received: encoder={encoder}, decoder={decoder}"
-            )
-        replaced = {
-            "network": network, "hidden": hidden, "activation": activation,
-            "code_activation": code_activation, "normalization": normalization,
-            "kernel_size": kernel_size,
-        }  # fmt: skip
-        for option, value in replaced.items():
-            if value is not None:
-                raise ValueError(
-                    f"encoder and decoder are used as they are, so {option} has nothing to say; "
-                    f"leave it out. Received: {option}={value!r}"
-                )
-        encoder, decoder, latent_dim = _own_networks(
-            encoder, decoder, input_shape, latent_dim, mechanism
-        )
-    else:
-        if latent_dim is None:
-            latent_dim = default_latent_dim(input_shape)
-        check_whole("latent_dim", latent_dim)
-        encoder, decoder = _make_networks(
-            network or "dense", input_shape, latent_dim, mechanism,
-            hidden=hidden, activation=activation, code_activation=code_activation,
-            normalization=normalization, kernel_size=kernel_size,
-        )  # fmt: skip
-    if loss is None:
-        loss = mechanism.unit_loss if unit and not _ends_in_sigmoid(decoder) else mechanism.loss
-    loss = _loss(loss, mechanism, decoder)
-    from_logits = getattr(loss, "from_logits", False)
-    if from_logits and isinstance(scaler, layers.Standardize):
-        raise ValueError(
-            "loss='bce' needs targets in [0, 1]; use scaler='unit'. Received: scaler='standardize'"
-        )
-    if output_activation == "auto":
-        bounded = (unit or from_logits) and not _ends_in_sigmoid(decoder)
-        output_activation = "sigmoid" if bounded else None
+    def bottleneck(
+        self, units: int, latent_dim: int, seed: int | None = None
+    ) -> keras.layers.Layer | None:
+        """Return the layer between encoder and decoder, or None.
 
-    bottleneck = None
-    if mechanism.bottleneck is not None:
-        bottleneck = mechanism.bottleneck(int(encoder.output_shape[-1]), latent_dim)
-    if mechanism.wrap_encoder is not None:
-        encoder = mechanism.wrap_encoder(encoder)
-    return mechanism.model(
-        input_shape,
-        encoder_network=encoder,
-        decoder_network=decoder,
-        bottleneck=bottleneck,
-        corruption=_corruption(corruption, corruption_level, unit, seed),
-        scaler=scaler,
-        input_dtype=input_dtype,
-        output_activation=output_activation,
-        loss=loss,
-        prior=mechanism.prior,
-        name=name,
-        **mechanism.model_options,
-    )
+        It returns the latent vector, or a dictionary of named tensors: `"latent"`, further ones
+        for the pass, and, under `"terms"`, what its layers report (see
+        `kerasae.layers.Penalty`).
 
-
-def default_latent_dim(input_shape: tuple[int, ...]) -> int:
-    """Return a quarter of the input's size, at least 2 and at most 32."""
-    return max(min(2, math.prod(input_shape)), min(32, math.prod(input_shape) // 4))
-
-
-def with_defaults(options: dict[str, Any], **defaults: Any) -> dict[str, Any]:
-    """Return `options` with a variant's defaults for the networks that we build.
-
-    Args:
-        options: As given to a builder. The user's own networks take no defaults.
-        **defaults: By name; `hidden` is meant for the dense network only.
-    """
-    if options.get("encoder") is not None or options.get("decoder") is not None:
-        return options
-    if options.get("network") not in (None, "dense"):
-        defaults.pop("hidden", None)
-    return {**defaults, **options}
-
-
-def check_whole(name: str, value: Any) -> int:
-    """Return `value` as an int >= 1, or raise naming the argument."""
-    whole = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (whole and math.isfinite(value) and int(value) == value and value >= 1):
-        raise ValueError(f"{name} must be a whole number >= 1. Received: {name}={value!r}")
-    return int(value)
-
-
-def _choice(name: str, value: Any, known: Any) -> Any:
-    if value not in known:
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(repr, known))}."
-            f"{nearest(value, known)} Received: {name}={value!r}"
-        )
-    return value
-
-
-def _make_networks(
-    network: str,
-    input_shape: tuple[int, ...],
-    latent_dim: int,
-    mechanism: Mechanism,
-    **options: Any,
-) -> tuple[keras.Model, keras.Model]:
-    _choice("network", network, NETWORKS)
-    if options["normalization"] is not None:
-        _choice("normalization", options["normalization"], NORMALIZATIONS)
-    if options["hidden"] is not None:
-        hidden = options["hidden"]
-        hidden = [hidden] if isinstance(hidden, int) else hidden
-        if not isinstance(hidden, (list, tuple)):
-            raise ValueError(
-                "hidden must be the widths of the hidden layers, such as (128, 64). "
-                f"Received: hidden={hidden!r}"
-            )
-        options["hidden"] = tuple(check_whole("hidden", width) for width in hidden)
-    if options["kernel_size"] is not None:
-        if network == "dense":
-            raise ValueError(
-                "kernel_size belongs to convolutions; use network='conv' or 'sequence'. "
-                f"Received: kernel_size={options['kernel_size']}, network='dense'"
-            )
-        check_whole("kernel_size", options["kernel_size"])
-    for key in ("activation", "code_activation"):
-        try:
-            keras.activations.get(options[key])
-        except ValueError:
-            known = ("linear", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus",
-                     "sigmoid", "tanh", "exponential")  # fmt: skip
-            raise ValueError(
-                f"{key} must be a Keras activation, such as {', '.join(known)}."
-                f"{nearest(options[key], known)} Received: {key}={options[key]!r}"
-            ) from None
-    # What is not given is left to the network's own default.
-    options = {k: v for k, v in options.items() if v is not None}
-    units = latent_dim if mechanism.encoder_ends_in == "code" else None
-    return NETWORKS[network](input_shape, latent_dim, units=units, **options)
-
-
-def _own_networks(
-    encoder: keras.Model,
-    decoder: keras.Model,
-    input_shape: tuple[int, ...],
-    latent_dim: int | None,
-    mechanism: Mechanism,
-) -> tuple[keras.Model, keras.Model, int]:
-    """Check the user's networks against the input and each other."""
-    for name, own in (("encoder", encoder), ("decoder", decoder)):
-        if not isinstance(own, keras.layers.Layer):
-            raise ValueError(f"{name} must be a Keras model or layer. Received: {name}={own!r}")
-    out = _symbolic("encoder", encoder, "samples of shape", input_shape)
-    if len(out) != 1:
-        raise ValueError(
-            "encoder must end in a vector per sample, (batch, units); add a Flatten layer. "
-            f"Received: an encoder ending in shape (batch, {', '.join(map(str, out))})"
-        )
-    if mechanism.encoder_ends_in == "code":
-        if latent_dim not in (None, out[0]):
-            raise ValueError(
-                "latent_dim must be left out or equal the size of the encoder's output, "
-                f"{out[0]}. Received: latent_dim={latent_dim}"
-            )
-        latent_dim = out[0]
-    elif latent_dim is None:
-        try:
-            latent_dim = int(decoder.input_shape[-1])
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(
-                "latent_dim is needed with a decoder that is not built yet. "
-                "Received: latent_dim=None"
-            ) from None
-    _symbolic("decoder", decoder, "a code of shape", (latent_dim,))
-    return encoder, decoder, latent_dim
-
-
-def _symbolic(
-    name: str, own: keras.layers.Layer, what: str, shape: tuple[int, ...]
-) -> tuple[Any, ...]:
-    """Return the shape that one of the user's networks makes of a shape, without the batch."""
-    try:
-        return tuple(own(keras.Input(shape)).shape[1:])
-    except (TypeError, ValueError) as error:
-        # Of Keras's many lines, the one that says what is wrong.
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        told = [line for line in lines if "Exception encountered when calling" not in line]
-        why = shorten((told or lines or [type(error).__name__])[0])
-        raise ValueError(
-            f"{name} must take {what} {shape}. Received: {name}={own.name!r}, which says: {why}"
-        ) from error
-
-
-def _ends_in_sigmoid(decoder: keras.Model) -> bool:
-    last = decoder.layers[-1] if getattr(decoder, "layers", None) else decoder
-    return getattr(last, "activation", None) is keras.activations.sigmoid
-
-
-def _loss(loss: Any, mechanism: Mechanism, decoder: keras.Model) -> keras.losses.Loss:
-    loss = losses.get(loss, mechanism.features)
-    if getattr(loss, "from_logits", False) and _ends_in_sigmoid(decoder):
-        raise ValueError(
-            "loss='bce' is computed from logits, so the decoder must end linear; drop the "
-            f"sigmoid of its last layer. Received: decoder={decoder.name!r} ending in a sigmoid"
-        )
-    return loss
-
-
-def _scaler(scaler: Any, input_dtype: str) -> keras.layers.Layer | None:
-    if scaler == "auto":
-        scaler = "unit" if input_dtype == "uint8" else None
-    if scaler is None:
-        if input_dtype == "uint8":
-            raise ValueError(
-                "scaler=None leaves uint8 input unscaled, in 0..255; use scaler='unit', or "
-                "convert the data and build with input_dtype='float32'. Received: scaler=None"
-            )
+        Args:
+            units: Size of the encoder's output.
+            latent_dim: Size of the code.
+            seed: Seed of what is random in it.
+        """
         return None
-    if scaler == "unit":
-        fixed = (0.0, 255.0) if input_dtype == "uint8" else (None, None)
-        return layers.UnitScale(*fixed, name="scaler")
-    if scaler == "standardize":
-        return layers.Standardize(name="scaler")
-    if isinstance(scaler, keras.layers.Rescaling) and _is_scalar(scaler):
-        # x * scale + offset reaches 0 and 1 at these two raw values.
-        low = -scaler.offset / scaler.scale
-        return layers.UnitScale(low, low + 1 / scaler.scale, name="scaler")
-    if isinstance(scaler, keras.layers.Layer) and hasattr(scaler, "inverse"):
-        return scaler
-    raise ValueError(
-        "scaler must be 'auto', 'unit', 'standardize', None, or a Keras layer with a method "
-        f"inverse.{nearest(scaler, ('auto', 'unit', 'standardize'))} Received: scaler={scaler!r}"
-    )
 
+    def wrap_encoder(self, encoder: keras.Model, seed: int | None = None) -> keras.layers.Layer:
+        """Return the encoder, or a layer around it."""
+        return encoder
 
-def _is_scalar(scaler: keras.layers.Rescaling) -> bool:
-    return all(isinstance(v, (int, float)) for v in (scaler.scale, scaler.offset))
+    def check(self, ae: Any) -> None:
+        """Refuse a model that was put together wrongly.
 
+        Args:
+            ae: The `Autoencoder`.
 
-def _corruption(
-    corruption: Any, level: float | tuple[float, float] | None, unit: bool, seed: int | None
-) -> keras.layers.Layer | None:
-    known = {
-        "gaussian": lambda **o: layers.GaussianCorruption(clip=(0, 1) if unit else None, **o),
-        "masking": layers.MaskingCorruption,
-        "salt_and_pepper": layers.SaltAndPepperCorruption,
-        "low_resolution": layers.LowResolutionCorruption,
-    }
-    argument = {"gaussian": "stddev", "low_resolution": "factor"}
-    if isinstance(corruption, str):
-        _choice("corruption", corruption, known)
-        if isinstance(level, (tuple, list)) and corruption != "gaussian":
-            raise ValueError(
-                "corruption_level is a pair only for corruption='gaussian'. Received: "
-                f"corruption={corruption!r}, corruption_level={level!r}"
-            )
-        options = {} if level is None else {argument.get(corruption, "rate"): level}
-        return known[corruption](**options, seed=seed, name="corruption")
-    if level is not None:
-        raise ValueError(
-            "corruption_level goes with a corruption given by name. "
-            f"Received: corruption={corruption!r}, corruption_level={level}"
-        )
-    if corruption is None or isinstance(corruption, keras.layers.Layer):
-        return corruption
-    raise ValueError(
-        f"corruption must be None, a layer, or one of {', '.join(map(repr, known))}. "
-        f"Received: corruption={corruption!r}"
-    )
+        Raises:
+            ValueError: The parts do not suit the variant.
+        """
+
+    # Training --------------------------------------------------------------------------
+
+    def prepare(self, ae: Any, batches: Any) -> None:
+        """Set weights before the first step, from one pass over the training data.
+
+        Args:
+            ae: The `Autoencoder`; its scaler is adapted.
+            batches: Iterable of raw arrays `(batch, *input_shape)`.
+        """
+
+    @property
+    def prepares(self) -> bool:
+        """Whether `prepare` has something to do."""
+        return type(self).prepare is not Recipe.prepare
+
+    def terms(self, ae: Any, pass_: Any) -> Terms:
+        """Return further terms of the loss, by name.
+
+        Args:
+            ae: The `Autoencoder`.
+            pass_: The `Pass` of a batch, with its `target`.
+
+        Returns:
+            Pairs of value and weight: the value is unweighted, `(batch,)` or a scalar.
+        """
+        return {}
+
+    def objective(self, ae: Any, pass_: Any, target: Any) -> Any:
+        """Return the loss of each sample, `(batch,)`, or None for the weighted sum of the terms.
+
+        Args:
+            ae: The `Autoencoder`.
+            pass_: The `Pass` of a batch.
+            target: The target in scaled units.
+        """
+        return None
+
+    # The code --------------------------------------------------------------------------
+
+    def code_shape(self, latent_dim: int) -> tuple[int, ...]:
+        """Return the shape of the code of one sample."""
+        return (latent_dim,)
+
+    def to_code(self, ae: Any, latent: Any) -> Any:
+        """Return the code of what the bottleneck gives."""
+        return latent
+
+    def to_latent(self, ae: Any, code: Any) -> Any:
+        """Return what the decoder takes for a code."""
+        return code
+
+    def representation(self, pass_: Any) -> Any:
+        """Return what stands for a sample in classifiers and measures, `(batch, units)`."""
+        return pass_.latent
+
+    # Evaluation ------------------------------------------------------------------------
+
+    def measures(self, ae: Any, data: Any) -> dict[str, Any]:
+        """Return what evaluation says of the variant next to the common figures.
+
+        Args:
+            ae: The trained `Autoencoder`.
+            data: A `kerasae.evaluation.Data`: the measured split, with tools.
+
+        Returns:
+            Numbers, texts, lists and dictionaries of them; entries of a name that the common
+            figures have as well (such as `"codes"`) are added to those.
+        """
+        return {}
+
+    def get_config(self) -> dict[str, Any]:
+        config = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            value = weight_config(value) if isinstance(value, keras.Variable) else value
+            config[field.name] = keras.saving.serialize_keras_object(value)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Recipe":
+        deserialize = keras.saving.deserialize_keras_object
+        return cls(**{name: deserialize(value) for name, value in config.items()})

@@ -8,14 +8,17 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from kerasae.errors import nearest
+from kerasae.errors import check_whole, nearest
 from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.variants.assembly import assemble
+from kerasae.models.variants.conditional import conditional_vae
 from kerasae.models.variants.contractive import contractive
 from kerasae.models.variants.denoising import denoising
+from kerasae.models.variants.fsq import fsq
 from kerasae.models.variants.linear import linear
 from kerasae.models.variants.plain import overcomplete, undercomplete
-from kerasae.models.variants.recipe import assemble, check_whole
 from kerasae.models.variants.sparse import sparse_kl, sparse_l1
+from kerasae.models.variants.topk import sparse_topk
 from kerasae.models.variants.variational import variational
 
 Builder = Callable[..., Autoencoder]
@@ -26,9 +29,12 @@ _BUILDERS: dict[str, Builder] = {
     "overcomplete": overcomplete,
     "sparse_l1": sparse_l1,
     "sparse_kl": sparse_kl,
+    "sparse_topk": sparse_topk,
     "denoising": denoising,
     "contractive": contractive,
     "variational": variational,
+    "conditional_vae": conditional_vae,
+    "fsq": fsq,
     "convolutional": functools.partial(undercomplete, network="conv"),
     "sequence": functools.partial(undercomplete, network="sequence"),
 }
@@ -57,7 +63,7 @@ def build(
             `hidden`, `activation`, `code_activation`, `normalization`, `kernel_size`,
             `encoder`, `decoder`, `input_dtype`, `scaler`, `corruption`, `corruption_level`,
             `output_activation`, `loss`, `seed`, `name`; see
-            `kerasae.models.variants.recipe.assemble`.
+            `kerasae.models.variants.assembly.assemble`.
 
     Returns:
         An `Autoencoder`, a Keras model to `compile()` and `fit(x)`.
@@ -80,7 +86,7 @@ def build(
         builder = builder.func  # the user's networks take the place of the one it names
     ae = builder(shape, latent_dim, **options)
     if isinstance(ae, Autoencoder):
-        ae.recipe = {"variant": key, "latent_dim": ae.latent_dim, **_plain(options)}
+        ae.built_with = {"variant": key, "latent_dim": ae.latent_dim, **_plain(options)}
     return ae
 
 
@@ -206,6 +212,13 @@ def _check_options(name: str, builder: Builder, options: dict[str, Any]) -> None
                 f"{name!r} has no option {option!r}."
                 f"{nearest(option, ['input_shape', 'latent_dim', *known])} "
                 f"Its options are {', '.join(known)}. Received: {option}={options[option]!r}"
+            )
+    for parameter in inspect.signature(builder).parameters.values():
+        needed = parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+        if needed and parameter.name not in options:
+            raise ValueError(
+                f"{name!r} needs the option {parameter.name}. "
+                f"Received: {', '.join(options) or 'no options'}"
             )
     if isinstance(builder, functools.partial):
         for option, value in builder.keywords.items():

@@ -1,5 +1,6 @@
 """Sparse variants: a penalty on the activations of the code."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -10,8 +11,31 @@ from keras import ops
 from kerasae import regularizers
 from kerasae.layers import ActivityPenalty
 from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.variants.recipe import Mechanism, assemble, with_defaults
+from kerasae.models.variants.assembly import assemble, with_defaults
+from kerasae.models.variants.recipe import Recipe
 from kerasae.schedules import Weight
+
+
+@keras.saving.register_keras_serializable("kerasae")
+@dataclasses.dataclass(frozen=True)
+class Sparse(Recipe):
+    """Puts an `ActivityPenalty` on the code."""
+
+    regularizer: regularizers.ActivationRegularizer
+    momentum: float | None = None
+
+    def bottleneck(
+        self, units: int, latent_dim: int, seed: int | None = None
+    ) -> keras.layers.Layer:
+        return ActivityPenalty(self.regularizer, self.momentum, name="bottleneck")
+
+    def check(self, ae: Any) -> None:
+        if self.regularizer.bounded:
+            _check_unit_code(ae.encoder_network, ae.sample_shape)
+
+    def measures(self, ae: Any, data: Any) -> dict[str, Any]:
+        target = getattr(self.regularizer, "target_activation", None)
+        return {} if target is None else {"codes": {"target_activation": target}}
 
 
 def sparse_l1(
@@ -70,9 +94,7 @@ def sparse_kl(
     """
     regularizer = regularizers.KLSparsity(target_activation, sparsity_weight)
     options = with_defaults(options, code_activation="sigmoid")
-    ae = _sparse(input_shape, latent_dim, regularizer, momentum, options)
-    _check_unit_code(ae.encoder_network, input_shape)
-    return ae
+    return _sparse(input_shape, latent_dim, regularizer, momentum, options)
 
 
 def _sparse(
@@ -84,12 +106,8 @@ def _sparse(
 ) -> Autoencoder:
     if latent_dim is None and options.get("encoder") is None:
         latent_dim = min(2 * math.prod(input_shape), 512)
-    mechanism = Mechanism(
-        bottleneck=lambda units, latent_dim: ActivityPenalty(
-            regularizer, momentum, name="bottleneck"
-        )
-    )
-    return assemble(mechanism, input_shape, latent_dim, **with_defaults(options, hidden=()))
+    recipe = Sparse(regularizer, momentum)
+    return assemble(recipe, input_shape, latent_dim, **with_defaults(options, hidden=()))
 
 
 def _check_unit_code(encoder: keras.Model, input_shape: tuple[int, ...]) -> None:

@@ -1,13 +1,52 @@
 """Variational autoencoders: a Gaussian code with a prior to generate from."""
 
+import dataclasses
 from typing import Any
 
 import keras
 
 from kerasae.layers import GaussianSampling
 from kerasae.models.autoencoder import Autoencoder
-from kerasae.models.variants.recipe import Mechanism, assemble
+from kerasae.models.variants.assembly import assemble
+from kerasae.models.variants.recipe import Recipe
 from kerasae.schedules import Weight
+
+# Samples whose likelihood is bounded.
+_MEASURED = 500
+
+
+@keras.saving.register_keras_serializable("kerasae")
+@dataclasses.dataclass(frozen=True)
+class Variational(Recipe):
+    """Makes a Gaussian code of the encoder's features, and adds its KL divergence."""
+
+    encoder_ends_in = "features"
+    features = "sum"
+    unit_loss = "bce"
+    loss = "gaussian"
+    prior = "normal"
+    code_kind = "gaussian"
+
+    kl_weight: Weight = 1.0
+    free_bits: float = 0.0
+
+    def bottleneck(
+        self, units: int, latent_dim: int, seed: int | None = None
+    ) -> keras.layers.Layer:
+        features = keras.Input((units,), name="features")
+        z_mean = keras.layers.Dense(latent_dim, name="z_mean")(features)
+        z_log_var = keras.layers.Dense(latent_dim, name="z_log_var")(features)
+        sampling = GaussianSampling(self.kl_weight, self.free_bits, seed, name="z")
+        latent, terms = sampling([z_mean, z_log_var], return_terms=True)
+        outputs = {"latent": latent, "z_mean": z_mean, "z_log_var": z_log_var, "terms": terms}
+        return keras.Model(features, outputs, name="bottleneck")
+
+    def representation(self, pass_: Any) -> Any:
+        return pass_.z_mean
+
+    def measures(self, ae: Any, data: Any) -> dict[str, Any]:
+        found = data.likelihood(_MEASURED)
+        return {"variational": found} if found else {}
 
 
 def variational(
@@ -36,25 +75,9 @@ def variational(
     References:
         Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, equation 10.
     """
-
-    def gaussian_code(units: int, latent_dim: int) -> keras.Model:
-        features = keras.Input((units,), name="features")
-        z_mean = keras.layers.Dense(latent_dim, name="z_mean")(features)
-        z_log_var = keras.layers.Dense(latent_dim, name="z_log_var")(features)
-        sampling = GaussianSampling(kl_weight, free_bits, options.get("seed"), name="z")
-        return keras.Model(features, sampling([z_mean, z_log_var]), name="bottleneck")
-
     if options.get("code_activation") is not None:
         raise ValueError(
             "A variational code is Gaussian and takes no activation. "
             f"Received: code_activation={options['code_activation']!r}"
         )
-    mechanism = Mechanism(
-        bottleneck=gaussian_code,
-        encoder_ends_in="features",
-        features="sum",
-        unit_loss="bce",
-        loss="gaussian",
-        prior="normal",
-    )
-    return assemble(mechanism, input_shape, latent_dim, **options)
+    return assemble(Variational(kl_weight, free_bits), input_shape, latent_dim, **options)

@@ -1,0 +1,79 @@
+"""The layer that keeps the k largest activations of each sample."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasae.errors import check_whole
+
+
+@keras.saving.register_keras_serializable("kerasae")
+class TopK(keras.layers.Layer):
+    """Keeps the `k` largest activations of each sample, if positive, and sets the others to 0.
+
+    In training the layer counts, for each unit, the samples since it was last active. A unit that
+    no sample of the last `dead_after` used is dead; `dead` says which.
+
+    Args:
+        k: Number of activations to keep, at most the number of units.
+        dead_after: Samples without the unit after which it counts as dead.
+
+    Input shape:
+        `(batch, units)`.
+
+    Output shape:
+        Same as the input.
+
+    References:
+        Makhzani and Frey, "k-Sparse Autoencoders", 2014; Gao et al., "Scaling and evaluating
+        sparse autoencoders", 2024, section 2.3.
+    """
+
+    def __init__(self, k: int, dead_after: int = 10_000, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.k = check_whole("k", k)
+        self.dead_after = check_whole("dead_after", dead_after)
+
+    def build(self, input_shape: tuple) -> None:
+        if self.k > input_shape[-1]:
+            raise ValueError(
+                f"k must be at most the number of units, {input_shape[-1]}. Received: k={self.k}"
+            )
+        self.unused = self.add_weight(
+            shape=(input_shape[-1],),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            name="unused",
+        )
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        outputs = keep_largest(inputs, self.k)
+        if training:
+            active = ops.any(outputs > 0, axis=0)
+            samples = ops.cast(ops.shape(inputs)[0], "int32")
+            self.unused.assign(ops.where(active, 0, self.unused + samples))
+        return outputs
+
+    @property
+    def dead(self) -> Any:
+        """Which units are dead, a tensor of truth values `(units,)`."""
+        return ops.convert_to_tensor(self.unused) >= self.dead_after
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "k": self.k, "dead_after": self.dead_after}
+
+
+def keep_largest(activations: Any, k: int) -> Any:
+    """Return activations with all but the `k` largest of each row set to 0, and no negative ones.
+
+    Args:
+        activations: `(batch, units)`.
+        k: Number of activations to keep.
+    """
+    smallest = ops.top_k(activations, k)[0][:, -1:]
+    return ops.relu(ops.where(activations >= smallest, activations, ops.zeros_like(activations)))

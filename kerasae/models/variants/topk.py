@@ -1,0 +1,117 @@
+"""Sparse variants without a penalty: a code with a fixed number of active units."""
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasae.layers import TopK
+from kerasae.layers.penalty import Terms
+from kerasae.layers.topk import keep_largest
+from kerasae.models.autoencoder import Autoencoder
+from kerasae.models.variants.assembly import assemble, with_defaults
+from kerasae.models.variants.recipe import Recipe
+
+# Rows whose median the decoder's bias starts at.
+_ROWS = 10_000
+
+
+@keras.saving.register_keras_serializable("kerasae")
+@dataclasses.dataclass(frozen=True)
+class SparseTopK(Recipe):
+    """Keeps the k largest units, and lets dead units explain what the others leave."""
+
+    term_names: ClassVar[tuple[str, ...]] = ("auxiliary_loss",)
+
+    k: int = 8
+    auxiliary_weight: float = 1 / 32
+    dead_after: int = 10_000
+
+    def bottleneck(
+        self, units: int, latent_dim: int, seed: int | None = None
+    ) -> keras.layers.Layer:
+        return TopK(min(self.k, units), self.dead_after, name="bottleneck")
+
+    def prepare(self, ae: Any, batches: Any) -> None:
+        """Start a single layer on each side as transposes, around the data's median."""
+        layers = [
+            [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+            for network in (ae.encoder_network, ae.decoder_network)
+        ]
+        if [len(side) for side in layers] != [1, 1]:
+            return
+        (encode,), (decode,) = layers
+        rows, count = [], 0
+        for batch in batches:
+            x = batch if ae.scaler is None else ae.scaler(batch)
+            rows.append(ops.convert_to_numpy(x).reshape(len(batch), -1))
+            count += len(batch)
+            if count >= _ROWS:
+                break
+        median = np.median(np.concatenate(rows)[:_ROWS], axis=0).astype("float32")
+        kernel = ops.convert_to_numpy(encode.kernel)
+        columns = kernel / np.maximum(np.linalg.norm(kernel, axis=0), 1e-12)
+        decode.set_weights([columns.T, median])
+        encode.set_weights([columns, -median @ columns])
+
+    def terms(self, ae: Any, pass_: Any) -> Terms:
+        """Return the auxiliary loss: the error that the dead units leave of the residual."""
+        activations = pass_.features
+        dead = ops.cast(ae.bottleneck.dead, activations.dtype)
+        lowest = ops.min(activations, axis=-1, keepdims=True) - 1
+        of_dead = ops.where(dead > 0, activations, lowest)
+        most = max(1, min(math.prod(ae.sample_shape) // 2, activations.shape[-1]))
+        chosen = keep_largest(of_dead, most) * dead
+        residual = ops.stop_gradient(pass_.target - ops.cast(pass_.decoded, "float32"))
+        decoder = ae.decoder_network
+        explained = decoder(chosen) - decoder(ops.zeros_like(chosen[:1]))
+        error = ops.square(residual - ops.cast(explained, "float32"))
+        value = ops.mean(ops.reshape(error, (-1, math.prod(ae.sample_shape))), axis=-1)
+        # Without a dead unit there is nothing to learn from it.
+        return {
+            "auxiliary_loss": (
+                value * ops.cast(ops.any(dead > 0), "float32"),
+                self.auxiliary_weight,
+            )
+        }
+
+    def measures(self, ae: Any, data: Any) -> dict[str, Any]:
+        dead = int(ops.convert_to_numpy(ae.bottleneck.dead).sum())
+        return {"sparsity": {"k": ae.bottleneck.k, "dead_units_in_training": dead}}
+
+
+def sparse_topk(
+    input_shape: tuple[int, ...],
+    latent_dim: int | None = None,
+    *,
+    k: int = 8,
+    auxiliary_weight: float = 1 / 32,
+    dead_after: int = 10_000,
+    **options: Any,
+) -> Autoencoder:
+    """Build a sparse autoencoder whose code has at most k active units for each sample.
+
+    The loss is `reconstruction_loss + auxiliary_weight * auxiliary_loss`. The auxiliary loss is
+    the squared error, mean over features, that the dead units leave of the residual; the largest of
+    their activations, half as many as the input has features, are decoded for it.
+
+    Args:
+        input_shape: Shape of one sample.
+        latent_dim: Size of the code; twice the input, at most 512, by default.
+        k: Number of units that are active for a sample.
+        auxiliary_weight: Factor of the auxiliary loss.
+        dead_after: Samples without a unit after which it counts as dead.
+        **options: See `kerasae.build`. On the dense network there is no hidden layer by default;
+            encoder and decoder then start as transposes, around the median of the data.
+
+    References:
+        Makhzani and Frey, "k-Sparse Autoencoders", 2014; Gao et al., "Scaling and evaluating
+        sparse autoencoders", 2024, appendix A.2.
+    """
+    if latent_dim is None and options.get("encoder") is None:
+        latent_dim = min(2 * math.prod(input_shape), 512)
+    recipe = SparseTopK(k, auxiliary_weight, dead_after)
+    return assemble(recipe, input_shape, latent_dim, **with_defaults(options, hidden=()))
