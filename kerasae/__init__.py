@@ -6,10 +6,13 @@
 
     run = kerasae.train("denoising", data="digits")
 
-Importing this package loads neither Keras nor TensorFlow: names are imported at first use.
+Importing this package loads neither Keras nor TensorFlow: names are imported at first use. Where
+Keras is loaded already, the classes of kerasae are registered with it, so that
+`keras.models.load_model` finds them after `import keras, kerasae`.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -123,3 +126,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if "keras" in sys.modules:
+    importlib.import_module("kerasae.models")

@@ -26,9 +26,9 @@ def load(path: Any, runtime: str | None = None) -> Any:
     """Load a model that kerasae saved.
 
     Args:
-        path: A `.keras` file or a run directory, which give an `Autoencoder`, ready to use or
-            to train on; or a SavedModel folder, which gives a `kerasae.serving.Served` and
-            imports TensorFlow only.
+        path: A `.keras` file or a run directory, which give the Keras model in it, such as an
+            `Autoencoder`, ready to use or to train on; or a SavedModel folder, which gives a
+            `kerasae.serving.Served` and imports TensorFlow only.
         runtime: For a SavedModel folder: `"tensorflow"`, which is the default, or `"onnx"` to
             run the ONNX files in it with ONNX Runtime alone.
 
@@ -64,20 +64,14 @@ def _load_keras(path: Path, runtime: str | None) -> Any:
         )
     import keras
 
-    from kerasae.models import Autoencoder
+    import kerasae.models  # noqa: F401
 
     check(path)
     try:
-        model = keras.saving.load_model(path, safe_mode=True)
+        return keras.saving.load_model(path, safe_mode=True)
     # Whatever is wrong with the file, Keras has a dozen exceptions for it.
     except Exception as error:
         raise unreadable(path, error) from error
-    if not isinstance(model, Autoencoder):
-        raise ValueError(
-            "The file holds another kind of Keras model than a kerasae Autoencoder. "
-            f"Received: path={str(path)!r} with a {type(model).__name__}"
-        )
-    return model
 
 
 def unreadable(path: Path, why: object) -> ValueError:

@@ -467,7 +467,7 @@ def test_card_holds_schema_recipe_versions_and_metrics(verified):
 
     ae, folder = verified
     card = json.loads((folder / "card.json").read_text())
-    assert card["recipe"] == ae.recipe
+    assert card["recipe"] == ae.built_with
     assert card["parameters"] == ae.count_params()
     assert card["versions"]["tensorflow"] == tf.__version__
     assert card["metrics"] == {"test": {"mse": 0.25, "psnr": None}, "epochs": 2}
@@ -535,7 +535,7 @@ def test_the_code_in_the_model_card_runs(verified, monkeypatch):
 
 def test_a_card_without_verification_metrics_and_recipe_says_so(tmp_path):
     ae = tiny()
-    ae.recipe = {}
+    ae.built_with = {}
     folder = exporting.export(ae, tmp_path, verify=False)
     text = (folder / "README.md").read_text()
     assert "This export was not verified." in text

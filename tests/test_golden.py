@@ -51,7 +51,7 @@ def test_digits_pca(components, mse):
     # The same by what stands in every run: a linear model at its optimum, and the baseline.
     splits = kerasae.data.load(rows.astype("float32"), validation=1, test=1)
     ae = kerasae.build("linear", (64,), components, init="pca")
-    ae.initialize_from_pca([splits.array("train")])
+    ae.prepare([splits.array("train")])
     measured = evaluation.measure(ae, splits, split="train")
     assert measured["baselines"]["pca"]["mse"] == pytest.approx(mse, rel=1e-3)
     assert measured["test"]["mse"] == pytest.approx(measured["baselines"]["pca"]["mse"], rel=1e-4)

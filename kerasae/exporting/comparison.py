@@ -55,9 +55,9 @@ def verified(
 
 def golden(ae: Autoencoder, endpoints: dict[str, Any], samples: Any) -> dict[str, Any]:
     """Return some samples with the answers of every signature, for others to test with."""
-    calls = _calls(ae, "golden", np.asarray(samples[:8]))
+    calls = _calls(ae, "golden", np.asarray(ae.input_spec_.main(samples)[:8]))
     if ae.can_generate:
-        calls.append(("golden", "generate", {"n": 4, "seed": (0, 0)}))
+        calls.append(("golden", "generate", {"n": 4, "seed": (0, 0), **_one(ae)}))
     arrays = verify.answers(endpoints, calls)
     return {key.removeprefix("golden/"): value for key, value in arrays.items()}
 
@@ -115,24 +115,50 @@ def _inputs(ae: Autoencoder, samples: Any) -> list[tuple[str, str, dict[str, Any
     for case, x in _samples(ae, samples).items():
         calls += _calls(ae, case, x)
         if len(x) == 1:
-            calls.append((case, "serving_default", {"x": x}))
+            calls.append((case, "serving_default", {"x": x, **_further(ae, 1)}))
     if ae.can_generate:
-        calls += [(f"seed {list(s)}", "generate", {"n": n, "seed": s}) for n, s in _DRAWS]
+        calls += [
+            (f"seed {list(seed)}", "generate", {"n": n, "seed": seed, **_one(ae)})
+            for n, seed in _DRAWS
+        ]
     return [*calls, ("empty input", "info", {})]
 
 
 def _calls(ae: Autoencoder, case: str, x: np.ndarray) -> list[tuple[str, str, dict[str, Any]]]:
     """Return the calls of every signature that takes samples or codes."""
-    code = ops.cast(ae.encoder(x, training=False), "float32")
+    further = _further(ae, len(x))
+    inputs = {"x": x, **further}
+    code = ops.cast(ae.pass_of(inputs).code, ae.code_dtype)
     calls: list[tuple[str, str, dict[str, Any]]] = [
-        (case, name, {"x": x}) for name in ("encode", "reconstruct", "score")
+        (case, name, inputs) for name in ("encode", "reconstruct", "score")
     ]
-    calls.append((case, "decode", {"code": ops.convert_to_numpy(code)}))
+    calls.append((case, "decode", {"code": ops.convert_to_numpy(code), **further}))
     if signatures.detects(ae):
         rate = np.float32(0.5)
-        calls.append((case, "detect", {"x": x}))
-        calls.append((case, "detect_at_rate", {"x": x, "false_alarm_rate": rate}))
+        calls.append((case, "detect", inputs))
+        calls.append((case, "detect_at_rate", {**inputs, "false_alarm_rate": rate}))
     return calls
+
+
+def _further(ae: Autoencoder, rows: int) -> dict[str, np.ndarray]:
+    """Return values of the inputs next to x, unknown ones among them."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for name, field in ae.input_spec_.fields.items():
+        if name == "x":
+            continue
+        shape = (rows, *field.shape)
+        if field.classes is not None:
+            found[name] = rng.integers(-1, field.classes, shape).astype(field.dtype)
+        else:
+            found[name] = rng.normal(size=shape).astype(field.dtype)
+            found[name][1::4] = np.nan
+    return found
+
+
+def _one(ae: Autoencoder) -> dict[str, np.ndarray]:
+    """Return the inputs next to x for `generate`, which takes one for all samples."""
+    return {name: values[0] for name, values in _further(ae, 1).items()}
 
 
 def _samples(ae: Autoencoder, samples: Any) -> dict[str, np.ndarray]:
@@ -140,7 +166,7 @@ def _samples(ae: Autoencoder, samples: Any) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     batch = max(2, min(_BATCH, _MEMORY // int(np.prod(ae.sample_shape))))
     if samples is not None:
-        rows = np.asarray(samples[:batch])
+        rows = np.asarray(ae.input_spec_.main(samples)[:batch])
         low, high = rows.min(axis=0), rows.max(axis=0)
     else:
         # In scaled units, where the scaler tells what is usual.

@@ -537,13 +537,17 @@ class Autoencoder(Chunks, keras.Model):
         Does nothing where that was done before. `fit` calls it.
 
         Args:
-            batches: A function that returns an iterable of raw training batches, each
-                `(batch, *input_shape)`.
+            batches: Raw training batches, each `(batch, *input_shape)`: a `tf.data.Dataset` or
+                another iterable that can be read more than once, or a function that returns one.
         """
+
+        def again() -> Any:
+            return batches() if callable(batches) else batches
+
         if not getattr(self.scaler, "adapted", True):
-            self.scaler.adapt(batches())
+            self.scaler.adapt(again())
         if self.recipe.prepares and not int(ops.convert_to_numpy(self.is_prepared)):
-            self.recipe.prepare(self, batches())
+            self.recipe.prepare(self, again())
             self.is_prepared.assign(1)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -46,7 +46,7 @@ def test_decoder_matrix_is_the_product_of_the_layers():
 def test_pca_weights_give_the_pca_subspace(splits):
     ae = linear(init="pca", scaler="standardize")
     ae.scaler.adapt([splits.array("train")])
-    ae.initialize_from_pca([splits.array("train")])
+    ae.prepare([splits.array("train")])
     found = evaluation.linear_check(ae, splits)
     assert found["largest_principal_angle"] < 1e-3
     assert found["explained_variance"] == pytest.approx(found["pca_explained_variance"], abs=1e-6)
@@ -82,7 +82,7 @@ def test_a_missed_direction_shows(splits):
 def test_directions_without_variance_are_not_asked_for():
     x = np.random.default_rng(0).normal(size=(200, 1)) @ np.ones((1, 6))
     ae = linear(init="pca")
-    ae.initialize_from_pca([x])
+    ae.prepare([x])
     decode = ae.decoder_network.get_weights()
     decode[0][1] = np.random.default_rng(1).normal(size=6)  # the second component is free
     ae.decoder_network.set_weights(decode)

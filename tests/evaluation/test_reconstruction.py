@@ -41,7 +41,7 @@ def test_linear_at_the_optimum_equals_the_pca_baseline(splits):
     ae = kerasae.build("linear", SHAPE, 3, init="pca", scaler="standardize")
     ae.compile()
     ae.fit(splits.train, epochs=1, steps_per_epoch=1, verbose=0)
-    ae.initialize_from_pca([splits.array("train")])
+    ae.recipe.prepare(ae, [splits.array("train")])
     measured = evaluation.reconstruction_errors(ae, splits)
     assert measured["test"]["mse"] == pytest.approx(measured["baselines"]["pca"]["mse"], rel=1e-4)
 

@@ -8,7 +8,6 @@ from keras import ops
 
 from kerasae.layers import ActivityPenalty
 from kerasae.layers.backend import slope as gradient  # of a scalar function of one tensor
-from kerasae.layers.penalty import step
 from kerasae.regularizers import KLSparsity, L1Activation
 from kerasae.schedules import Warmup
 
@@ -80,15 +79,15 @@ def test_fit_adds_it_once_to_the_loss(name):
     np.testing.assert_allclose(model.evaluate(h, h, verbose=0), reference(name, h), rtol=1e-5)
 
 
-def test_reports_the_unweighted_and_the_weighted_value_to_the_step():
-    h = codes()
-    with step(training=True) as current:
-        ActivityPenalty(L1Activation(0.5))(h, training=True)
-    assert list(current.terms) == ["sparsity_loss"]
-    (value, weighted), *others = current.terms["sparsity_loss"]
-    assert not others
-    np.testing.assert_allclose(number(value), 2 * reference("l1", h), rtol=1e-6)
-    np.testing.assert_allclose(number(weighted), reference("l1", h), rtol=1e-6)
+def test_returns_its_term_instead_of_adding_a_loss_if_asked():
+    layer, h = ActivityPenalty(L1Activation(0.5)), codes()
+    outputs, terms = layer(h, training=True, return_terms=True)
+    np.testing.assert_array_equal(ops.convert_to_numpy(outputs), h)
+    assert list(terms) == ["sparsity_loss"]
+    value, weight = terms["sparsity_loss"]
+    np.testing.assert_allclose(ops.convert_to_numpy(value), np.abs(h).sum(axis=1), rtol=1e-6)
+    assert number(weight) == 0.5
+    assert not layer.losses
 
 
 def test_a_warmup_advances_in_training_only():
@@ -194,7 +193,7 @@ def test_saved_in_a_model_it_continues_where_it_was(name, tmp_path):
         outputs.append(number(each.losses[0]))
     assert outputs[0] == outputs[1] > 0
     if name != "l1":
-        assert number(again.layers[-1].warmup_step) == 4
+        assert number(again.layers[-1].penalty_weight.step) == 4
 
 
 @pytest.mark.parametrize("name", REGULARIZERS)

@@ -11,7 +11,7 @@ from kerasae.layers import (
     MaskingCorruption,
     SaltAndPepperCorruption,
 )
-from kerasae.layers.penalty import step
+from kerasae.layers.penalty import evaluating
 
 X = np.random.default_rng(0).uniform(0.1, 0.9, (200, 300)).astype("float32")
 
@@ -107,7 +107,7 @@ def test_off_outside_training(name, training):
 
 @each
 def test_on_while_an_autoencoder_evaluates(name):
-    with step(training=False):
+    with evaluating():
         assert (numpy(ALL[name](seed=1)(X, training=False)) != X).any()
 
 

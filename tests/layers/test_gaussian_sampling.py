@@ -7,7 +7,7 @@ import scipy.stats
 from keras import ops
 
 from kerasae.layers import GaussianSampling
-from kerasae.layers.penalty import step
+from kerasae.layers.penalty import evaluating
 from kerasae.schedules import Warmup
 
 MEAN = np.array([[0.5, -1.0, 0.0], [2.0, 0.3, -0.2]], "float32")
@@ -95,7 +95,7 @@ def test_the_mean_is_returned_outside_training(training):
 
 
 def test_samples_while_an_autoencoder_evaluates():
-    with step(training=False):
+    with evaluating():
         assert (sample(GaussianSampling(seed=1), training=False) != MEAN).all()
 
 
@@ -122,12 +122,14 @@ def test_a_warmup_advances_in_training_only():
     np.testing.assert_allclose(np.array(losses) / kl, [0.0, 0.5, 0.5, 1.0, 1.0], rtol=1e-5)
 
 
-def test_reports_the_unweighted_kl_to_the_step():
-    with step(training=True) as current:
-        GaussianSampling(kl_weight=0.5).call([MEAN, LOG_VAR], training=True)
-    ((value, weighted),) = current.terms["kl_loss"]
-    expected = kl_per_dimension(MEAN, LOG_VAR).sum(axis=1).mean()
-    np.testing.assert_allclose([number(value), number(weighted)], [expected, expected / 2], 1e-6)
+def test_returns_the_kl_of_each_sample_if_asked():
+    layer = GaussianSampling(kl_weight=0.5)
+    _, terms = layer([MEAN, LOG_VAR], training=True, return_terms=True)
+    value, weight = terms["kl_loss"]
+    expected = kl_per_dimension(MEAN, LOG_VAR).sum(axis=1)
+    np.testing.assert_allclose(ops.convert_to_numpy(value), expected, rtol=1e-5)
+    assert number(weight) == 0.5
+    assert not layer.losses
 
 
 def test_saved_in_a_model_it_continues_where_it_was(tmp_path):
@@ -144,7 +146,7 @@ def test_saved_in_a_model_it_continues_where_it_was(tmp_path):
     model([MEAN, LOG_VAR])
     again_loss, loss = number(again.losses[0]), number(model.losses[0])
     np.testing.assert_allclose(again_loss, loss, rtol=1e-6)
-    assert number(again.get_layer("z").warmup_step) == 2
+    assert number(again.get_layer("z").penalty_weight.step) == 2
 
 
 def test_trains_under_half_precision():

@@ -12,13 +12,13 @@ import tensorflow as tf
 from scipy import stats
 
 from kerasae.acceleration import philox
-from kerasae.layers.penalty import step
+from kerasae.acceleration import compiling
 
 DRAWS = [philox.normal, philox.uniform]
 
 
 def drawn(draw, shape, seed, xla):
-    with step(training=True, xla=xla):
+    with compiling(xla):
         return draw(shape, tf.constant(seed)).numpy()
 
 
@@ -63,7 +63,7 @@ def test_the_same_with_xla_and_without(draw, shape, seed):
 
 
 def _inside(draw, shape, seed):
-    with step(training=True, xla=True):
+    with compiling():
         return draw(shape, tf.constant(seed))
 
 

@@ -92,10 +92,10 @@ def test_recipe_is_plain_and_says_how_the_model_was_built(name):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("warnings.warn", lambda *a, **k: None)
         ae = kerasae.build(name, shape, seed=4)
-    assert json.loads(json.dumps(ae.recipe)) == ae.recipe
-    assert ae.recipe["variant"] == ae.variant == name
-    assert ae.recipe["latent_dim"] == ae.latent_dim
-    assert ae.recipe["seed"] == 4
+    assert json.loads(json.dumps(ae.built_with)) == ae.built_with
+    assert ae.built_with["variant"] == ae.variant == name
+    assert ae.built_with["latent_dim"] == ae.latent_dim
+    assert ae.built_with["seed"] == 4
 
 
 def test_options_are_those_of_the_builder_and_those_that_all_share():

@@ -244,9 +244,9 @@ def test_warm_up_continues_after_a_file(digits, tmp_path):
 
     x = digits[:128]
     ae = trained("variational", x, 3, kl_weight=Warmup(0.0, 1.0, steps=20), latent_dim=2)
-    assert int(to_numpy(ae.bottleneck.get_layer("z").warmup_step)) == 6
+    assert int(to_numpy(ae.bottleneck.get_layer("z").penalty_weight.step)) == 6
     ae.save(tmp_path / "m.keras")
     loaded = kerasae.load(tmp_path / "m.keras")
     loaded.evaluate(x, verbose=0)
     loaded.fit(x, epochs=1, batch_size=64, verbose=0)
-    assert int(to_numpy(loaded.bottleneck.get_layer("z").warmup_step)) == 8
+    assert int(to_numpy(loaded.bottleneck.get_layer("z").penalty_weight.step)) == 8

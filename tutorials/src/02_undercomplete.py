@@ -127,7 +127,7 @@ SIZES = (2, 8, 32)
 pca = {}
 for k in SIZES:
     pca[k] = model(k, "linear", init="pca")
-    pca[k].initialize_from_pca(splits.train)
+    pca[k].prepare(splits.train)
 dropped = variances[8:].sum() / features
 by_kerasae = pca[8].score(x_train).mean()
 learn.claim("C2.1", "PCA's error on the training images is the sum of the eigenvalues it drops",

@@ -307,9 +307,9 @@ def _condition(condition: Any, recipe: Recipe, seed: int | None) -> layers.Condi
         return condition
     if isinstance(condition, (tuple, list)) and len(condition) == 1:
         width = check_whole("condition", condition[0])
-        return layers.Condition(width=width, seed=seed, name="condition")
+        return layers.Condition(width=width, seed=seed, name="embedded_condition")
     classes = check_whole("condition", condition, 2)
-    return layers.Condition(classes, seed=seed, name="condition")
+    return layers.Condition(classes, seed=seed, name="embedded_condition")
 
 
 def _scaler(scaler: Any, input_dtype: str) -> keras.layers.Layer | None:

@@ -161,6 +161,12 @@ def options_of(name: str) -> list[str]:
     return known
 
 
+def required_options(name: str) -> list[str]:
+    """Return the names of the options that `build(name, ...)` cannot do without."""
+    parameters = inspect.signature(_find(name)[1]).parameters.values()
+    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+
+
 def explain_options(name: str) -> list[tuple[str, str, str]]:
     """Return name, default and meaning of `latent_dim` and of the options of a variant.
 
@@ -213,11 +219,10 @@ def _check_options(name: str, builder: Builder, options: dict[str, Any]) -> None
                 f"{nearest(option, ['input_shape', 'latent_dim', *known])} "
                 f"Its options are {', '.join(known)}. Received: {option}={options[option]!r}"
             )
-    for parameter in inspect.signature(builder).parameters.values():
-        needed = parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
-        if needed and parameter.name not in options:
+    for option in required_options(name):
+        if option not in options:
             raise ValueError(
-                f"{name!r} needs the option {parameter.name}. "
+                f"{name!r} needs the option {option}. "
                 f"Received: {', '.join(options) or 'no options'}"
             )
     if isinstance(builder, functools.partial):

@@ -44,6 +44,9 @@ class SparseTopK(Recipe):
         if [len(side) for side in layers] != [1, 1]:
             return
         (encode,), (decode,) = layers
+        shape = (math.prod(ae.sample_shape), ae.latent_dim)
+        if (*encode.kernel.shape, *decode.kernel.shape) != (*shape, *shape[::-1]):
+            return
         rows, count = [], 0
         for batch in batches:
             x = batch if ae.scaler is None else ae.scaler(batch)
