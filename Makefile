@@ -6,7 +6,7 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo saved-models docs tutorials tutorials-smoke test lint types clean
+.PHONY: help demo saved-models docs tutorials tutorials-smoke test check system jax lint types clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,18 @@ demo: $(STAMP) ## Train a denoising autoencoder on digits and write its report (
 	@$(VENV)/bin/kerasae train denoising --data digits --set corruption_level=0.3 \
 		--out runs/demo --replace
 
-test: $(DEV) ## Run the tests
-	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS)
+test: $(DEV) ## Run the quick tests, of the package alone
+	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS) --ignore tests/system
+
+check: lint types docs tutorials-smoke jax system ## Check style, types, site, lessons, JAX, systems
+
+system: $(DEV) ## Run the tests with servers, kills, several processes, Beam and a browser
+	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS) tests/system
+
+# Compiling takes most of the time; what is compiled needs not be fast here.
+jax: $(DEV) ## Run the battery of all variants on JAX
+	@KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
+		$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS) tests/test_battery.py
 
 lint: $(DEV) ## Check style and format
 	@$(VENV)/bin/ruff check .
