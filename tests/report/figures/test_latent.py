@@ -12,14 +12,14 @@ GRID = np.arange(6).reshape(2, 3, 1, 1, 1) / 5 * np.ones((2, 3, 2, 4, 1))
 
 class TestManifold:
     def test_images_are_tiled_without_gaps_row_by_row(self):
-        ax = figures.manifold(GRID)
+        ax = figures.manifold(GRID).figure.axes[0]
         sheet = ax.images[0].get_array()
         assert sheet.shape == (4, 12)
         np.testing.assert_allclose(sheet[:2, 8:], 0.4)
         np.testing.assert_allclose(sheet[2:, :4], 0.6)
 
     def test_axes_are_in_quantiles_at_the_middle_of_the_images(self):
-        ax = figures.manifold(GRID, coverage=0.9)
+        ax = figures.manifold(GRID, coverage=0.9).figure.axes[0]
         names = ["5%", "27.5%", "50%", "72.5%", "95%"]
         assert [tick.get_text() for tick in ax.get_xticklabels()] == names
         assert [tick.get_text() for tick in ax.get_yticklabels()] == names
@@ -28,7 +28,7 @@ class TestManifold:
         assert ax.get_yticks()[[0, -1]].tolist() == [2.5, 0.5]
 
     def test_words_give_size_quantiles_and_change(self):
-        text = figures.alt_manifold(GRID)
+        text = figures.manifold(GRID).alt
         assert text.startswith("Map of the two code dimensions: 2 by 3 decoded images")
         assert "from the 2.5% to the 97.5% quantile" in text
         # One fifth from column to column, three fifths from row to row.
@@ -41,14 +41,14 @@ class TestManifold:
 
 class TestTraversals:
     def test_rows_are_dimensions_and_columns_standard_deviations(self):
-        ax = figures.traversals(GRID, span=2, dimensions=[4, 0])
+        ax = figures.traversals(GRID, span=2, dimensions=[4, 0]).figure.axes[0]
         assert [tick.get_text() for tick in ax.get_yticklabels()] == ["4", "0"]
         assert [tick.get_text() for tick in ax.get_xticklabels()] == ["\N{MINUS SIGN}2", "0", "+2"]
 
     def test_words_name_the_dimensions_that_change_most_and_least(self):
         grid = GRID.copy()
         grid[1, 1:] = grid[1, 0]
-        text = figures.alt_traversals(grid)
+        text = figures.traversals(grid).alt
         assert "as 2 code dimensions change one at a time, in 3 steps from -3 to +3" in text
         assert "dimension 0 changes 40% of the range of a pixel on average, the most" in text
         assert "dimension 1 0%, the least" in text
@@ -60,11 +60,11 @@ class TestTraversals:
 
 class TestInterpolations:
     def test_ends_are_named(self):
-        ax = figures.interpolations(GRID)
+        ax = figures.interpolations(GRID).figure.axes[0]
         assert [tick.get_text() for tick in ax.get_xticklabels()] == ["start", "50%", "end"]
 
     def test_words_compare_ends_and_neighbours(self):
-        text = figures.alt_interpolations(GRID)
+        text = figures.interpolations(GRID).alt
         assert text.startswith("2 ways from one image to another through code space, 3 images")
         assert "The ends differ by 40%" in text
         assert "neighbours by 20% to 20%" in text
@@ -76,10 +76,9 @@ class TestInterpolations:
 
 @pytest.mark.parametrize("name", ["manifold", "traversals", "interpolations"])
 def test_given_axes_are_used_colours_stay_and_other_shapes_are_refused(name):
-    draw, say = getattr(figures, name), getattr(figures, f"alt_{name}")
+    draw = getattr(figures, name)
     ax = Figure().add_subplot()
-    assert draw(np.repeat(GRID, 3, axis=-1), ax) is ax
+    assert draw(np.repeat(GRID, 3, axis=-1), ax).figure is ax.figure
     assert ax.images[0].get_array().shape[-1] == 3
-    for function in (draw, say):
-        with pytest.raises(ValueError, match=r"images must .* Received: shape=\(2, 3, 8\)"):
-            function(np.zeros((2, 3, 8)))
+    with pytest.raises(ValueError, match=r"images must .* Received: shape=\(2, 3, 8\)"):
+        draw(np.zeros((2, 3, 8)))
