@@ -50,6 +50,14 @@ def test_use_names_the_model_and_the_newest_export(tmp_path, monkeypatch, make_r
     assert '--model_base_path="$PWD"/run/saved_model' in text
 
 
-def test_variational_runs_show_how_to_generate(make_run, read):
-    text = read(make_run(config={"variant": "vae"})).text
+def test_what_a_model_can_do_is_shown_and_nothing_else(make_run, read):
+    text = read(make_run()).text
+    assert "ae.generate" not in text
+    assert "detect" not in text
+    config = {"can_generate": True, "code_kind": "indices"}
+    metrics = {"test": {"mse": 0.5}, "detection": {"threshold": 0.25}}
+    text = read(make_run("able", config=config, metrics=metrics)).text
     assert "ae.generate(16, seed=0)" in text
+    assert "ae.encode(x)  # whole numbers" in text
+    assert "ae.detect(x)" in text
+    assert "kerasae detect" in text
