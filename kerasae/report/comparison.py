@@ -103,14 +103,9 @@ def write_comparison(runs: Iterable[Any], out: Any = "comparison.html") -> Path:
         best, data = rows[0], _short(rows[0]["data"])
         lead = f"{best['name']} has the lowest error on {data}: "
         lead += f"a mean squared error of {best['mse']:.4g}."
-    page = fill(
-        title=f"{title} - kerasae",
-        eyebrow="kerasae comparison",
-        heading=title,
-        lead=lead,
-        notice=("Compare with care", reasons) if reasons else None,
-        sections={"Runs": _table(rows), "Errors": _figure(rows)},
-    )
+    sections = {"Runs": _table(rows), "Errors": _figure(rows)}
+    notice = {"Compare with care": reasons} if reasons else {}
+    page = fill(sections, title=title, eyebrow="kerasae comparison", lead=lead, notice=notice)
     target.parent.mkdir(parents=True, exist_ok=True)
     return write(page, target)
 

@@ -52,30 +52,17 @@ def use(run: Run) -> list[Block]:
 
 def commands(run: Run) -> list[Block]:
     """Return the command that made the run, and the one that continues an unfinished run."""
-    # None is recorded for data that no command can name, such as an array.
-    if "command" in run.config and run.config["command"] is None:
+    recorded = run.config.get("command")
+    if isinstance(recorded, list) and recorded:
+        words = [str(word) for word in recorded if word not in ("--resume", "--replace")]
+        again, further = f"{shlex.join(words)} --replace", f"{shlex.join(words)} --resume"
+    else:  # data that no command can name, such as an array
         call = f"kerasae.train(..., out={_quoted(_shown_path(run.path))}"
         again, further = f"{call}, replace=True)", f"{call}, resume=True)"
-    else:
-        command = command_line(run)
-        again, further = f"{command} --replace", f"{command} --resume"
     blocks: list[Block] = [("heading", "The same again"), ("code", again)]
     if not run.metrics:  # a finished run refuses to be resumed
         blocks += [("heading", "Continue after an interruption"), ("code", further)]
     return blocks
-
-
-def command_line(run: Run) -> str:
-    """Return the recorded command line, or one put together from the configuration."""
-    recorded = run.config.get("command")
-    if isinstance(recorded, list) and recorded:
-        return shlex.join(str(word) for word in recorded if word not in ("--resume", "--replace"))
-    line = ["kerasae", "train", str(run.config.get("variant", "undercomplete"))]
-    for key in ("data", "latent_dim", "network", "epochs", "batch_size", "seed"):
-        value = run.config.get(key)
-        if isinstance(value, str | int | float):
-            line += [f"--{key.replace('_', '-')}", str(value)]
-    return shlex.join([*line, "--out", _shown_path(run.path)])
 
 
 def _quoted(text: str) -> str:

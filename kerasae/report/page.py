@@ -24,40 +24,18 @@ _TEMPLATES = Environment(
 )
 
 
-def fill(
-    *,
-    title: str,
-    eyebrow: str,
-    heading: str,
-    lead: str,
-    sections: dict[str, list[Block]],
-    tiles: list[tuple[str, Any, str]] | None = None,
-    notice: tuple[str, list[str]] | None = None,
-    made_with: str = "kerasae",
-) -> str:
+def fill(sections: dict[str, list[Block]], **head: Any) -> str:
     """Return a whole page as HTML; every text is escaped.
 
     Args:
-        title: Title of the page, in the browser.
-        eyebrow: What stands above the heading.
-        heading: The heading.
-        lead: The sentence below it.
         sections: Title to blocks; a section without blocks is left out.
-        tiles: Name, value and small print of the key numbers.
-        notice: Title and paragraphs of what to know first.
-        made_with: Names and versions of what made the page.
+        **head: What `templates/page.html` says above and below them: `title`, `eyebrow`, `lead`,
+            `tiles` (name, value and small print of key numbers), `notice` (paragraphs to read
+            first, under a title of their own), `made_with`.
     """
-    shown = [{"title": name, "blocks": blocks} for name, blocks in sections.items() if blocks]
-    return _TEMPLATES.get_template("page.html").render(
-        title=title,
-        eyebrow=eyebrow,
-        heading=heading,
-        lead=lead,
-        sections=shown,
-        tiles=tiles or [],
-        notice=notice and {"title": notice[0], "lines": notice[1]},
-        made_with=made_with,
-    )
+    shown = [{"title": title, "blocks": blocks} for title, blocks in sections.items() if blocks]
+    head = {"tiles": [], "notice": {}, "made_with": "kerasae", **head}
+    return _TEMPLATES.get_template("page.html").render(sections=shown, **head)
 
 
 def write(page: str, target: Path) -> Path:

@@ -59,21 +59,16 @@ def render(run: Run) -> str:
     Args:
         run: The result of `Run.read`.
     """
-    heading = f"{run.variant[:1].upper()}{run.variant[1:]} autoencoder on {run.data_name}"
-    notice = None
-    if not run.metrics:
-        line = "This run has no metrics.json: training was interrupted or is still going on. "
-        line += "The commands below continue it from its last checkpoint."
-        notice = ("Not finished", [line])
+    line = "This run has no metrics.json: training was interrupted or is still going on. "
+    line += "The commands below continue it from its last checkpoint."
     versions = mapping(run.config.get("versions"))
     return fill(
-        title=f"{heading} - kerasae report",
+        _sections(run),
+        title=f"{run.variant[:1].upper()}{run.variant[1:]} autoencoder on {run.data_name}",
         eyebrow=f"kerasae report, run {run.path.resolve().name}",
-        heading=heading,
         lead=_lead(run),
         tiles=_tiles(run),
-        notice=notice,
-        sections=_sections(run),
+        notice={} if run.metrics else {"Not finished": [line]},
         made_with=", ".join(f"{name} {version}" for name, version in versions.items()) or "kerasae",
     )
 

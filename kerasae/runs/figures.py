@@ -1,6 +1,5 @@
 """The figures of a run, each with its title and its text alternative."""
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ _CLASSES = 30
 # Samples to choose the best and the worst from.
 _RANKED = 1000
 _SEED = 1
+_ROWS = "Rows are counted from 0."
 
 # File name, part of the metrics that it belongs to, title, drawing, and sentences to add to its
 # text alternative.
@@ -50,10 +50,24 @@ def draw(
     folder = path / directory.FIGURES
     folder.mkdir(exist_ok=True)
     entries = []
-    for name, part, title, drawing, notes in _plan(ae, splits, split, history, metrics, columns):
-        drawing = replace(drawing, alt=f"{drawing.alt} {notes}".strip())
-        drawing.save(folder / f"{name}.png")
-        entries.append({"file": f"{name}.png", "part": part, "title": title, "alt": drawing.alt})
+
+    def keep(found: Iterator[Entry]) -> None:
+        for name, part, title, drawing, note in found:
+            drawing = replace(drawing, alt=f"{drawing.alt} {note}".strip())
+            drawing.save(folder / f"{name}.png")
+            entry = {"file": f"{name}.png", "part": part, "title": title, "alt": drawing.alt}
+            entries.append(entry)
+
+    keep(_learning_curves(history, metrics))
+    if splits.sizes[split]:
+        keep(_baselines(ae, metrics))
+        shown = _select(ae, splits, split, columns)
+        if len(shown.x):
+            keep(_reconstructions(ae, shown))
+            keep(_codes(shown, metrics))
+            keep(_measured_lists(ae, metrics))
+            keep(_detection(ae, shown))
+            keep(_generation(ae, shown, metrics))
     directory.write_json(folder / "figures.json", entries)
     return entries
 
@@ -73,57 +87,27 @@ class _Shown:
     columns: list[str] | None
     note: str  # how many samples are left out, or ""
 
+    @property
+    def is_image(self) -> bool:
+        return self.x.ndim == 4 and self.x.shape[-1] in (1, 3)
+
     def called(self, at: np.ndarray) -> list[str]:
         """Return how samples are called; the full name would be wider than an image."""
-        noun = self.split if _is_image(self.x.shape[1:]) else f"{self.split} sample"
+        noun = self.split if self.is_image else f"{self.split} sample"
         return [f"{noun} {row}" for row in self.rows[at]]
 
 
-def _plan(
-    ae: Any,
-    splits: Any,
-    split: str,
-    history: dict[str, list[float]],
-    metrics: dict[str, Any],
-    columns: Sequence[str] | None,
-) -> Iterator[Entry]:
-    if history:
-        best = metrics.get("training", {}).get("best_epoch")
-        drawing = figures.learning_curves(history, best_epoch=best)
-        yield "learning_curves", "losses", "Learning curves", drawing, ""
-    if not splits.sizes[split]:
-        return
-    yield from _baselines(ae, metrics)
-    shown = _select(ae, splits, split, columns)
-    if shown is None:
-        return
-    rerun = _Rerun(ae, shown.x)
-    ranked = shown.labels is None or ae.corruption is None
-    squares = rerun.errors(_RANKED if ranked else len(shown.x))
-    yield from _reconstructions(ae, shown, rerun, squares[:_RANKED])
-    if shown.labels is not None:
-        yield from _class_errors(ae, shown, squares)
-    if not np.issubdtype(shown.codes.dtype, np.integer):  # indices have no distances
-        yield from _codes(shown, metrics)
-    yield from _measured_lists(ae, metrics)
-    yield from _detection(ae, shown)
-    yield from _generation(ae, shown, metrics)
-
-
-def _select(ae: Any, splits: Any, split: str, columns: Sequence[str] | None) -> _Shown | None:
+def _select(ae: Any, splits: Any, split: str, columns: Sequence[str] | None) -> _Shown:
     x = splits.array(split, at_most(splits, _POINTS))
     scores = ae.score(x, rows_of(ae.sample_shape))
     codes = ae.encode(x, rows_of(ae.sample_shape))
     codes = codes.reshape(len(codes), -1)
     # A value far beyond what the model knows may have no finite score, and no place in a figure.
     finite = np.isfinite(scores) & np.isfinite(codes).all(axis=1)
-    if not finite.any():
-        return None
     labels = splits.labels[split]
     if labels is not None:
         labels = None if len(np.unique(labels)) > _CLASSES else labels[: len(x)][finite]
-    if columns and (len(ae.sample_shape) > 2 or len(columns) != ae.sample_shape[-1]):
-        columns = None
+    named = columns and len(ae.sample_shape) <= 2 and len(columns) == ae.sample_shape[-1]
     return _Shown(
         split,
         x[finite],
@@ -133,7 +117,7 @@ def _select(ae: Any, splits: Any, split: str, columns: Sequence[str] | None) -> 
         splits.class_names,
         np.flatnonzero(finite),
         splits.value_range,
-        list(columns) if columns else None,
+        list(columns) if columns and named else None,
         _left_out(int((~finite).sum())),
     )
 
@@ -144,6 +128,13 @@ def _left_out(count: int, what: str = "score or code") -> str:
         return ""
     samples = "1 sample" if count == 1 else f"{count:,} samples"
     return f"{samples} without a finite {what} {'is' if count == 1 else 'are'} not shown."
+
+
+def _learning_curves(history: dict[str, list[float]], metrics: dict[str, Any]) -> Iterator[Entry]:
+    if history:
+        best = metrics.get("training", {}).get("best_epoch")
+        drawing = figures.learning_curves(history, best_epoch=best)
+        yield "learning_curves", "losses", "Learning curves", drawing, ""
 
 
 def _baselines(ae: Any, metrics: dict[str, Any]) -> Iterator[Entry]:
@@ -206,24 +197,45 @@ class _Rerun:
         return np.asarray(self.ae.scaler.inverse(given)), np.asarray(self.ae.scaler.inverse(output))
 
 
-def _reconstructions(ae: Any, shown: _Shown, rerun: _Rerun, errors: np.ndarray) -> Iterator[Entry]:
-    noun = "Inputs" if ae.corruption is None else "Corrupted inputs"
-    title = f"{noun} and their reconstructions, from best to worst"
-    known = np.flatnonzero(np.isfinite(errors))
-    if not len(known):
-        return
+def _reconstructions(ae: Any, shown: _Shown) -> Iterator[Entry]:
+    """Yield samples from best to worst, and the errors by class."""
+    rerun = _Rerun(ae, shown.x)
+    classes = shown.labels is not None
+    squares = rerun.errors(len(shown.x) if classes and ae.corruption is not None else _RANKED)
+    known = np.flatnonzero(np.isfinite(squares[:_RANKED]))
+    if len(known):
+        note = _left_out(len(squares[:_RANKED]) - len(known), "error")
+        yield _best_to_worst(ae, shown, rerun, squares, known, note)
+    if classes and ae.corruption is None:
+        summed = getattr(ae.reconstruction_loss, "features", "mean") == "sum"
+        quantity = f"reconstruction error{', nats' if summed else ''}"
+        of = (shown.scores, shown.labels, shown.class_names)
+        drawing = figures.class_errors(*of, quantity=quantity)
+        yield "class_errors", "", "Error of each class", drawing, shown.note
+    elif classes and np.isfinite(squares).any():
+        # As in the headline of the run, and in the figure of its baselines.
+        finite = np.isfinite(squares)
+        quantity = "scaled mean squared error with corrupted input"
+        of = (squares[finite], shown.labels[finite], shown.class_names)
+        drawing = figures.class_errors(*of, quantity=quantity)
+        note = f"{shown.note} {_left_out(int((~finite).sum()), 'error')}".strip()
+        yield "class_errors", "", "Error of each class, of corrupted inputs", drawing, note
+
+
+def _best_to_worst(
+    ae: Any, shown: _Shown, rerun: _Rerun, errors: np.ndarray, known: np.ndarray, note: str
+) -> Entry:
     few, ranks = figures.best_to_worst(errors[known], 8 if math.prod(ae.sample_shape) > 40 else 4)
     few = known[few]
     x = shown.x[few]
     given, output = rerun.drawn(few)
-    image = _is_image(ae.sample_shape)
     labels = shown.called(few)
     if shown.labels is not None:
         classes = [shown.class_names[y] if shown.class_names else y for y in shown.labels[few]]
         labels = [f"{of}\n{label}" for of, label in zip(classes, labels, strict=True)]
     # What is printed is what is ranked. Of images the PSNR says the same, if one scale is of all.
     scores = errors[few]
-    if image:
+    if shown.is_image:
         squares = np.square(output - x.astype("float64")).reshape(len(few), -1).mean(axis=1)
         if (np.diff(squares) >= -1e-4 * squares[1:]).all():
             scores = None
@@ -238,62 +250,45 @@ def _reconstructions(ae: Any, shown: _Shown, rerun: _Rerun, errors: np.ndarray) 
         names=shown.columns,
         score_name="MSE" if ae.scaler is None else "scaled MSE",
     )
-    lost = _left_out(len(errors) - len(known), "error")
-    notes = " ".join(["Rows are counted from 0.", *filter(None, [shown.note, lost])])
-    yield "reconstructions", "", title, drawing, notes
-
-
-def _class_errors(ae: Any, shown: _Shown, squares: np.ndarray) -> Iterator[Entry]:
-    title, quantity, note = "Error of each class", "reconstruction error", shown.note
-    errors, labels = shown.scores, shown.labels
-    if ae.corruption is not None:
-        # As in the headline of the run, and in the figure of its baselines.
-        known = np.isfinite(squares)
-        if not known.any():
-            return
-        note = f"{note} {_left_out(int((~known).sum()), 'error')}".strip()
-        errors, labels = squares[known], labels[known]
-        title += ", of corrupted inputs"
-        quantity = "scaled mean squared error with corrupted input"
-    elif getattr(ae.reconstruction_loss, "features", "mean") == "sum":
-        quantity = "reconstruction error, nats"
-    drawing = figures.class_errors(errors, labels, shown.class_names, quantity=quantity)
-    yield "class_errors", "", title, drawing, note
+    noun = "Inputs" if ae.corruption is None else "Corrupted inputs"
+    title = f"{noun} and their reconstructions, from best to worst"
+    note = " ".join(filter(None, [_ROWS, shown.note, note]))
+    return "reconstructions", "", title, drawing, note
 
 
 def _codes(shown: _Shown, metrics: dict[str, Any]) -> Iterator[Entry]:
-    codes = shown.codes
-    maps = {"code_map": ("pca", "Map of the codes")}
+    codes, note = shown.codes, shown.note
+    if np.issubdtype(codes.dtype, np.integer):  # indices have no distances
+        return
+    drawing = figures.code_map(codes, shown.labels, shown.class_names)
+    yield "code_map", "codes", "Map of the codes", drawing, note
     if codes.shape[1] > 2 and len(codes) >= 50:
-        maps["code_map_tsne"] = ("tsne", "Map of the codes by t-SNE")
-    for name, (method, title) in maps.items():
-        drawing = figures.code_map(codes, shown.labels, shown.class_names, method=method)
-        yield name, "codes", title, drawing, shown.note
+        drawing = figures.code_map(codes, shown.labels, shown.class_names, method="tsne")
+        yield "code_map_tsne", "codes", "Map of the codes by t-SNE", drawing, note
     target = metrics.get("codes", {}).get("target_activation")
     drawing = figures.activation_histograms(codes, target)
-    yield "activations", "codes", "Activations of the code", drawing, shown.note
+    yield "activations", "codes", "Activations of the code", drawing, note
 
 
 def _measured_lists(ae: Any, metrics: dict[str, Any]) -> Iterator[Entry]:
     """Yield the figures of lists that were measured, whatever part of the metrics holds them."""
-    for part in metrics:
-        spectrum = _finite(metrics, part, "covariance_spectrum")
-        if len(spectrum) > 1 and max(spectrum) > 0:
+    for part, values in _lists(metrics, "covariance_spectrum"):
+        if len(values) > 1 and max(values) > 0:
             title = "Variance of the codes by direction"
-            yield "code_spectrum", part, title, figures.code_spectrum(spectrum), ""
-        if values := _finite(metrics, part, "kl_per_dimension"):
-            title = "KL divergence of each dimension"
-            yield "kl_per_dimension", part, title, figures.kl_per_dimension(values), ""
-        if values := _finite(metrics, part, "singular_values"):
-            title = "Singular values of the encoder's Jacobian"
-            drawing = figures.singular_values({ae.variant: values})
-            yield "singular_values", part, title, drawing, ""
+            yield "code_spectrum", part, title, figures.code_spectrum(values), ""
+    for part, values in _lists(metrics, "kl_per_dimension"):
+        title = "KL divergence of each dimension"
+        yield "kl_per_dimension", part, title, figures.kl_per_dimension(values), ""
+    for part, values in _lists(metrics, "singular_values"):
+        title = "Singular values of the encoder's Jacobian"
+        drawing = figures.singular_values({ae.variant: values})
+        yield "singular_values", part, title, drawing, ""
 
 
-def _finite(metrics: dict[str, Any], part: str, key: str) -> list[float]:
-    """Return a list of the metrics, empty where it is missing or a number is not finite."""
-    values = metrics[part].get(key) if isinstance(metrics[part], dict) else None
-    return values if values and all(map(math.isfinite, values)) else []
+def _lists(metrics: dict[str, Any], key: str) -> list[tuple[str, list[float]]]:
+    """Return the parts of the metrics with a list of finite numbers under a key."""
+    found = [(part, v.get(key)) for part, v in metrics.items() if isinstance(v, dict)]
+    return [(part, values) for part, values in found if values and np.isfinite(values).all()]
 
 
 def _detection(ae: Any, shown: _Shown) -> Iterator[Entry]:
@@ -302,38 +297,31 @@ def _detection(ae: Any, shown: _Shown) -> Iterator[Entry]:
     if known is None or known.stride is not None:
         return
     # Whether all of a split is normal is not known here.
-    drawing = figures.score_histogram(
-        scores, known.threshold, None, known.false_alarm_rate, name=shown.split
-    )
-    title = "Anomaly scores and the threshold"
-    yield "scores", "detection", title, drawing, shown.note
+    threshold = (known.threshold, None, known.false_alarm_rate)
+    drawing = figures.score_histogram(scores, *threshold, name=shown.split)
+    yield "scores", "detection", "Anomaly scores and the threshold", drawing, shown.note
     at = np.argsort(scores)[::-1][:6]
-    with contextlib.suppress(ValueError):  # a loss without a value per feature
-        features = ae.feature_scores(shown.x[at])
-        drawing = figures.feature_scores(
-            shown.x[at],
-            ae.reconstruct(shown.x[at]),
-            features,
-            shown.called(at),
-            value_range=shown.span,
-            names=shown.columns,
-        )
-        title = "The highest scores, feature by feature"
-        note = f"Rows are counted from 0. {shown.note}".strip()
-        yield "feature_scores", "detection", title, drawing, note
+    worst = shown.x[at]
+    try:
+        features = ae.feature_scores(worst)
+    except ValueError:  # a loss without a value per feature
+        return
+    of = (worst, ae.reconstruct(worst), features, shown.called(at))
+    drawing = figures.feature_scores(*of, value_range=shown.span, names=shown.columns)
+    title = "The highest scores, feature by feature"
+    yield "feature_scores", "detection", title, drawing, f"{_ROWS} {shown.note}".strip()
 
 
 def _generation(ae: Any, shown: _Shown, metrics: dict[str, Any]) -> Iterator[Entry]:
     """Yield new samples, and ways through the space of codes."""
     x, part, span = shown.x, "generation", shown.span
-    image = _is_image(ae.sample_shape)
     if ae.can_generate:
         title = "Samples drawn from the prior"
         if ae.sampler is not None:
             title = f"Samples drawn from the fitted sampler ({ae.sampler.kind})"
-        samples = ae.generate(40 if image else 8, seed=_SEED)
+        samples = ae.generate(40 if shown.is_image else 8, seed=_SEED)
         yield "generated", part, title, figures.sample_grid(samples, value_range=span), ""
-    if not image or len(x) < 8:
+    if not shown.is_image or len(x) < 8:
         return
     drawing = figures.interpolations(ae.interpolate(x[:4], x[4:8], 9), value_range=span)
     yield "interpolations", part, "From one sample to another", drawing, ""
@@ -342,14 +330,9 @@ def _generation(ae: Any, shown: _Shown, metrics: dict[str, Any]) -> Iterator[Ent
     if ae.latent_dim == 2:
         drawing = figures.manifold(ae.manifold(16), value_range=span)
         yield "manifold", part, "The map of all codes, decoded", drawing, ""
-    lists = (_finite(metrics, part, "kl_per_dimension") for part in metrics)
-    values = next(filter(None, lists), None)
-    few = min(8, ae.latent_dim)
-    chosen = np.arange(few) if values is None else np.argsort(values)[::-1][:few]
+    chosen = np.arange(ae.latent_dim)[:8]
+    for _, values in _lists(metrics, "kl_per_dimension"):
+        chosen = np.argsort(values)[::-1][:8]
     images = ae.traverse(x[0], 9, dimensions=chosen)
     drawing = figures.traversals(images, dimensions=chosen.tolist(), value_range=span)
     yield "traversals", part, "What each number of the code changes", drawing, ""
-
-
-def _is_image(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 3 and shape[-1] in (1, 3)

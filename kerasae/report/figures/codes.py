@@ -107,8 +107,8 @@ def _principal(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return codes along their first two principal components, and the shares of variance."""
     from sklearn.decomposition import PCA
 
-    if not np.ptp(codes, axis=0).any():  # a single code, or codes that are all the same
-        return np.zeros((len(codes), 2)), np.zeros(2)
+    if len(codes) == 1:
+        return np.zeros((1, 2)), np.zeros(2)
     pca = PCA(2, svd_solver="full").fit(codes)
     return pca.transform(codes), pca.explained_variance_ratio_
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from kerasae.report.figures import samples, style
 from kerasae.report.figures.drawing import Drawing
-from kerasae.report.figures.reconstructions import image_rows
+from kerasae.report.figures.panels import draw_images
 from kerasae.report.figures.words import count, number, plain
 
 
@@ -64,7 +64,7 @@ def feature_scores(
             "input": samples.shown(x, span),
             "reconstruction": samples.shown(reconstruction, span),
         }
-        figure = image_rows(rows, error, above, error_name="error of\neach pixel", side=1.2)
+        figure = draw_images(rows, error, above, error_name="error of\neach pixel")
     elif kind == "series":
         noun, error = "time step", samples.as_series(scores).mean(axis=-1)
         places = [f"time step {step}" for step in error.argmax(axis=1)]

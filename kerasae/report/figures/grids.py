@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from kerasae.errors import check_whole
 from kerasae.report.figures import style
 from kerasae.report.figures.drawing import Drawing
+from kerasae.report.figures.panels import draw_series, draw_tables, tile
 from kerasae.report.figures.samples import (
     as_images,
     as_series,
@@ -16,7 +16,6 @@ from kerasae.report.figures.samples import (
     kind_of,
     shown,
     span_of,
-    table_scale,
 )
 from kerasae.report.figures.words import count, number
 
@@ -31,12 +30,13 @@ def sample_grid(
 ) -> Drawing:
     """Draw samples of any kind, row by row.
 
-    Images are drawn by `image_grid`. Series are small panels on common axes, one line per channel.
+    Images are drawn by `image_grid`. Series are small panels on common axes, one per channel.
     Rows of a table are such panels with one dot per feature.
 
     Args:
         samples: (n, H, W), (n, H, W, 1 or 3), (n, T), (n, T, C) or (n, features).
-        columns: Samples per row; when None, 4 panels, or what suits the images.
+        columns: Samples per row; when None, what suits them. Series of several channels have
+            one row for each.
         value_range: (lowest, highest) value of images, as in `reconstruction_grid`.
         kind: "image", "series" or "table", as in `reconstruction_grid`.
 
@@ -53,31 +53,15 @@ def sample_grid(
     kind = kind_of(array, kind)
     if kind == "image":
         return image_grid(samples, columns, value_range=value_range)
-    per_row = 4 if columns is None else check_whole("columns", columns)
-    values = as_series(array)
-    total, length, channels = values.shape
+    draw = draw_tables if kind == "table" else draw_series
+    titles = [f"sample {index}" for index in range(1, len(array) + 1)]
+    figure = draw({"sample": array}, titles, None, columns and check_whole("columns", columns))
+    total, length, channels = as_series(array).shape
     if kind == "table":
-        scale = table_scale(array)
-        values = as_series(scale(array)) if scale else values
-        label = "feature, each from its lowest (0) to its highest (1) here" if scale else "feature"
-        look: dict[str, Any] = {"marker": "D", "markersize": 4}
-        places = np.arange(1, length + 1)
         text = f"{count(total, 'table row')} of {count(length, 'feature')}"
     else:
-        label, look, places = "time step", {"linewidth": 1.2}, np.arange(length)
         text = f"{total:,} series of {count(length, 'time step')}"
         text += f" and {channels} channels" if channels > 1 else ""
-    figure, axes = style.panels(total, min(per_row, total), 1.2, sharex=True, sharey=True)
-    for ax, sample in zip(axes, values, strict=True):
-        for channel, line in enumerate(sample.T):
-            look["linestyle"] = "" if kind == "table" else style.DASHES[channel % len(style.DASHES)]
-            look["color"] = style.COLOURS[channel % len(style.COLOURS)]
-            ax.plot(places, line, label=f"channel {channel + 1}", **look)
-        ax.xaxis.set_major_locator(style.whole_ticks(5))
-        ax.grid(axis="y")
-    if channels > 1:
-        style.legend_above(figure, axes[0])
-    figure.supxlabel(label, fontsize=9, color=style.GREY)
     text += f", values from {number(array.min())} to {number(array.max())}"
     if total > 1:
         spread = number(array.std(axis=0).mean())
@@ -122,14 +106,3 @@ def image_grid(
     if total > 1:
         text += f"; a pixel varies between them by {shades.std(axis=0).mean():.0%} on average"
     return Drawing.on(ax, f"{text}.")
-
-
-def tile(shades: np.ndarray, columns: int, gap: int) -> np.ndarray:
-    """Return one image of many (n, H, W) or (n, H, W, 3), row by row, white between them."""
-    total, height, width, *colours = shades.shape
-    rows = math.ceil(total / columns)
-    cells = np.ones((rows * columns, height + gap, width + gap, *colours))
-    cells[:total, :height, :width] = shades
-    cells = cells.reshape(rows, columns, *cells.shape[1:]).swapaxes(1, 2)
-    sheet = cells.reshape(rows * (height + gap), columns * (width + gap), *colours)
-    return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]

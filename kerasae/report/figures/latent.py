@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from kerasae.report.figures import style
 from kerasae.report.figures.drawing import Drawing
-from kerasae.report.figures.grids import tile
+from kerasae.report.figures.panels import tile
 from kerasae.report.figures.samples import as_images, shown, span_of
 from kerasae.report.figures.words import count, share
 

@@ -1,18 +1,15 @@
 """Samples next to their reconstructions: images, series or rows of a table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from kerasae.errors import check_whole
 from kerasae.report.figures import style
 from kerasae.report.figures.drawing import Drawing
+from kerasae.report.figures.panels import draw_images, draw_series, draw_tables
 from kerasae.report.figures.samples import (
-    as_grey,
-    as_images,
-    as_series,
     batch,
     finite,
     kind_of,
@@ -20,23 +17,8 @@ from kerasae.report.figures.samples import (
     one_each,
     shown,
     span_of,
-    table_scale,
 )
 from kerasae.report.figures.words import number, plain
-
-_SERIES_LOOKS: dict[str, dict[str, Any]] = {
-    "corrupted input": {"color": style.ORANGE, "linewidth": 0.9, "linestyle": ":"},
-    "clean": {"color": "#8C8C8C", "linewidth": 2.6},
-    "input": {"color": "#8C8C8C", "linewidth": 2.6},
-    "reconstruction": {"color": style.BLUE, "linewidth": 1.5, "linestyle": (0, (5, 1.5))},
-}
-_DOTS = {"markersize": 6.5, "markeredgewidth": 1.4, "linestyle": ""}
-_TABLE_LOOKS: dict[str, dict[str, Any]] = {
-    "corrupted input": {**_DOTS, "color": style.ORANGE, "marker": "x", "markersize": 5},
-    "clean": {**_DOTS, "color": "#555555", "marker": "o"},
-    "input": {**_DOTS, "color": "#555555", "marker": "o"},
-    "reconstruction": {**_DOTS, "color": style.BLUE, "marker": "D", "markerfacecolor": "none"},
-}
 
 
 def best_to_worst(errors: Any, count: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -165,9 +147,9 @@ def reconstruction_grid(
         titles = [joint.join(filter(None, pair)) for pair in pairs]
     if kind == "image":
         shades = {name: shown(array, span) for name, array in samples.items()}
-        figure = image_rows(shades, np.abs(x - y), titles, notes)
+        figure = draw_images(shades, np.abs(x - y), titles, notes)
     else:
-        draw, one = (_series, "sample") if kind == "series" else (_tables, "row")
+        draw, one = (draw_series, "sample") if kind == "series" else (draw_tables, "row")
         titles = [title or f"{one} {index}" for index, title in enumerate(titles, start=1)]
         pairs = zip(titles, notes["reconstruction"], strict=True)
         figure = draw(samples, ["\n".join(pair) for pair in pairs], names)
@@ -194,99 +176,3 @@ def _spread(values: np.ndarray, unit: str = "") -> str:
         number(value) + unit for value in (values.min(), values.max(), np.median(values))
     )
     return f"{low} to {high}, median {middle}"
-
-
-def image_rows(
-    rows: Mapping[str, np.ndarray],
-    error: np.ndarray,
-    titles: Sequence[str],
-    notes: Mapping[str, Sequence[str]] | None = None,
-    *,
-    error_name: str = "absolute error",
-    side: float = 1.0,
-) -> Figure:
-    """Draw rows of images, and a last one with the error of each pixel, dark where it is large.
-
-    Args:
-        rows: Name to images (n, H, W), (n, H, W, 1 or 3), values from 0 to 1.
-        error: Errors of the same shape; all are drawn on one scale.
-        titles: What stands above each column.
-        notes: Name of a row to what stands below each of its images.
-        error_name: What the errors are called.
-        side: Width of an image in inches where there are few.
-    """
-    error = as_grey(error)
-    columns, height, width = error.shape
-    side = min(side, 8.0 / columns)
-    size = (1.3 + columns * side, (len(rows) + 1) * (side * height / width + 0.2) + 0.3)
-    figure = Figure(figsize=size, layout="compressed")
-    axes = figure.subplots(len(rows) + 1, columns, squeeze=False)
-    worst = float(error.max()) or 1.0
-    drawn = [
-        *((name.replace(" input", "\ninput"), as_images(rows[name]), "gray", 1.0) for name in rows),
-        (f"{error_name}\n(black: {number(worst)})", error, "gray_r", worst),
-    ]
-    for row, (name, images, colours, highest) in zip(axes, drawn, strict=True):
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center", color=style.INK, labelpad=8)
-        for ax, image in zip(row, images, strict=True):
-            ax.imshow(image, cmap=colours, vmin=0, vmax=highest, interpolation="nearest")
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set(visible=True, color=style.FAINT)
-    for row, name in zip(axes, rows, strict=False):
-        for ax, note in zip(row, (notes or {}).get(name, []), strict=False):
-            ax.set_xlabel(note, fontsize=8, labelpad=3)
-    for ax, title in zip(axes[0], titles, strict=True):
-        ax.set_title(title, loc="center", fontsize=9.5, pad=5)
-    return figure
-
-
-def _series(
-    samples: Mapping[str, np.ndarray], titles: list[str], names: Sequence[str] | None
-) -> Figure:
-    total, steps, channels = as_series(samples["reconstruction"]).shape
-    columns = min(total, 3) if channels == 1 else total
-    figure, axes = style.panels(total * channels, columns, 1.75, sharex=True, sharey="row")
-    for index, ax in enumerate(axes):
-        channel, sample = divmod(index, total)
-        for name, look in _SERIES_LOOKS.items():
-            if name in samples:
-                line = as_series(samples[name])[sample, :, channel]
-                ax.plot(np.arange(steps), line, label=name, **look)
-        if channel == 0:
-            ax.set_title(titles[sample], fontsize=9.5, pad=5)
-        if channels > 1 and sample == 0:
-            ax.set_ylabel(str(names[channel]) if names else f"channel {channel + 1}")
-        ax.grid(axis="y")
-    for ax in figure.axes[-columns:]:
-        ax.set_xlabel("time step")
-    style.legend_above(figure, axes[0], handlelength=3)
-    return figure
-
-
-def _tables(
-    samples: Mapping[str, np.ndarray], titles: list[str], names: Sequence[str] | None
-) -> Figure:
-    original, *_ = samples.values()
-    total, features = original.shape
-    unit = "value"
-    if scale := table_scale(original):
-        samples = {name: scale(array) for name, array in samples.items()}
-        unit = "each feature from its lowest (0) to its highest (1) input here"
-    figure, axes = style.panels(
-        total, min(total, 4), 0.9 + 0.2 * features, sharex=True, sharey=True
-    )
-    places = np.arange(features)
-    for sample, ax in enumerate(axes):
-        first, *_, last = (array[sample] for array in samples.values())
-        ax.hlines(places, first, last, color="#BBBBBB", linewidth=1.2, zorder=1)
-        for name, look in _TABLE_LOOKS.items():
-            if name in samples:
-                ax.plot(samples[name][sample], places, label=name, **look)
-        ax.set_title(titles[sample], fontsize=9.5, pad=6)
-        ax.grid(axis="y")
-    known = names or [f"feature {place + 1}" for place in places]
-    axes[0].set_yticks(places, [plain(name, 32) for name in known])
-    axes[0].set_ylim(features - 0.5, -0.5)
-    figure.supxlabel(unit, fontsize=9, color=style.GREY)
-    style.legend_above(figure, axes[0])
-    return figure
