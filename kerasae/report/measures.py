@@ -23,8 +23,7 @@ class Measure(NamedTuple):
 
 
 COUNT, SHARE, NATS = ",.0f", "percent", "nats per sample"
-# In the order in which they are shown. `{split}` stands for the name of the split, `{size}` for
-# the number of values in a code.
+# In the order in which they are shown.
 MEASURES = {
     "threshold": Measure("Threshold", "A sample with a higher anomaly score is called an anomaly."),
     "false_alarm_rate": Measure(
@@ -72,7 +71,7 @@ MEASURES = {
         "Bits per dimension", "The bound per feature; lower is better.", ".3f", "bits"
     ),
     "active_units": Measure(
-        "Active units", "Values of the code that change with the input.", COUNT, "of {size}"
+        "Active units", "Values of the code that change with the input.", COUNT
     ),
     "dead_units": Measure(
         "Dead units",
@@ -81,10 +80,10 @@ MEASURES = {
         "of {size}",
     ),
     "collapsed_units": Measure(
-        "Collapsed units", "Values of the code that follow the prior.", COUNT, "of {size}"
+        "Collapsed units", "Values of the code that follow the prior.", COUNT
     ),
     "covariance_spectrum": Measure(
-        "Effective dimension", "How many directions the codes spread over.", ".3g", "of {size}"
+        "Effective dimension", "How many directions the codes spread over.", ".3g"
     ),
     "trustworthiness": Measure(
         "Trustworthiness", "Whether nearby codes are of samples alike: 1 always.", ".3f"
@@ -92,7 +91,7 @@ MEASURES = {
     "hoyer_sparsity": Measure(
         "Hoyer sparsity", "0: all units are equally active in a sample; 1: a single one.", ".3f"
     ),
-    "mean_activation": Measure("Mean activation", "Mean of a unit over the {split} split."),
+    "mean_activation": Measure("Mean activation", "Mean of a unit over the samples."),
     "target_activation": Measure("Its target", "The mean activation that training aimed at."),
     "explained_variance": Measure(
         "Explained variance", "Share of the variance that reconstructions keep.", SHARE
@@ -138,52 +137,49 @@ _NAMES = {"pca": "PCA codes of this size", "input": "the input itself"}
 _ORDER = {name: place for place, name in enumerate(MEASURES)}
 
 
-def measured(values: Mapping[str, Any], split: str, size: int | None) -> list[Block]:
+def measured(values: Mapping[str, Any], depth: int = 2) -> list[Block]:
     """Return the blocks of one part of the metrics.
 
     Args:
         values: Name of a measure to its value: a number, a list of numbers, a text, or a
             mapping of such.
-        split: Name of the split that was measured.
-        size: How many values a code has, or None.
+        depth: How deep mappings are looked into.
     """
     rows: list[Any] = []
     blocks: list[Block] = []
     after: list[Block] = []
     for name in sorted(values, key=lambda name: _ORDER.get(name, len(_ORDER))):
-        value = values[name]
-        measure = MEASURES.get(name) or Measure(words(name).capitalize())
+        value, measure = values[name], _measure(name)
         if name == "warning":
             blocks.append(("warning", str(value)))
         elif name == "note":
             after.append(("text", str(value)))
         elif isinstance(value, dict):
-            inner = _table(measure, value) or measured(value, split, size)
+            inner = _table(measure, value) or (measured(value, depth - 1) if depth else [])
             after += [("heading", measure.label), *inner] if inner else []
-        elif cell := _cell(name, value, measure):
-            known = {"split": split, "size": "" if size is None else f"{size:,}"}
-            if isinstance(cell, Number):
-                unit = cell.unit if size is not None or "{size}" not in cell.unit else ""
-                cell = cell._replace(unit=unit.format_map(known))
-            rows.append((measure.label, cell, measure.reading.format_map(known)))
-    if rows:
-        blocks.append(("facts", rows))
-    if explained := _p_values(values):
-        blocks.append(("text", explained))
-    return [*blocks, *after]
+        elif cell := _cell(name, value):
+            rows.append((measure.label, cell, measure.reading))
+    blocks += [("facts", rows)] if rows else []
+    explained = _p_values(values)
+    return [*blocks, *([("text", explained)] if explained else []), *after]
 
 
-def _cell(name: str, value: Any, measure: Measure) -> Number | str:
+def _measure(name: str) -> Measure:
+    return MEASURES.get(name) or Measure(words(name).capitalize())
+
+
+def _cell(name: str, value: Any) -> Number | str:
     """Return what is shown of a value, "" where that is nothing."""
+    _, _, form, unit = _measure(name)
     if name in _READ:
         value = _READ[name](value)
     if isinstance(value, str):
-        return words(value)
+        return value
     if is_number(value):
-        return number(value, measure.form, measure.unit)
+        return number(value, form, unit)
     if found := numbers_of(value):
-        low, high = (number(end, measure.form).text for end in (min(found), max(found)))
-        return number(sum(found) / len(found), measure.form, f"{low} to {high}")
+        low, high = (number(end, form).text for end in (min(found), max(found)))
+        return number(sum(found) / len(found), form, f"{low} to {high}")
     return ""
 
 
@@ -191,16 +187,13 @@ def _table(measure: Measure, groups: Mapping[str, Any]) -> list[Block]:
     """Return a table with a row for each of several mappings of numbers, [] if they are none."""
     if not all(isinstance(values, dict) for values in groups.values()):
         return []
-    names = list(dict.fromkeys(name for values in groups.values() for name in values))
-    columns = {name: MEASURES.get(name) or Measure(words(name).capitalize()) for name in names}
-    rows = [
-        [_NAMES.get(key, key), *(_cell(n, groups[key].get(n), m) for n, m in columns.items())]
-        for key in sorted(groups, key=lambda key: (len(key), key))
-    ]
+    columns = list(dict.fromkeys(name for values in groups.values() for name in values))
+    keys = sorted(groups, key=lambda key: (len(key), key))
+    rows = [[_NAMES.get(k, k), *(_cell(n, groups[k].get(n)) for n in columns)] for k in keys]
     rows = [row for row in rows if any(row[1:])]
     if not rows:
         return []
-    blocks = [table(measure.label, ["", *(column.label for column in columns.values())], rows)]
+    blocks = [table(measure.label, ["", *(_measure(name).label for name in columns)], rows)]
     return [*blocks, ("text", measure.reading)] if measure.reading else blocks
 
 
@@ -215,8 +208,7 @@ def _p_values(part: Mapping[str, Any]) -> str:
         "itself counted among them. A sample is called an anomaly where its p-value is at most "
         f"{rate:g}. The smallest possible is 1 / {count + 1:,.0f} = {1 / (count + 1):.2g}. Over "
         f"many calibrations like this one, {100 * allowed:.2g}% of normal samples are flagged on "
-        "average; a single one may lie somewhat above or below. It says nothing about how many "
-        "anomalies are found: that takes known anomalies."
+        "average. How many anomalies are found takes known anomalies to tell."
     )
 
 

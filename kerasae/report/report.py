@@ -74,15 +74,13 @@ def render(run: Run) -> str:
 
 
 def _sections(run: Run) -> dict[str, list[Block]]:
-    size = value_of(run.config, "latent_dim")
     pictures: dict[str, list[Block]] = {}
     for entry in run.figures:
         pictures.setdefault(str(entry.get("part", "")), []).append(_picture(run, entry))
     losses, further = pictures.pop("losses", []), pictures.pop("", [])
     sections = {"Results": _results(run), "Figures": further}
     for part in dict.fromkeys([*run.measured, *pictures]):
-        values = run.measured.get(part, {})
-        blocks = measured(values, run.split, None if size is None else int(size))
+        blocks = measured(run.measured.get(part, {}))
         sections[words(part).capitalize()] = [*blocks, *pictures.get(part, [])]
     return sections | {
         "Loss terms": [*losses, *_losses(run)],

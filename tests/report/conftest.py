@@ -39,6 +39,7 @@ def _make_run(folder: Path, **files) -> Path:
             "epochs": 20,
             "batch_size": 128,
             "seed": 0,
+            "command": ["kerasae", "train", "denoising", "--data", "mnist", "--epochs", "20"],
             "latent_dim": 32,
             "network": "dense",
             "input_shape": [28, 28, 1],

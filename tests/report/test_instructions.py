@@ -1,17 +1,5 @@
 """Commands can be copied as they stand."""
 
-from kerasae.report import Run
-from kerasae.report.instructions import command_line
-
-
-def test_commands_are_quoted_and_come_from_the_configuration(tmp_path, monkeypatch, make_run):
-    monkeypatch.chdir(tmp_path)
-    run = make_run("my run")
-    assert command_line(Run.read(run)) == (
-        "kerasae train denoising --data mnist --latent-dim 32 --network dense --epochs 20 "
-        "--batch-size 128 --seed 0 --out 'my run'"
-    )
-
 
 def test_a_recorded_command_is_used_without_its_old_flags(make_run, read):
     config = {"command": ["kerasae", "train", "vae", "--out", "a b", "--resume"]}
