@@ -45,29 +45,28 @@ class TestSampleGrid:
         np.testing.assert_array_equal(ax.images[0].get_array(), expected)
         assert figures.sample_grid(images, 2).alt == figures.image_grid(images, 2).alt
 
-    def test_series_have_a_panel_each_and_a_line_per_channel(self):
+    def test_series_have_a_panel_each_and_a_row_per_channel(self):
         x = np.random.default_rng(0).normal(size=(5, 50, 2))
-        figure = figures.sample_grid(x, columns=3).figure
-        assert figure.axes[0].get_gridspec().get_geometry() == (2, 3)
-        assert [ax.get_visible() for ax in figure.axes] == [True] * 5 + [False]
-        left, right = figure.axes[4].lines
-        np.testing.assert_array_equal(left.get_ydata(), x[4, :, 0])
-        np.testing.assert_array_equal(right.get_ydata(), x[4, :, 1])
-        assert left.get_linestyle() != right.get_linestyle()
-        names = [text.get_text() for text in figure.legends[0].get_texts()]
-        assert names == ["channel 1", "channel 2"]
-        assert figure.get_supxlabel() == "time step"
+        figure = figures.sample_grid(x).figure
+        assert figure.axes[0].get_gridspec().get_geometry() == (2, 5)
+        (line,) = figure.axes[9].lines
+        np.testing.assert_array_equal(line.get_ydata(), x[4, :, 1])
+        assert [figure.axes[i].get_ylabel() for i in (0, 5)] == ["channel 1", "channel 2"]
+        assert figure.legends == []
 
-    def test_series_of_one_channel_need_no_legend(self):
-        assert figures.sample_grid(np.zeros((2, 50, 1))).figure.legends == []
+    def test_series_of_one_channel_wrap(self):
+        figure = figures.sample_grid(np.zeros((5, 50)), columns=2).figure
+        assert figure.axes[0].get_gridspec().get_geometry() == (3, 2)
+        assert sum(ax.get_visible() for ax in figure.axes) == 5
 
-    def test_rows_of_a_table_are_dots_over_features_counted_from_one(self):
-        figure = figures.sample_grid(np.array([[0.0, 1000.0, 5.0], [1.0, 3000.0, 5.0]])).figure
+    def test_rows_of_a_table_are_dots_next_to_their_features(self):
+        x = np.array([[0.0, 1000.0, 5.0], [1.0, 3000.0, 5.0]])
+        figure = figures.sample_grid(x).figure
         (line,) = figure.axes[1].lines
         assert line.get_linestyle() == "None"
-        assert line.get_xdata().tolist() == [1, 2, 3]
-        assert line.get_ydata().tolist() == [1, 1, 0]
-        assert figure.get_supxlabel().startswith("feature, each from its lowest (0)")
+        assert line.get_ydata().tolist() == [0, 1, 2]
+        assert line.get_xdata().tolist() == [1, 1, 0]
+        assert figure.get_supxlabel().startswith("each feature from its lowest (0)")
 
     def test_words_give_count_size_range_and_variety(self):
         x = np.stack([np.zeros((50, 2)), np.ones((50, 2))])
