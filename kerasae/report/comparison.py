@@ -1,17 +1,17 @@
 """Several runs next to each other: rows for a table, and one page with table and figure."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kerasae.report.numbers import duration, number, plural
+from kerasae.report.numbers import number, plural
 from kerasae.report.page import Block, fill, picture, table, write
-from kerasae.report.run import Run, mapping, value_of
+from kerasae.report.run import Run, is_number, mapping, value_of
 
-# Column -> heading, small print, form of its numbers; what is measured comes from any part of the
-# metrics.
-_MEASURED = {
+# Column -> heading, small print, form of its numbers. What is compared comes first: the rest may be
+# out of sight on a phone.
+_COLUMNS = {
     "mse": ("MSE", "lower is better", ""),
     "beside_pca": ("Error next to PCA", "negative is better", "+.0%"),
     "psnr": ("PSNR, dB", "higher is better", ""),
@@ -20,15 +20,13 @@ _MEASURED = {
     "knn_accuracy": ("Nearest neighbours", "classes of the codes nearby", "percent"),
     "elbo_nats": ("ELBO, nats", "higher is better", ""),
     "frechet_distance": ("Fréchet distance", "lower is better", ""),
-}
-_DESCRIBED = {
     "variant": ("Variant", "", ""),
     "data": ("Data", "", ""),
     "network": ("Network", "", ""),
     "latent_dim": ("Code", "values", ",.0f"),
     "parameters": ("Parameters", "", ",.0f"),
     "epochs": ("Epochs", "", ",.0f"),
-    "seconds": ("Training", "", ""),
+    "seconds": ("Training, s", "", ",.0f"),
 }
 
 
@@ -65,14 +63,14 @@ def differences(runs: Iterable[Any]) -> list[str]:
     Returns:
         Sentences; none where all were measured on the same samples in the same units.
     """
-    named = _named(_read(runs))
+    kinds: dict[str, dict[str, list[str]]] = {}
+    for name, run in _named(_read(runs)).items():
+        for sentence, kind in _conditions(run).items():
+            kinds.setdefault(sentence, {}).setdefault(kind, []).append(name)
     sentences = []
-    for of, sentence in _REASONS:
-        kinds: dict[str, list[str]] = {}
-        for name, run in named.items():
-            kinds.setdefault(of(run), []).append(name)
-        if len(kinds) > 1:
-            told = "; ".join(f"{', '.join(names)}: {kind}" for kind, names in kinds.items())
+    for sentence, found in kinds.items():
+        if len(found) > 1:
+            told = "; ".join(f"{', '.join(names)}: {kind}" for kind, names in found.items())
             sentences.append(f"{sentence} ({told}).")
     return sentences
 
@@ -129,35 +127,29 @@ def _named(runs: list[Run]) -> dict[str, Run]:
     return named
 
 
-def _samples(run: Run) -> str:
-    samples = value_of(run.config.get("samples"), run.split)
-    if samples is None:
-        samples = value_of(run.test, "samples")
-    options = {k: v for k, v in mapping(run.config.get("data_options")).items() if k != "data_dir"}
-    text = f"{run.split} split" + ("" if samples is None else f" of {samples:,.0f} samples")
-    return text + "".join(f", {key}={value!r}" for key, value in sorted(options.items()))
-
-
-_REASONS: tuple[tuple[Callable[[Run], str], str], ...] = (
-    (
+def _conditions(run: Run) -> dict[str, str]:
+    """Return what must be the same in runs that are compared, by what is wrong if it is not."""
+    config = run.config
+    samples = value_of(config.get("samples"), run.split) or value_of(run.test, "samples")
+    measured_on = f"{run.split} split" + (f" of {samples:,.0f} samples" if samples else "")
+    for key, value in sorted(mapping(config.get("data_options")).items()):
+        measured_on += "" if key == "data_dir" else f", {key}={value!r}"
+    return {
         # A path that is the same from every folder, or the name of the data.
-        lambda run: str(run.config.get("data_path") or run.data),
-        "Runs on different data cannot be compared by their errors",
-    ),
-    (_samples, "The runs were not measured on the same samples"),
-    (
-        lambda run: f"seed {run.config.get('seed', 'unknown')}",
-        "The splits were drawn with different seeds, and differ unless the data bring their own",
-    ),
-    (
-        lambda run: str(run.config.get("scaler") or "no scaler"),
-        "Errors are in the units of each run's scaler, and these differ",
-    ),
-    (
-        lambda run: "corrupted input" if run.part("noisy") else "clean input",
-        "Not all runs were given the same input to reconstruct from",
-    ),
-)
+        "Runs on different data cannot be compared by their errors": str(
+            config.get("data_path") or run.data
+        ),
+        "The runs were not measured on the same samples": measured_on,
+        "The splits were drawn with different seeds, and differ unless the data bring their own": (
+            f"seed {config.get('seed', 'unknown')}"
+        ),
+        "Errors are in the units of each run's scaler, and these differ": str(
+            config.get("scaler") or "no scaler"
+        ),
+        "Not all runs were given the same input to reconstruct from": (
+            "corrupted input" if run.part("noisy") else "clean input"
+        ),
+    }
 
 
 def _rows(runs: list[Run]) -> list[dict[str, Any]]:
@@ -170,8 +162,11 @@ def _rows(runs: list[Run]) -> list[dict[str, Any]]:
 def _row(name: str, run: Run) -> dict[str, Any]:
     pca, mse = value_of(run.baselines.get("pca"), "mse"), value_of(run.test, "mse")
     described = {key: run.config.get(key) for key in ("network", "latent_dim", "parameters")}
-    parts = [run.test, *run.measured.values()]
-    found = {key: [value_of(part, key) for part in parts] for key in _MEASURED}
+    # From whatever part of the metrics has it.
+    found: dict[str, float | None] = {}
+    for key in list(_COLUMNS)[2:8]:
+        values = (value_of(part, key) for part in (run.test, *run.measured.values()))
+        found[key] = next((value for value in values if value is not None), None)
     return {
         "name": name,
         "variant": run.variant,
@@ -179,10 +174,10 @@ def _row(name: str, run: Run) -> dict[str, Any]:
         **described,
         "epochs": run.epochs or None,
         "seconds": value_of(run.part("training"), "seconds"),
-        **{key: next((v for v in values if v is not None), None) for key, values in found.items()},
         "mse": mse,
         "pca_mse": pca,
         "beside_pca": mse / pca - 1 if mse is not None and pca else None,
+        **found,
     }
 
 
@@ -191,9 +186,7 @@ def _short(data: str) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[Block]:
-    # What is compared comes first: the rest may be out of sight on a phone. The error of PCA is in
-    # the figure.
-    columns = {key: of for key, of in (_MEASURED | _DESCRIBED).items() if key in rows[0]}
+    columns = {key: column for key, column in _COLUMNS.items() if key in rows[0]}
     if len({row["data"] for row in rows}) == 1:
         del columns["data"]
     head = ["run", *((heading, small) for heading, small, _ in columns.values())]
@@ -205,12 +198,9 @@ def _table(rows: list[dict[str, Any]]) -> list[Block]:
 
 
 def _cell(key: str, value: Any, form: str) -> Any:
-    if value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return _short(str(value)) if key == "data" else str(value)
-    cell = number(value, form)
-    return cell._replace(text=duration(value)) if key == "seconds" else cell
+    if is_number(value):
+        return number(value, form)
+    return "" if value is None else _short(str(value)) if key == "data" else str(value)
 
 
 def _figure(rows: list[dict[str, Any]]) -> list[Block]:
