@@ -214,4 +214,4 @@ def _figure(rows: list[dict[str, Any]]) -> list[Block]:
         drawing = figures.comparison(errors, references)
     except ValueError:  # no run is finished
         return []
-    return [picture(drawing.png(), "Errors", drawing.alt)]
+    return [picture(drawing.png(), "Error of each run", drawing.alt)]

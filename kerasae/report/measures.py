@@ -59,6 +59,7 @@ MEASURES = {
         ".2f",
         NATS,
     ),
+    "elbo_standard_error": Measure("Its standard error", form=".2g", unit="nats"),
     "reconstruction_nats": Measure(
         "Reconstruction part",
         "Negative log-likelihood of a sample given its code; lower is better, and of a density it "
@@ -67,18 +68,14 @@ MEASURES = {
         NATS,
     ),
     "kl_nats": Measure("KL part", "Cost of telling the code; near 0 it says nothing.", ".2f", NATS),
+    "kl_per_dimension": Measure("KL per dimension", form=".3g", unit="nats"),
     "bits_per_dimension": Measure(
         "Bits per dimension", "The bound per feature; lower is better.", ".3f", "bits"
     ),
     "active_units": Measure(
         "Active units", "Values of the code that change with the input.", COUNT
     ),
-    "dead_units": Measure(
-        "Dead units",
-        "Values of the code that never change: they carry nothing.",
-        COUNT,
-        "of {size}",
-    ),
+    "dead_units": Measure("Dead units", "Values of the code that never change.", COUNT),
     "collapsed_units": Measure(
         "Collapsed units", "Values of the code that follow the prior.", COUNT
     ),
@@ -165,7 +162,8 @@ def measured(values: Mapping[str, Any], depth: int = 2) -> list[Block]:
 
 
 def _measure(name: str) -> Measure:
-    return MEASURES.get(name) or Measure(words(name).capitalize())
+    text = words(name)
+    return MEASURES.get(name) or Measure(text[:1].upper() + text[1:])
 
 
 def _cell(name: str, value: Any) -> Number | str:
