@@ -142,20 +142,14 @@ def numbers_of(values: Any) -> list[float]:
 def _read_history(path: Path) -> dict[str, list[float]]:
     if not path.is_file():
         return {}
-    history: dict[str, list[float]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for name, text in row.items():
-                if name is None or text is None:
-                    raise ValueError(
-                        f"history.csv must have as many values as names in each row. "
-                        f"Received: {str(path)!r}"
-                    )
-                try:
-                    history.setdefault(name, []).append(float(text or "nan"))
-                except ValueError:
-                    raise ValueError(
-                        f"history.csv must hold numbers, column {name!r} does not. "
-                        f"Received: {text!r} in {str(path)!r}"
-                    ) from None
-    return history
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            names, *rows = list(csv.reader(file)) or [[]]
+        numbers = [[float(text or "nan") for text in row] for row in rows]
+        columns = zip(names, *numbers, strict=True)  # as many values as names in each row
+        return {name: list(values) for name, *values in columns if values}
+    except (csv.Error, ValueError) as error:
+        raise ValueError(
+            f"history.csv must hold a number for each name in each row: {error}. "
+            f"Received: {str(path)!r}"
+        ) from None
