@@ -1,4 +1,4 @@
-"""Whatever was measured: each number by its name, with its unit and how to read it.
+"""Measures of a run: each number by its name, with its unit and how to read it.
 
 A section shows one part of `metrics.json`. A measure without a row in the table is shown by its
 name; to explain one, add a row.

@@ -30,7 +30,7 @@ def code_spectrum(eigenvalues: Any, ax: Axes | None = None) -> Drawing:
         The figure, and in words the shares and the effective dimension.
 
     Raises:
-        ValueError: There is none, one is negative or not finite, or all are 0.
+        ValueError: There is no value, one is negative or not finite, or all are 0.
     """
     values = finite(eigenvalues, "eigenvalues")
     # Round-off makes eigenvalues of a covariance slightly negative.

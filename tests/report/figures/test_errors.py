@@ -10,7 +10,7 @@ ERRORS = [3.0, 4.0, 5.0, 1.0, 2.0, 9.0]
 LABELS = [0, 0, 0, 1, 1, 1]  # medians 4 and 2
 
 
-def test_classes_are_ordered_by_their_medians_which_are_written_beside_them():
+def test_classes_are_ordered_by_their_medians_which_are_written_next_to_them():
     ax = figures.class_errors(ERRORS, LABELS, ["cat", "dog"]).figure.axes[0]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["dog", "cat"]
     assert [text.get_text() for text in ax.texts] == ["2.00", "4.00"]

@@ -1,4 +1,4 @@
-"""Reconstructions are drawn as they are, and the words beside them give the same numbers."""
+"""Reconstructions are drawn as they are, and the words give the same numbers."""
 
 import numpy as np
 import pytest
@@ -190,7 +190,7 @@ class TestWhatIsPrinted:
         figure = figures.reconstruction_grid(self.x, self.y).figure
         assert figure.axes[0].get_yticklabels()[1].get_text() == "feature 2"
 
-    def test_beside_a_corrupted_input_the_samples_are_called_clean(self):
+    def test_next_to_a_corrupted_input_the_samples_are_called_clean(self):
         figure = figures.reconstruction_grid(self.x, self.y, self.x + 1).figure
         labels = [line.get_label() for line in figure.axes[0].lines]
         assert labels == ["corrupted input", "clean", "reconstruction"]
