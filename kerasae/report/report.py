@@ -244,10 +244,10 @@ def _picture(run: Run, entry: Mapping[str, Any]) -> Block:
     return picture(data, title, str(entry.get("alt") or title), name)
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+def _flat(value: Mapping[str, Any], prefix: str = "", depth: int = 8) -> Iterable[tuple[str, str]]:
     for key, item in value.items():
         name = f"{prefix}{key}"
-        if isinstance(item, Mapping) and item:
-            yield from _flat(item, f"{name}.")
+        if isinstance(item, Mapping) and item and depth:
+            yield from _flat(item, f"{name}.", depth - 1)
         else:
             yield name, item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)

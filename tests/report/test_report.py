@@ -241,3 +241,8 @@ def test_the_page_replaces_the_old_one_whole(make_run):
     assert write_report(str(run)) == run / "report.html"
     assert {path.name for path in run.iterdir()} == before | {"report.html"}
     assert (run / "report.html").read_bytes() == write_report(run).read_bytes()
+
+
+def test_a_configuration_nested_very_deep_still_has_a_page(make_run, read):
+    config = '{"a":' * 800 + "1" + "}" * 800
+    assert '{"a": ' in read(make_run(config=config, metrics=config)).text
