@@ -283,7 +283,7 @@ def _picture(
     sheet = shades.swapaxes(1, 2).reshape(height, width, shape[2])
     figure = Figure(figsize=(9.2, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    figures.code_map(codes, members, names or None, left)
+    drawing = figures.code_map(codes, members, names or None, left)
     left.set(xlim=limits[0], ylim=limits[1], title="codes")
     right.imshow(
         sheet.squeeze(-1) if shape[2] == 1 else sheet, cmap="gray", vmin=0, vmax=1,
@@ -296,7 +296,7 @@ def _picture(
     image = Image.open(raw).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=0)
     image.save(small, "PNG", optimize=True)
     alt = (
-        f"{figures.alt_code_map(codes, members, names or None)} Beside it, {steps} by {steps} "
+        f"{drawing.alt} Beside it, {steps} by {steps} "
         f"images decoded from a grid over the map, code dimension 0 from {limits[0][0]:.3g} to "
         f"{limits[0][1]:.3g} and dimension 1 from {limits[1][0]:.3g} to {limits[1][1]:.3g}."
     )

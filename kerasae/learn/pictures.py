@@ -10,18 +10,19 @@ SHORTEST = 40  # characters of a text alternative
 _DPI = 110
 
 
-def figure(drawing: Any, *, alt: str) -> None:
+def figure(drawing: Any, *, alt: str | None = None) -> None:
     """Show a figure with its text alternative, which also stands below it.
 
     Args:
-        drawing: A matplotlib figure, or its axes, as `kerasae.report.figures` return.
+        drawing: A `Drawing`, as `kerasae.report.figures` return, or a matplotlib figure or axes.
         alt: What is seen, with a number, in at least 40 characters. It goes into the metadata of
-            the output, from where pages take it, and below the figure for everyone.
+            the output, from where pages take it, and below the figure for everyone. None takes
+            the words of the `Drawing`.
 
     Raises:
         ValueError: `alt` is missing or too short to say what is seen.
     """
-    alt = " ".join(alt.split())
+    alt = " ".join((getattr(drawing, "alt", "") if alt is None else alt).split())
     if len(alt) < SHORTEST:
         raise ValueError(
             f"alt must say in at least {SHORTEST} characters what is seen. Received: alt={alt!r}"

@@ -1,38 +1,32 @@
-"""Several runs beside each other: rows for a table, and one page with table and figure."""
+"""Several runs next to each other: rows for a table, and one page with table and figure."""
 
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable
-from html import escape
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kerasae.files import replacing
-from kerasae.report.markup import data_element, duration, percent, plural, table, typeset, under
-from kerasae.report.page import fill
-from kerasae.report.run import Run, mapping, value_of
-from kerasae.report.sections import picture
+from kerasae.report.numbers import number, plural
+from kerasae.report.page import Block, fill, picture, table, write
+from kerasae.report.run import Run, is_number, mapping, value_of
 
-# Part of the metrics and number in it -> heading and small print of its column.
-_MEASURED = {
-    "mse": ("test", "MSE", "lower is better"),
-    "psnr": ("test", "PSNR, dB", "higher is better"),
-    "ssim": ("test", "SSIM", "higher is better"),
-    "probe_accuracy": ("codes", "Linear probe", "classes read off the code"),
-    "knn_accuracy": ("codes", "Nearest neighbours", "classes of the codes nearby"),
-    "elbo_nats": ("variational", "ELBO, nats", "higher is better"),
-    "frechet_distance": ("generation", "Fréchet distance", "lower is better"),
-}
-# What the page says of a run besides: heading, small print.
-_DESCRIBED = {
-    "variant": ("Variant", ""),
-    "data": ("Data", ""),
-    "network": ("Network", ""),
-    "latent_dim": ("Code", "numbers"),
-    "parameters": ("Parameters", ""),
-    "epochs": ("Epochs", ""),
-    "seconds": ("Training", ""),
-    "beside_pca": ("Error beside PCA", "negative is better"),
+# Column -> heading, small print, form of its numbers. What is compared comes first: the rest may be
+# out of sight on a phone.
+_COLUMNS = {
+    "mse": ("MSE", "lower is better", ""),
+    "beside_pca": ("Error next to PCA", "negative is better", "+.0%"),
+    "psnr": ("PSNR, dB", "higher is better", ""),
+    "ssim": ("SSIM", "higher is better", ""),
+    "probe_accuracy": ("Linear probe", "classes read off the code", "percent"),
+    "knn_accuracy": ("Nearest neighbours", "classes of the codes nearby", "percent"),
+    "elbo_nats": ("ELBO, nats", "higher is better", ""),
+    "frechet_distance": ("Fréchet distance", "lower is better", ""),
+    "variant": ("Variant", "", ""),
+    "data": ("Data", "", ""),
+    "network": ("Network", "", ""),
+    "latent_dim": ("Code", "values", ",.0f"),
+    "parameters": ("Parameters", "", ",.0f"),
+    "epochs": ("Epochs", "", ",.0f"),
+    "seconds": ("Training, s", "", ",.0f"),
 }
 
 
@@ -40,7 +34,7 @@ def compare_rows(runs: Iterable[Any]) -> list[dict[str, Any]]:
     """Return one row of plain numbers for each run, lowest error first, runs on one data together.
 
     Args:
-        runs: Run directories, or what `Run.read` returned.
+        runs: Run directories, or results of `Run.read`.
 
     Returns:
         Rows with the same keys in the same order: `name`, `variant`, `data`, `network`,
@@ -64,19 +58,19 @@ def differences(runs: Iterable[Any]) -> list[str]:
     """Return a sentence for each reason why the numbers of runs cannot be compared as they are.
 
     Args:
-        runs: Run directories, or what `Run.read` returned.
+        runs: Run directories, or results of `Run.read`.
 
     Returns:
         Sentences; none where all were measured on the same samples in the same units.
     """
-    named = _named(_read(runs))
+    kinds: dict[str, dict[str, list[str]]] = {}
+    for name, run in _named(_read(runs)).items():
+        for sentence, kind in _conditions(run).items():
+            kinds.setdefault(sentence, {}).setdefault(kind, []).append(name)
     sentences = []
-    for of, sentence in _REASONS:
-        kinds: dict[str, list[str]] = {}
-        for name, run in named.items():
-            kinds.setdefault(of(run), []).append(name)
-        if len(kinds) > 1:
-            told = "; ".join(f"{', '.join(names)}: {kind}" for kind, names in kinds.items())
+    for sentence, found in kinds.items():
+        if len(found) > 1:
+            told = "; ".join(f"{', '.join(names)}: {kind}" for kind, names in found.items())
             sentences.append(f"{sentence} ({told}).")
     return sentences
 
@@ -85,7 +79,7 @@ def write_comparison(runs: Iterable[Any], out: Any = "comparison.html") -> Path:
     """Write one page with the table of runs and a figure of their errors.
 
     Args:
-        runs: Run directories, or what `Run.read` returned.
+        runs: Run directories, or results of `Run.read`.
         out: The file to write, or a folder, which gets a `comparison.html`.
 
     Returns:
@@ -99,26 +93,19 @@ def write_comparison(runs: Iterable[Any], out: Any = "comparison.html") -> Path:
     if target.is_dir():
         target = target / "comparison.html"
     title = f"Comparison of {plural(len(found), 'run')}"
-    rows = _rows(found)
-    reasons = "".join(f"<p>{escape(sentence)}</p>" for sentence in differences(found))
-    notice, lead = "", _lead(rows)
+    rows, reasons = _rows(found), differences(found)
+    lead = f"{plural(len(rows), 'run')} side by side, lowest error first."
     if reasons:
         lead = f"{plural(len(rows), 'run')} side by side, with differences that are named below."
-        notice = (
-            f'<section class="notice" role="note"><h2>Compare with care</h2>{reasons}</section>'
-        )
-    body = (
-        f'<header><p class="eyebrow">kerasae comparison</p><h1>{escape(title)}</h1>'
-        f'<p class="lead">{escape(lead)}</p></header>\n<main>\n{notice}'
-        f'<section aria-labelledby="runs"><h2 id="runs">Runs</h2>{_table(rows)}</section>\n'
-        f"{_figure(rows)}</main>\n<footer><p>Made with kerasae. This page is one file: "
-        "it loads nothing and runs no script.</p></footer>"
-    )
-    page = fill(f"{title} - kerasae", body).encode("utf-8", "xmlcharrefreplace")
+    elif rows[0].get("mse") is not None and len(rows) > 1:
+        best, data = rows[0], _short(rows[0]["data"])
+        lead = f"{best['name']} has the lowest error on {data}: "
+        lead += f"a mean squared error of {best['mse']:.4g}."
+    sections = {"Runs": _table(rows), "Errors": _figure(rows)}
+    notice = {"Compare with care": reasons} if reasons else {}
+    page = fill(sections, title=title, eyebrow="kerasae comparison", lead=lead, notice=notice)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary:
-        temporary.write_bytes(page)
-    return target
+    return write(page, target)
 
 
 def _read(runs: Iterable[Any]) -> list[Run]:
@@ -129,7 +116,7 @@ def _read(runs: Iterable[Any]) -> list[Run]:
 
 
 def _named(runs: list[Run]) -> dict[str, Run]:
-    """Runs by the name of their directory, or by their path where two share the name."""
+    """Return runs by the name of their directory, or by their path where two share the name."""
     names = [run.path.resolve().name for run in runs]
     named: dict[str, Run] = {}
     for name, run in zip(names, runs, strict=True):
@@ -140,31 +127,29 @@ def _named(runs: list[Run]) -> dict[str, Run]:
     return named
 
 
-def _samples(run: Run) -> str:
-    samples = value_of(run.config.get("samples"), run.split)
-    if samples is None:
-        samples = value_of(run.test, "samples")
-    options = {k: v for k, v in mapping(run.config.get("data_options")).items() if k != "data_dir"}
-    text = f"{run.split} split" + ("" if samples is None else f" of {samples:,.0f} samples")
-    return text + "".join(f", {key}={value!r}" for key, value in sorted(options.items()))
-
-
-_REASONS: tuple[tuple[Callable[[Run], str], str], ...] = (
-    (lambda run: run.source, "Runs on different data cannot be compared by their errors"),
-    (_samples, "The runs were not measured on the same samples"),
-    (
-        lambda run: f"seed {run.config.get('seed', 'unknown')}",
-        "The splits were drawn with different seeds, and differ unless the data bring their own",
-    ),
-    (
-        lambda run: str(run.config.get("scaler") or "no scaler"),
-        "Errors are in the units of each run's scaler, and these differ",
-    ),
-    (
-        lambda run: "corrupted input" if run.part("noisy") else "clean input",
-        "Not all runs were given the same input to reconstruct from",
-    ),
-)
+def _conditions(run: Run) -> dict[str, str]:
+    """Return what must be the same in runs that are compared, by what is wrong if it is not."""
+    config = run.config
+    samples = value_of(config.get("samples"), run.split) or value_of(run.test, "samples")
+    measured_on = f"{run.split} split" + (f" of {samples:,.0f} samples" if samples else "")
+    for key, value in sorted(mapping(config.get("data_options")).items()):
+        measured_on += "" if key == "data_dir" else f", {key}={value!r}"
+    return {
+        # A path that is the same from every folder, or the name of the data.
+        "Runs on different data cannot be compared by their errors": str(
+            config.get("data_path") or run.data
+        ),
+        "The runs were not measured on the same samples": measured_on,
+        "The splits were drawn with different seeds, and differ unless the data bring their own": (
+            f"seed {config.get('seed', 'unknown')}"
+        ),
+        "Errors are in the units of each run's scaler, and these differ": str(
+            config.get("scaler") or "no scaler"
+        ),
+        "Not all runs were given the same input to reconstruct from": (
+            "corrupted input" if run.part("noisy") else "clean input"
+        ),
+    }
 
 
 def _rows(runs: list[Run]) -> list[dict[str, Any]]:
@@ -177,81 +162,56 @@ def _rows(runs: list[Run]) -> list[dict[str, Any]]:
 def _row(name: str, run: Run) -> dict[str, Any]:
     pca, mse = value_of(run.baselines.get("pca"), "mse"), value_of(run.test, "mse")
     described = {key: run.config.get(key) for key in ("network", "latent_dim", "parameters")}
+    # From whatever part of the metrics has it.
+    found: dict[str, float | None] = {}
+    for key in list(_COLUMNS)[2:8]:
+        values = (value_of(part, key) for part in (run.test, *run.measured.values()))
+        found[key] = next((value for value in values if value is not None), None)
     return {
         "name": name,
         "variant": run.variant,
         "data": run.data,
         **described,
         "epochs": run.epochs or None,
-        "seconds": value_of(run.training, "seconds"),
+        "seconds": value_of(run.part("training"), "seconds"),
         "mse": mse,
         "pca_mse": pca,
         "beside_pca": mse / pca - 1 if mse is not None and pca else None,
-        **{
-            key: value_of(run.part(part), key)
-            for key, (part, *_) in _MEASURED.items()
-            if key != "mse"
-        },
+        **found,
     }
 
 
-def _lead(rows: list[dict[str, Any]]) -> str:
-    if rows[0].get("mse") is None or len(rows) < 2:
-        return f"{plural(len(rows), 'run')} side by side, lowest error first."
-    best = rows[0]
-    data = Path(best["data"]).name or best["data"]
-    return (
-        f"{best['name']} has the lowest error on {data}: a mean squared error of {best['mse']:.4g}."
-    )
+def _short(data: str) -> str:
+    return Path(data).name or data
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    # What is compared comes first: the rest may be out of sight on a phone.
-    # The error of PCA is in the figure.
-    keys = [key for key in (*_MEASURED, *_DESCRIBED) if key in rows[0] and key != "pca_mse"]
+def _table(rows: list[dict[str, Any]]) -> list[Block]:
+    columns = {key: column for key, column in _COLUMNS.items() if key in rows[0]}
     if len({row["data"] for row in rows}) == 1:
-        keys.remove("data")
-    keys.sort(key=lambda key: key not in ("mse", "beside_pca"))
-    head = ["run"]
-    for key in keys:
-        heading, small = _DESCRIBED[key] if key in _DESCRIBED else _MEASURED[key][1:]
-        head.append(heading + (under(small) if small else ""))
-    body = [[escape(row["name"]), *(_cell(key, row[key]) for key in keys)] for row in rows]
-    return table(head, body, label="Runs")
+        del columns["data"]
+    head = ["run", *((heading, small) for heading, small, _ in columns.values())]
+    cells = [
+        [row["name"], *(_cell(key, row[key], form) for key, (*_, form) in columns.items())]
+        for row in rows
+    ]
+    return [table("Runs", head, cells)]
 
 
-def _cell(key: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if key == "data":
-        return escape(Path(str(value)).name or str(value))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return escape(str(value))
-    if key == "seconds":
-        return f'<data value="{value!r}">{duration(value)}</data>'
-    if key == "beside_pca":
-        return f'<data value="{value!r}">{typeset(f"{100 * value:+.0f}%")}</data>'
-    if key.endswith("accuracy"):
-        return percent(value)
-    return data_element(value, "{:,.0f}" if isinstance(value, int) else None)
+def _cell(key: str, value: Any, form: str) -> Any:
+    if is_number(value):
+        return number(value, form)
+    return "" if value is None else _short(str(value)) if key == "data" else str(value)
 
 
-def _figure(rows: list[dict[str, Any]]) -> str:
-    """A section with the figure, where there is an error to draw."""
+def _figure(rows: list[dict[str, Any]]) -> list[Block]:
+    """Return the figure, where there is an error to draw."""
     from kerasae.report import figures
 
-    runs = {row["name"]: row for row in rows}
     try:
-        alt = figures.alt_comparison(runs, beside="pca_mse")
-    except ValueError:  # no run is finished
-        return ""
-    with tempfile.TemporaryDirectory() as folder:
-        file = figures.save(
-            figures.comparison(runs, beside="pca_mse"), Path(folder) / "comparison.png"
+        errors, references = (
+            {row["name"]: row.get(key) for row in rows} for key in ("mse", "pca_mse")
         )
-        framed = picture(file.read_bytes(), "Errors", alt)
-    return (
-        '<section aria-labelledby="figure"><h2 id="figure">Errors</h2><figure>'
-        f'<figcaption><p aria-hidden="true">{escape(alt)}</p></figcaption>'
-        f"{framed}</figure></section>\n"
-    )
+        drawing = figures.comparison(errors, references)
+    except ValueError:  # no run is finished
+        return []
+    return [picture(drawing.png(), "Error of each run", drawing.alt)]

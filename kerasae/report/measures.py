@@ -1,299 +1,230 @@
-"""What was measured beyond the error: each number with its unit and how to read it.
+"""Measures of a run: each number by its name, with its unit and how to read it.
 
-A section takes the part of the metrics that it is about and the pictures that belong to it, and
-says nothing where there is neither.
+A section shows one part of `metrics.json`. A measure without a row in the table is shown by its
+name; to explain one, add a row.
 """
 
 import math
-from html import escape
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from kerasae.report.markup import data_element, facts, percent, quantity, shown, table, under, words
-from kerasae.report.run import Run, mapping, numbers_of, value_of
-from kerasae.report.sections import pictures
-
-
-def codes(run: Run) -> str:
-    """What is in the code."""
-    part = run.part("codes")
-    of = "" if run.code_size is None else f"of {run.code_size:,}"
-    target = value_of(part, "target_activation")
-    aim = "" if target is None else f" The model was trained for {target:g}."
-    spectrum = numbers_of(part, "covariance_spectrum")
-    split = run.split
-    told, fitted = f"the {split} split", ""
-    if run.metrics.get("baselines_fitted_on") == "the measured samples":
-        told, fitted = f"one half of {told}", ", fitted on the other half,"
-    left_out = value_of(part, "left_out")
-    rows = [
-        ("Samples left out", quantity(left_out, "{:,.0f}"),
-         f"Samples of the {split} split without a finite code; no number here takes them in."),
-        ("Linear probe", percent(value_of(part, "probe_accuracy")),
-         f"Share of {told} whose class a linear classifier{fitted} reads off the code."
-         f"{_references(part, 'probe_accuracy')}"),
-        ("Nearest neighbours", percent(value_of(part, "knn_accuracy")),
-         "Share whose class is the one that prevails among their nearest codes."
-         f"{_references(part, 'knn_accuracy')}"),
-        ("Clusters named as classes", percent(value_of(part, "clustering_accuracy")),
-         "Share in the right place when k-means groups the codes without labels and each group "
-         "is then given one class."),
-        ("Clusters and classes, NMI", quantity(value_of(part, "nmi"), "{:.3f}"),
-         "How much a cluster says about the class: 0 nothing, 1 everything."),
-        ("Clusters and classes, ARI", quantity(value_of(part, "ari"), "{:.3f}"),
-         "How often two samples are together in both: 0 as by chance, 1 always."),
-        ("Active units", quantity(value_of(part, "active_units"), "{:,.0f}", of),
-         "Numbers of the code that change with the input."),
-        ("Dead units", quantity(value_of(part, "dead_units"), "{:,.0f}", of),
-         "Numbers of the code that are the same for every input: they carry nothing."),
-        ("Effective dimension", quantity(_effective(spectrum), "{:.3g}", of),
-         "How many directions the codes spread over: as many as numbers if evenly, 1 if along "
-         "a line."),
-        ("Trustworthiness", quantity(value_of(part, "trustworthiness"), "{:.3f}"),
-         "Whether samples with nearby codes are alike: 1 always, 0.5 about as by chance."),
-        ("Hoyer sparsity", quantity(value_of(part, "hoyer_sparsity"), "{:.3f}"),
-         "How few units speak for a sample: 0 all of them equally, 1 a single one."),
-        ("Mean activation", _mean_activation(part.get("mean_activation")),
-         f"Mean of a unit over {_how_many(run)}the {split} split, and then over the "
-         f"units.{aim}"),
-    ]  # fmt: skip
-    return facts(rows) + pictures(run, "codes")
+from kerasae.report.numbers import Number, number, words
+from kerasae.report.page import Block, table
+from kerasae.report.run import is_number, numbers_of, value_of
 
 
-def _how_many(run: Run) -> str:
-    """How many samples the codes were measured on, where that is known: "300 samples of "."""
-    total = value_of(run.test, "samples")
-    if total is None:
-        return ""
-    left_out = value_of(run.part("codes"), "left_out") or 0
-    count = total - left_out
-    return f"{count:,.0f} sample{'' if count == 1 else 's'} of "
+class Measure(NamedTuple):
+    """How a measure is shown: its name, how to read it, the form of its number, its unit."""
+
+    label: str
+    reading: str = ""
+    form: str = ""
+    unit: str = ""
 
 
-def _references(part: dict[str, Any], key: str) -> str:
-    """What the same classifier makes of PCA codes of the same size and of the input itself."""
-    known = mapping(part.get("reference"))
-    names = {"pca": "of PCA codes of this size", "input": "of the input itself"}
-    found = {name: value_of(known.get(of), key) for of, name in names.items()}
-    told = [f"{name} {value:.1%}" for name, value in found.items() if value is not None]
-    return f" The same {', '.join(told)}." if told else ""
+COUNT, SHARE, NATS = ",.0f", "percent", "nats per sample"
+# In the order in which they are shown.
+MEASURES = {
+    "threshold": Measure("Threshold", "A sample with a higher anomaly score is called an anomaly."),
+    "false_alarm_rate": Measure(
+        "False-alarm rate", "At most this share of new normal samples is expected above it.", SHARE
+    ),
+    "rate_range": Measure(
+        "Its range", "The rate of this threshold itself lies in it, nine times out of ten."
+    ),
+    "flagged": Measure(
+        "Above the threshold",
+        "Share of the test split; close to the false-alarm rate if all its samples are normal.",
+        SHARE,
+    ),
+    "n": Measure("Samples", "How many it was measured on.", COUNT),
+    "data": Measure("Data", "Normal samples that the model was not trained on."),
+    "left_out": Measure(
+        "Samples left out", "Without a finite code; no number here takes them in.", COUNT
+    ),
+    "probe_accuracy": Measure(
+        "Linear probe", "Share whose class a linear classifier reads off the code.", SHARE
+    ),
+    "knn_accuracy": Measure(
+        "Nearest neighbours", "Share whose class prevails among their nearest codes.", SHARE
+    ),
+    "clustering_accuracy": Measure(
+        "Clusters as classes", "Share in the right k-means cluster, each named a class.", SHARE
+    ),
+    "nmi": Measure("Clusters and classes, NMI", "0: they are unrelated; 1: the same.", ".3f"),
+    "ari": Measure("Clusters and classes, ARI", "0: together as by chance; 1: the same.", ".3f"),
+    "elbo_nats": Measure(
+        "Evidence lower bound (ELBO)",
+        "The log-likelihood of a sample is at least this; higher is better.",
+        ".2f",
+        NATS,
+    ),
+    "elbo_standard_error": Measure("Its standard error", form=".2g", unit="nats"),
+    "reconstruction_nats": Measure(
+        "Reconstruction part",
+        "Negative log-likelihood of a sample given its code; lower is better, and of a density it "
+        "may be below 0.",
+        ".2f",
+        NATS,
+    ),
+    "kl_nats": Measure("KL part", "Cost of telling the code; near 0 it says nothing.", ".2f", NATS),
+    "kl_per_dimension": Measure("KL per dimension", form=".3g", unit="nats"),
+    "bits_per_dimension": Measure(
+        "Bits per dimension", "The bound per feature; lower is better.", ".3f", "bits"
+    ),
+    "active_units": Measure(
+        "Active units", "Values of the code that change with the input.", COUNT
+    ),
+    "dead_units": Measure("Dead units", "Values of the code that never change.", COUNT),
+    "collapsed_units": Measure(
+        "Collapsed units", "Values of the code that follow the prior.", COUNT
+    ),
+    "covariance_spectrum": Measure(
+        "Effective dimension", "How many directions the codes spread over.", ".3g"
+    ),
+    "trustworthiness": Measure(
+        "Trustworthiness", "Whether nearby codes are of samples alike: 1 always.", ".3f"
+    ),
+    "hoyer_sparsity": Measure(
+        "Hoyer sparsity", "0: all units are equally active in a sample; 1: a single one.", ".3f"
+    ),
+    "mean_activation": Measure("Mean activation", "Mean of a unit over the samples."),
+    "target_activation": Measure("Its target", "The mean activation that training aimed at."),
+    "explained_variance": Measure(
+        "Explained variance", "Share of the variance that reconstructions keep.", SHARE
+    ),
+    "pca_explained_variance": Measure(
+        "Explained by PCA", "The same for as many principal components.", SHARE
+    ),
+    "largest_principal_angle": Measure(
+        "Largest principal angle",
+        "Between the span of the decoder and that of PCA: 0 where they are the same.",
+        ".2f",
+        "degrees",
+    ),
+    "frobenius": Measure("Frobenius norm", "Size of the encoder's Jacobian."),
+    "singular_values": Measure(
+        "Singular values", "How far the code moves when the input moves by 1 in one direction."
+    ),
+    "frechet_distance": Measure(
+        "Fréchet distance",
+        "Between generated and test samples; lower is better. Compare it with its floor and with "
+        "runs on the same data, not with published values.",
+    ),
+    "frechet_spread": Measure("Spread of that distance", "Standard deviation over the seeds."),
+    "reference_distance": Measure(
+        "Floor of that distance", "The same between training and test samples."
+    ),
+    "precision": Measure(
+        "Precision", "Share of generated samples that look like real ones.", SHARE
+    ),
+    "recall": Measure("Recall", "Share of real samples that some generated one looks like.", SHARE),
+    "importance_weighted": Measure(
+        "Importance-weighted bound, by samples of the code",
+        "Each row is a lower bound of the log-likelihood of a sample; the more samples of the code "
+        "it takes, the closer it comes.",
+    ),
+    "nats": Measure("Nats, higher is better", form=".2f"),
+    "standard_error": Measure("Standard error", form=".2g"),
+    "reference": Measure("The same classifiers on other codes"),
+    "beside": Measure("The model it was compared with"),
+    "pixels": Measure("Pixels", "Compare bounds of equally binarized pixels only."),
+}
+_NAMES = {"pca": "PCA codes of this size", "input": "the input itself"}
+_ORDER = {name: place for place, name in enumerate(MEASURES)}
 
 
-def variational(run: Run) -> str:
-    """How good the model is as a distribution."""
-    part = run.part("variational")
-    size = run.code_size
-    of = "" if size is None else f"of {size:,}"
-    collapsed = part.get("collapsed_units")
-    collapsed = len(collapsed) if isinstance(collapsed, list) else value_of(part, "collapsed_units")
-    rows = [
-        ("Evidence lower bound (ELBO)", _nats(part, "elbo_nats"),
-         "The log-likelihood of a sample is at least this; higher is better."),
-        ("Reconstruction part", _nats(part, "reconstruction_nats"),
-         "Negative log-likelihood of a sample given its code, what telling the sample costs once "
-         "its code is known; lower is better, and of a density it may be below 0."),
-        ("KL part", _nats(part, "kl_nats"),
-         "What telling its code costs; near 0 the code says nothing."),
-        ("Bits per dimension", quantity(value_of(part, "bits_per_dimension"), "{:.3f}", "bits"),
-         _noted(part, "The bound per feature; lower is better.")),
-        ("Active units", quantity(value_of(part, "active_units"), "{:,.0f}", of),
-         "Numbers of the code whose mean moves with the input (variance above 0.01)."),
-        ("Collapsed units", quantity(collapsed, "{:,.0f}", of),
-         "Numbers of the code that follow the prior whatever the input is."),
-    ]  # fmt: skip
-    text = facts(rows)
-    if warning := part.get("warning"):
-        text = (
-            '<p class="warning" role="note"><strong>Warning.</strong> '
-            f"{escape(str(warning))}</p>{text}"
-        )
-    text += _bounds(mapping(part.get("importance_weighted")))
-    if pixels := part.get("pixels"):
-        text += (
-            f'<p class="soft">Pixels: {escape(words(str(pixels)))}. Bounds on grey, statically '
-            "and dynamically binarized pixels are different quantities and cannot be compared.</p>"
-        )
-    return text + pictures(run, "variational")
+def measured(values: Mapping[str, Any], depth: int = 2) -> list[Block]:
+    """Return the blocks of one part of the metrics.
+
+    Args:
+        values: Name of a measure to its value: a number, a list of numbers, a text, or a
+            mapping of such.
+        depth: How deep mappings are looked into.
+    """
+    rows: list[Any] = []
+    blocks: list[Block] = []
+    after: list[Block] = []
+    for name in sorted(values, key=lambda name: _ORDER.get(name, len(_ORDER))):
+        value, measure = values[name], _measure(name)
+        if name == "warning":
+            blocks.append(("warning", str(value)))
+        elif name == "note":
+            after.append(("text", str(value)))
+        elif isinstance(value, dict):
+            inner = _table(measure, value) or (measured(value, depth - 1) if depth else [])
+            after += [("heading", measure.label), *inner] if inner else []
+        elif cell := _cell(name, value):
+            rows.append((measure.label, cell, measure.reading))
+    blocks += [("facts", rows)] if rows else []
+    explained = _p_values(values)
+    return [*blocks, *([("text", explained)] if explained else []), *after]
 
 
-def _bounds(bounds: dict[str, Any]) -> str:
-    """Importance-weighted bounds by their number of samples."""
-    rows = []
-    for key in sorted(bounds, key=lambda key: (len(key), key)):
-        nats, error = value_of(bounds[key], "nats"), value_of(bounds[key], "standard_error")
-        if nats is not None:
-            spread = "" if error is None else data_element(error, "{:.2g}")
-            rows.append([escape(key), data_element(nats, "{:.2f}"), spread])
+def _measure(name: str) -> Measure:
+    text = words(name)
+    return MEASURES.get(name) or Measure(text[:1].upper() + text[1:])
+
+
+def _cell(name: str, value: Any) -> Number | str:
+    """Return what is shown of a value, "" where that is nothing."""
+    _, _, form, unit = _measure(name)
+    if name in _READ:
+        value = _READ[name](value)
+    if isinstance(value, str):
+        return value
+    if is_number(value):
+        return number(value, form, unit)
+    if found := numbers_of(value):
+        low, high = (number(end, form).text for end in (min(found), max(found)))
+        return number(sum(found) / len(found), form, f"{low} to {high}")
+    return ""
+
+
+def _table(measure: Measure, groups: Mapping[str, Any]) -> list[Block]:
+    """Return a table with a row for each of several mappings of numbers, [] if they are none."""
+    if not all(isinstance(values, dict) for values in groups.values()):
+        return []
+    columns = list(dict.fromkeys(name for values in groups.values() for name in values))
+    keys = sorted(groups, key=lambda key: (len(key), key))
+    rows = [[_NAMES.get(k, k), *(_cell(n, groups[k].get(n)) for n in columns)] for k in keys]
+    rows = [row for row in rows if any(row[1:])]
     if not rows:
-        return ""
-    head = ["samples of the code", "bound, nats" + under("higher is better"), "standard error"]
-    return (
-        "<h3>Importance-weighted bound</h3>"
-        + table(head, rows, label="Importance-weighted bound")
-        + '<p class="soft">Each row is a lower bound of the log-likelihood of a sample, on '
-        "average, and the more samples of the code it takes the closer it comes. The standard "
-        "error says how far chance may have moved it.</p>"
-    )
+        return []
+    blocks = [table(measure.label, ["", *(_measure(name).label for name in columns)], rows)]
+    return [*blocks, ("text", measure.reading)] if measure.reading else blocks
 
 
-def linear_check(run: Run) -> str:
-    """Whether a linear autoencoder found the subspace of PCA."""
-    part = run.part("linear")
-    angle = value_of(part, "largest_principal_angle")
-    return facts([
-        ("Explained variance", percent(value_of(part, "explained_variance")),
-         f"Share of the variance of the {run.split} split that the reconstructions keep."),
-        ("Explained by PCA", percent(value_of(part, "pca_explained_variance")),
-         "The same for as many principal components; no linear model of this size keeps more of "
-         "the data that PCA was fitted on."),
-        ("Largest principal angle", quantity(angle, "{:.2f}", "degrees"),
-         "Between what the decoder spans and the PCA subspace: 0 where they are the same, "
-         "90 where a direction is missed altogether."),
-    ])  # fmt: skip
-
-
-def contraction(run: Run) -> str:
-    """How far the code moves when the input does."""
-    part = run.part("contractive")
-    models = {"this model": part}
-    beside = mapping(part.get("beside"))
-    if beside and all(isinstance(value, dict) for value in beside.values()):
-        models |= {str(name): value for name, value in beside.items()}
-    elif beside:
-        models["the model beside it"] = beside
-    rows = []
-    for name, values in models.items():
-        spread = sorted(numbers_of(values, "singular_values"), reverse=True)
-        middle = spread[len(spread) // 2] if spread else None
-        cells = [value_of(values, "frobenius"), spread[0] if spread else None, middle]
-        if any(cell is not None for cell in cells):
-            rows.append([escape(name), *(quantity(cell) for cell in cells)])
-    if not rows:
-        return pictures(run, "contraction")
-    head = [
-        "encoder's Jacobian", "Frobenius norm", "largest singular value", "median singular value",
-    ]  # fmt: skip
-    return (
-        table(head, rows, own=0 if len(rows) > 1 else None, label="Contraction")
-        + '<p class="soft">A singular value says how far the code moves when the input moves by 1 '
-        "in one direction, and the norm is the root of the sum of their squares. Small ones mean "
-        "that noise of the input hardly reaches the code; a few large ones are the directions the "
-        "code follows.</p>" + pictures(run, "contraction")
-    )
-
-
-def _noted(part: dict[str, Any], sentence: str) -> str:
-    note = part.get("note")
-    return f"{sentence} {note}" if isinstance(note, str) else sentence
-
-
-def detection(run: Run) -> str:
-    """Where the line to anomalies is drawn."""
-    part = run.part("detection")
+def _p_values(part: Mapping[str, Any]) -> str:
+    """Explain the p-value of a calibrated model with the numbers at hand."""
     rate, count = value_of(part, "false_alarm_rate"), value_of(part, "n")
-    flagged = value_of(part, "flagged")
-    flagged = value_of(part, "anomaly_rate_test") if flagged is None else flagged
-    source = f", {part['data']}" if isinstance(part.get("data"), str) else ""
-    rows = [
-        ("Threshold", quantity(value_of(part, "threshold")),
-         "A sample with an anomaly score above this is called an anomaly. The score is the "
-         "reconstruction error, as in ae.score."),
-        ("False-alarm rate", percent(rate),
-         "At most this share of new normal samples is expected above the threshold."
-         f"{_own_rate(part)}"),
-        ("Calibrated on", quantity(count, "{:,.0f}", "samples"),
-         f"Normal samples that the model was not trained on{source}."),
-        ("Above the threshold", percent(flagged),
-         "Share of the test split. It is close to the false-alarm rate if that holds normal "
-         "samples only."),
-    ]  # fmt: skip
-    text = facts(rows)
-    if text:
-        text += _p_values(rate, count)
-    return text + pictures(run, "detection")
-
-
-def _own_rate(part: dict[str, Any]) -> str:
-    ends = numbers_of(part, "rate_range")
-    if len(ends) != 2:
+    if rate is None or not count:
         return ""
-    low, high = (f"{100 * end:.2g}%" for end in ends)
-    return f" That of this threshold itself is {low} to {high}, nine times out of ten."
-
-
-def _p_values(rate: float | None, count: float | None) -> str:
-    example = smallest = limit = ""
-    if count:
-        smallest = f" The smallest possible is 1 / {count + 1:,.0f} = {1 / (count + 1):.2g}."
-        if rate is not None:
-            allowed = math.floor((count + 1) * rate + 1e-9) / (count + 1)
-            limit = (
-                f" Over many calibrations like this one, {100 * allowed:.2g}% of normal samples "
-                "are flagged on average; a single one may lie somewhat above or below."
-            )
-    if rate is not None:
-        example = f" A sample is called an anomaly where its p-value is at most {rate:g}."
+    allowed = math.floor((count + 1) * rate + 1e-9) / (count + 1)
     return (
-        '<p class="soft">The p-value of a sample is the share of normal samples that score at '
-        f"least as high, itself counted among them.{example}{smallest}{limit} It says nothing "
-        "about how many anomalies are found: that takes known anomalies.</p>"
+        "The p-value of a sample is the share of normal samples that score at least as high, "
+        "itself counted among them. A sample is called an anomaly where its p-value is at most "
+        f"{rate:g}. The smallest possible is 1 / {count + 1:,.0f} = {1 / (count + 1):.2g}. Over "
+        f"many calibrations like this one, {100 * allowed:.2g}% of normal samples are flagged on "
+        "average. How many anomalies are found takes known anomalies to tell."
     )
 
 
-def generation(run: Run) -> str:
-    """How good generated samples are."""
-    part = run.part("generation")
-    spread = value_of(part, "frechet_spread")
-    seeds = part.get("seeds")
-    seeds = len(seeds) if isinstance(seeds, list) else value_of(part, "seeds")
-    plus = "" if spread is None else f"\N{PLUS-MINUS SIGN} {shown(spread)}"
-    over = "" if seeds is None else f" Mean and spread over {seeds:.0f} seeds."
-    space = part.get("feature_space")
-    space = f" ({space})" if isinstance(space, str) else ""
-    rows = [
-        ("Fréchet distance", quantity(value_of(part, "frechet_distance"), unit=plus),
-         f"Between generated and test samples, as a small network sees them{space}; lower is "
-         f"better.{over}"),
-        ("Floor of that distance", quantity(value_of(part, "reference_distance")),
-         "The same between training and test samples: what perfect samples would reach."),
-        ("Precision", percent(value_of(part, "precision")),
-         "Share of generated samples that look like real ones."),
-        ("Recall", percent(value_of(part, "recall")),
-         "Share of real samples that some generated one looks like: low where kinds are missing."),
-    ]  # fmt: skip
-    note = ""
-    text = facts(rows)
-    if text:
-        note = (
-            '<p class="soft">The distance depends on that classifier: compare it with the floor '
-            "and with runs on the same data, not with published values.</p>"
-        )
-    return text + note + pictures(run, "generation")
+def _effective(value: Any) -> float | None:
+    """Return the participation ratio of the eigenvalues of a covariance."""
+    spectrum = numbers_of(value)
+    # Relative to the largest: squares of huge values stay finite.
+    values = [item / max(spectrum) for item in spectrum if max(spectrum) > 0]
+    return sum(values) ** 2 / sum(item * item for item in values) if values else None
 
 
-def _nats(part: dict[str, Any], key: str) -> str:
-    return quantity(value_of(part, key), "{:.2f}", "nats per sample")
+def _range(value: Any) -> str:
+    ends = numbers_of(value)
+    return f"{100 * ends[0]:.2g}% to {100 * ends[1]:.2g}%" if len(ends) == 2 else ""
 
 
-def _effective(spectrum: list[float]) -> float | None:
-    """Participation ratio of the eigenvalues of the covariance."""
-    # By a power of two, which costs no digit: squares of huge values stay finite.
-    power = math.frexp(max(spectrum, default=0.0))[1]
-    values = [math.ldexp(value, -power) for value in spectrum]
-    squares = sum(value * value for value in values)
-    return sum(values) ** 2 / squares if squares else None
-
-
-def _mean_activation(value: Any) -> str:
-    """Of one number, a list of one per unit, or a summary with its mean and extremes."""
-    if isinstance(value, dict):
-        middle, ends = value_of(value, "mean"), (value_of(value, "min"), value_of(value, "max"))
-    elif isinstance(value, list):
-        values = numbers_of({"of": value}, "of")
-        middle = sum(values) / len(values) if values else None
-        ends = (min(values, default=None), max(values, default=None))
-    else:
-        middle, ends = value_of({"of": value}, "of"), (None, None)
-    low, high = ends
-    return quantity(
-        middle, unit="" if low is None or high is None else f"{shown(low)} to {shown(high)}"
-    )
+_READ: dict[str, Callable[[Any], Any]] = {
+    "covariance_spectrum": _effective,
+    "collapsed_units": lambda value: len(value) if isinstance(value, list) else value,
+    "rate_range": _range,
+}

@@ -1,92 +1,68 @@
-"""The page: its head and its sections in a template, written to a file."""
+"""One self-contained page: plain data in, a file out that loads nothing and runs no script."""
 
-from collections.abc import Callable
-from html import escape
-from importlib import resources
+import base64
+import struct
 from pathlib import Path
-from string import Template
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kerasae.files import replacing
-from kerasae.report import instructions, measures, results, sections, summary
-from kerasae.report.run import Run, mapping
 
-SECTIONS: dict[str, Callable[[Run], str]] = {
-    "Results": results.results,
-    "Figures": sections.figures,
-    "Codes": measures.codes,
-    "Variational": measures.variational,
-    "Linear check": measures.linear_check,
-    "Contraction": measures.contraction,
-    "Anomaly detection": measures.detection,
-    "Generation": measures.generation,
-    "Loss terms": sections.losses,
-    "Use the model": instructions.use,
-    "Commands": instructions.commands,
-    "Configuration": sections.configuration,
-}
+# A kind that `templates/blocks.html` knows, and what it shows.
+Block = tuple[str, Any]
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_WIDE = 560  # its text would be too small to read at the width of a phone
+_PIXELS_PER_CSS_PIXEL = 2  # figures are saved for screens that double pixels
+_TEMPLATES = Environment(
+    loader=PackageLoader("kerasae.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
-def write_report(run: str | Path) -> Path:
-    """Write `report.html` into a run directory, replacing the old one at once.
+def fill(sections: dict[str, list[Block]], **head: Any) -> str:
+    """Return a whole page as HTML; every text is escaped.
 
     Args:
-        run: Directory that `kerasae.train` wrote. Only `config.json` must be there: the page says
-            what is missing. `metrics.json`, `history.csv`, `figures/figures.json`, `model.keras`
-            and `saved_model/` each add their part.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        FileNotFoundError: There is no `config.json` in `run`.
-        ValueError: A file of the run cannot be read; the sentence names it.
-
-    Example:
-        >>> write_report("runs/denoising-digits")  # doctest: +SKIP
-        PosixPath('runs/denoising-digits/report.html')
+        sections: Title to blocks; a section without blocks is left out.
+        **head: What `templates/page.html` says above and below them: `title`, `eyebrow`, `lead`,
+            `tiles` (name, value and small print of key numbers), `notice` (paragraphs to read
+            first, under a title of their own), `made_with`.
     """
-    content = Run.read(run)
-    page = render(content).encode("utf-8", "xmlcharrefreplace")
-    target = content.path / "report.html"
+    shown = [{"title": title, "blocks": blocks} for title, blocks in sections.items() if blocks]
+    head = {"tiles": [], "notice": {}, "made_with": "kerasae", **head}
+    return _TEMPLATES.get_template("page.html").render(sections=shown, **head)
+
+
+def write(page: str, target: Path) -> Path:
+    """Write a page, replacing an old one at once."""
     with replacing(target) as temporary:
-        temporary.write_bytes(page)
+        temporary.write_bytes(page.encode("utf-8", "xmlcharrefreplace"))
     return target
 
 
-def render(run: Run) -> str:
-    """Return the page of a run as HTML.
+def table(label: str, head: list[Any], rows: list[list[Any]], *, own: bool = False) -> Block:
+    """Return the block of a table.
 
     Args:
-        run: What `Run.read` returned.
+        label: What a screen reader calls it.
+        head: Heading of each column, or a pair of it and small print.
+        rows: Name of each row, and its cells: texts or `Number`.
+        own: Whether the first row is set in bold.
     """
-    links, main = "", ""
-    bodies = ((title, section(run)) for title, section in SECTIONS.items())
-    said = ((title, body) for title, body in bodies if body)
-    for index, (title, body) in enumerate(said, start=1):
-        anchor = f"section-{index}"
-        links += f'<li><a href="#{anchor}">{escape(title)}</a></li>'
-        main += (
-            f'<section aria-labelledby="{anchor}">'
-            f'<h2 id="{anchor}">{escape(title)}</h2>{body}</section>\n'
-        )
-    nav = f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
-    versions = mapping(run.config.get("versions"))
-    made_with = ", ".join(f"{name} {version}" for name, version in versions.items()) or "kerasae"
-    page = (
-        f"<header>{summary.header(run)}{nav}</header>\n"
-        f"<main>\n{summary.notice(run)}{main}</main>\n"
-        f"<footer><p>Made with {escape(made_with)}. "
-        "This page is one file: it loads nothing and runs no script.</p></footer>"
-    )
-    return fill(f"{summary.title(run)} - kerasae report", page)
+    head = [(column, "") if isinstance(column, str) else column for column in head]
+    return "table", {"label": label, "head": head, "rows": rows, "own": own}
 
 
-def fill(title: str, body: str) -> str:
-    """Return a whole page.
-
-    Args:
-        title: Text of the title; it is escaped here.
-        body: HTML.
-    """
-    template = resources.files("kerasae.report").joinpath("template.html").read_text("utf-8")
-    return Template(template).substitute(title=escape(title), body=body)
+def picture(data: bytes, title: str, alt: str, file: str = "") -> Block:
+    """Return the block of a PNG, with its size; a wide one scrolls sideways on a phone."""
+    content: dict[str, Any] = {"title": title, "alt": alt, "file": repr(file), "source": ""}
+    if data.startswith(_PNG) and len(data) >= 24:
+        width, height = (n // _PIXELS_PER_CSS_PIXEL for n in struct.unpack(">II", data[16:24]))
+        content |= {"source": base64.b64encode(data).decode("ascii"), "wide": width > _WIDE}
+        content |= {"width": width, "height": height}
+    return "picture", content

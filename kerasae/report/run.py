@@ -2,24 +2,25 @@
 
 import csv
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kerasae.files import read_json
-from kerasae.report.markup import words
+from kerasae.report.numbers import words
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run directory holds, read once.
+    """The content of a run directory.
 
     Attributes:
         path: The directory.
         config: `config.json`.
         metrics: `metrics.json`, empty when training did not finish.
         history: Term to one value per epoch, from `history.csv`; empty when there is none.
-        figures: Entries of `figures/figures.json`: `file`, `title`, `alt`.
+        figures: Entries of `figures/figures.json`: `file`, `part`, `title`, `alt`.
     """
 
     path: Path
@@ -47,12 +48,13 @@ class Run:
                 f"run must be a run directory, which has a config.json.{near} "
                 f"Received: run={str(path)!r}"
             )
+        metrics, figures = path / "metrics.json", path / "figures" / "figures.json"
         return cls(
             path=path,
-            config=_read_json(path / "config.json", {}),
-            metrics=_read_json(path / "metrics.json", {}),
+            config=read_json(path / "config.json"),
+            metrics=read_json(metrics) if metrics.is_file() else {},
             history=_read_history(path / "history.csv"),
-            figures=_read_json(path / "figures" / "figures.json", []),
+            figures=list(map(mapping, read_json(figures, list))) if figures.is_file() else [],
         )
 
     @property
@@ -63,34 +65,32 @@ class Run:
     @property
     def test(self) -> dict[str, Any]:
         """Metrics of the model on `split`."""
-        return mapping(self.metrics.get("test"))
+        return self.part("test")
 
     @property
     def baselines(self) -> dict[str, dict[str, Any]]:
         """Name to metrics of each baseline, the noisy input of a denoising model included."""
-        baselines = dict(mapping(self.metrics.get("baselines")))
+        baselines = dict(self.part("baselines"))
         baselines |= {n: self.metrics[n] for n in ("clipped", "noisy") if n in self.metrics}
         return {name: mapping(values) for name, values in baselines.items()}
 
+    @property
+    def measured(self) -> dict[str, dict[str, Any]]:
+        """Name to numbers of each further part of the metrics, such as "codes"."""
+        known = ("test", "baselines", "clipped", "noisy", "clean", "training")
+        parts = {name: value for name, value in self.metrics.items() if name not in known}
+        single = {name: value for name, value in parts.items() if is_number(value)}
+        found = {name: value for name, value in parts.items() if value and mapping(value)}
+        return found | ({"further measures": single} if single else {})
+
     def part(self, name: str) -> dict[str, Any]:
-        """A part of the metrics such as "codes" or "detection", empty where there is none."""
+        """Return a part of the metrics such as "codes", empty where there is none."""
         return mapping(self.metrics.get(name))
-
-    @property
-    def code_size(self) -> int | None:
-        """How many numbers a code has, where that is known."""
-        size = value_of(self.config, "latent_dim")
-        return None if size is None else int(size)
-
-    @property
-    def training(self) -> dict[str, Any]:
-        """How long training took: `epochs`, `seconds`, `best_epoch`."""
-        return mapping(self.metrics.get("training"))
 
     @property
     def epochs(self) -> int:
         """How many epochs the model was trained for, 0 where that is unknown."""
-        recorded = value_of(self.training, "epochs")
+        recorded = value_of(self.part("training"), "epochs")
         return int(recorded) if recorded else len(next(iter(self.history.values()), []))
 
     @property
@@ -104,59 +104,52 @@ class Run:
         return str(self.config.get("data", "unnamed data"))
 
     @property
-    def source(self) -> str:
-        """Path of the data that is the same from every folder, or their name."""
-        return str(self.config.get("data_path") or self.data)
-
-    @property
     def data_name(self) -> str:
         """Name of the data for reading: of a path, the file or folder."""
         return Path(self.data).name or self.data
 
+    def terms(self) -> Iterator[tuple[str, str, list[float]]]:
+        """Yield name, split and values of each loss term of the history."""
+        for name, values in self.history.items():
+            if not name.startswith("val_") and name not in ("epoch", "learning_rate"):
+                yield words(name), "training", values
+                if validation := self.history.get(f"val_{name}"):
+                    yield words(name), "validation", validation
+
 
 def mapping(value: Any) -> dict[str, Any]:
-    """The value where it is a JSON object, else an empty one."""
+    """Return the value where it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def value_of(values: Any, key: str) -> float | None:
-    """The number under `key`, or None where there is none."""
+    """Return the number under `key`, or None where there is none."""
     value = mapping(values).get(key)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return value if is_number(value) else None
 
 
-def numbers_of(values: Any, key: str) -> list[float]:
-    """The list of finite numbers under `key`, empty where there is none."""
-    found = mapping(values).get(key)
-    if not isinstance(found, list) or not all(
-        isinstance(item, int | float) and math.isfinite(item) for item in found
-    ):
+def numbers_of(values: Any) -> list[float]:
+    """Return a list of finite numbers, empty where the value is no such list."""
+    if not isinstance(values, list) or not all(is_number(v) and math.isfinite(v) for v in values):
         return []
-    return [float(item) for item in found]
-
-
-def _read_json(path: Path, default: Any) -> Any:
-    """The content of a JSON file of the type of `default`, which stands for a missing file."""
-    return read_json(path, type(default)) if path.is_file() else default
+    return [float(value) for value in values]
 
 
 def _read_history(path: Path) -> dict[str, list[float]]:
     if not path.is_file():
         return {}
-    history: dict[str, list[float]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for name, text in row.items():
-                if name is None or text is None:
-                    raise ValueError(
-                        f"history.csv must have as many values as names in each row. "
-                        f"Received: {str(path)!r}"
-                    )
-                try:
-                    history.setdefault(name, []).append(float(text or "nan"))
-                except ValueError:
-                    raise ValueError(
-                        f"history.csv must hold numbers, column {name!r} does not. "
-                        f"Received: {text!r} in {str(path)!r}"
-                    ) from None
-    return history
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            names, *rows = list(csv.reader(file)) or [[]]
+        numbers = [[float(text or "nan") for text in row] for row in rows]
+        columns = zip(names, *numbers, strict=True)  # as many values as names in each row
+        return {name: list(values) for name, *values in columns if values}
+    except (csv.Error, ValueError) as error:
+        raise ValueError(
+            f"history.csv must hold a number for each name in each row: {error}. "
+            f"Received: {str(path)!r}"
+        ) from None

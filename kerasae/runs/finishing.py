@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kerasae.runs import columns as run_columns
-from kerasae.runs import directory, figures
+from kerasae.runs import directory
 
 
 def measure(ae: Any, splits: Any, split: str, seed: int) -> dict[str, Any]:
@@ -51,6 +51,7 @@ def publish(
         save: Whether to save the model, too.
     """
     from kerasae import report
+    from kerasae.runs import figures  # loads matplotlib
 
     version = None
     with tempfile.TemporaryDirectory(dir=path, prefix=".publishing-") as folder:

@@ -91,14 +91,11 @@ PLOTTING = {
     "curves of other lengths": (
         of(figures.learning_curves, {"loss": [1.0, 2.0], "val_loss": [1.0]}),
         r"one value per epoch of each term"),
-    "roc of others": (of(figures.roc_curve, [1.0, 2.0], [1]), r"labels must"),
-    "roc of one class": (of(figures.roc_curve, [1.0, 2.0], [1, 1]), r"both|labels must"),
     "scores of nothing": (of(figures.score_histogram, []), r"scores must"),
     "scores of nan": (of(figures.score_histogram, [np.nan]), r"finite|scores must"),
     "errors of others": (of(figures.class_errors, [1.0, 2.0], [1]), r"labels must"),
     "baselines of nothing": (of(figures.baselines, {}), r"values must"),
-    "comparison of nothing": (of(figures.comparison, {}), r"table must"),
-    "comparison quantity": (of(figures.comparison, {"a": {"mse": 1.0}}, "psnr"), r"psnr"),
+    "comparison of nothing": (of(figures.comparison, {}), r"errors must"),
     "singular values of nothing": (of(figures.singular_values, {}), r"values must"),
     "kl of a table": (of(figures.kl_per_dimension, ones(2, 2)), r"values must"),
     "manifold of a row": (of(figures.manifold, ones(4, 4)), r"images must be a grid of images"),
@@ -109,8 +106,8 @@ PLOTTING = {
     "features of others": (of(figures.feature_scores, IMAGES, IMAGES, ones(3, 2)), r"scores must"),
     "best of nothing": (of(figures.best_to_worst, []), r"errors must|at least one"),
     "save to nowhere": (
-        lambda w: figures.save(figures.image_grid(IMAGES), "no/such/x.png"), r"no/such"),
-    "save as what": (lambda w: figures.save(figures.image_grid(IMAGES), "x.xyz"),
+        lambda w: figures.image_grid(IMAGES).save("no/such/x.png"), r"no/such"),
+    "save as what": (lambda w: figures.image_grid(IMAGES).save("x.xyz"),
         r"path must end"),
 }  # fmt: skip
 

@@ -321,9 +321,9 @@ learn.figure(fig, alt=f"BCE on test images falls from {curve[0]:.3f} after the f
 # %%
 shown = raw_test[:8]
 reconstruction = ae.reconstruct(shown)
-fig = kerasae.report.figures.reconstruction_grid(shown, reconstruction, value_range=(0, 255))
-learn.figure(fig, alt=kerasae.report.figures.alt_reconstruction_grid(
-    shown, reconstruction, value_range=(0, 255)))  # fmt: skip
+learn.figure(
+    kerasae.report.figures.reconstruction_grid(shown, reconstruction, value_range=(0, 255))
+)
 
 # %% [markdown]
 # ## What is a good number?

@@ -380,8 +380,7 @@ learn.figure(fig, alt="Left: divergence against the measured rate, for targets 0
 kl_model, kl_code = train("sparse_kl", KL_WEIGHT, target_activation=RHO)
 far = abs(float(kl_code.mean()) - RHO)
 learn.claim("C3.12", f"distance of the mean activation from its target {RHO:g}", far, "<")
-fig = kerasae.report.figures.activation_histograms(kl_code, RHO)
-learn.figure(fig, alt=kerasae.report.figures.alt_activation_histograms(kl_code, RHO))
+learn.figure(kerasae.report.figures.activation_histograms(kl_code, RHO))
 
 # %% [markdown]
 # Mind what was asked for: a *mean*. A unit that answers 0.05 to every image has the right rate, a

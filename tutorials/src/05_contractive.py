@@ -255,8 +255,7 @@ values = {"plain": beside["beside"]["singular_values"], "contractive": beside["s
 own = np.linalg.svd(slopes["plain"], compute_uv=False).mean(axis=0)
 learn.claim("C5.8", "they agree with those of the Jacobian above, relative to the largest",
             np.abs(own - values["plain"]).max() / own[0], "<", 1e-3)  # fmt: skip
-ax = kerasae.report.figures.singular_values(values)
-learn.figure(ax, alt=kerasae.report.figures.alt_singular_values(values))
+learn.figure(kerasae.report.figures.singular_values(values))
 
 # %% [markdown]
 # ## 4. Off the manifold, and along it

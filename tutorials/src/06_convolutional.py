@@ -388,9 +388,9 @@ learn.figure(fig, alt=f"Test MSE against the epoch: the dense model ends at {den
 # %%
 shown = raw_test[:8]
 reconstruction = conv.reconstruct(shown)
-fig = kerasae.report.figures.reconstruction_grid(shown, reconstruction, value_range=(0, 255))
-learn.figure(fig, alt=kerasae.report.figures.alt_reconstruction_grid(
-    shown, reconstruction, value_range=(0, 255)))  # fmt: skip
+learn.figure(
+    kerasae.report.figures.reconstruction_grid(shown, reconstruction, value_range=(0, 255))
+)
 
 # %% [markdown]
 # ## What is a good number?

@@ -240,10 +240,7 @@ learn.claim("C7.4", "the variance of the code is exp(z_log_var), to within 3 %",
 
 # %%
 vae, history = train(watch=x_valid)
-learn.figure(
-    kerasae.report.figures.learning_curves(history),
-    alt=kerasae.report.figures.alt_learning_curves(history),
-)
+learn.figure(kerasae.report.figures.learning_curves(history))
 
 # %% [markdown]
 # Watch the two parts. The KL **rises**: the model learns that information in the code is worth its
@@ -315,8 +312,7 @@ learn.figure(fig, alt=f"Mean and standard deviation of each of {z.shape[1]} numb
 # %%
 kl = np.array(bounds["kl_per_dimension"])
 active = mean[:500].var(axis=0) > 0.01
-ax = kerasae.report.figures.kl_per_dimension(kl, active)
-learn.figure(ax, alt=kerasae.report.figures.alt_kl_per_dimension(kl, active))
+learn.figure(kerasae.report.figures.kl_per_dimension(kl, active))
 
 # %% [markdown]
 # **The price of a nat.** Weigh the KL by $\beta$: below 1 the code is cheap, above 1 dear. Two more
@@ -400,10 +396,8 @@ learn.claim("C7.9", "N(0, I) codes of the plain model are this many times farthe
 
 # %%
 ways = vae.interpolate(x_test[:3], x_test[4:7], steps=9)
-ax = kerasae.report.figures.interpolations(
-    ways, plt.figure(figsize=(5.6, 2.2)).gca(), value_range=(0, 255)
-)
-learn.figure(ax, alt=kerasae.report.figures.alt_interpolations(ways, value_range=(0, 255)))
+ax = plt.figure(figsize=(5.6, 2.2)).gca()
+learn.figure(kerasae.report.figures.interpolations(ways, ax, value_range=(0, 255)))
 
 # %% [markdown]
 # With two numbers in the code the whole model fits on a page. The map is laid out by **quantiles**
@@ -413,8 +407,7 @@ learn.figure(ax, alt=kerasae.report.figures.alt_interpolations(ways, value_range
 flat, _ = train(latent_dim=2, hidden=(24, 128), epochs=3 * EPOCHS // 2)
 tiles = flat.manifold(9)
 ax = plt.figure(figsize=(3.6, 3.6)).gca()
-kerasae.report.figures.manifold(tiles, ax, value_range=(0, 255))
-learn.figure(ax, alt=kerasae.report.figures.alt_manifold(tiles, value_range=(0, 255)))
+learn.figure(kerasae.report.figures.manifold(tiles, ax, value_range=(0, 255)))
 
 # %% [markdown]
 # ## What is a good number?

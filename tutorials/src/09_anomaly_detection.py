@@ -96,9 +96,7 @@ picked, ranks = kerasae.report.figures.best_to_worst(of_odd, 8)
 shown = {"labels": odd_digits[picked], "scores": of_odd[picked], "ranks": ranks}
 shown["value_range"] = (0, 255)
 reconstruction = ae.reconstruct(odd[picked])
-fig = kerasae.report.figures.reconstruction_grid(odd[picked], reconstruction, **shown)
-learn.figure(fig, alt=kerasae.report.figures.alt_reconstruction_grid(
-    odd[picked], reconstruction, **shown))  # fmt: skip
+learn.figure(kerasae.report.figures.reconstruction_grid(odd[picked], reconstruction, **shown))
 
 # %% [markdown]
 # The bottom row is the map. On the right the model does what one hopes for: it makes even digits of
@@ -482,9 +480,9 @@ learn.claim("C9.16", "this share of them passes as normal", passed, ">")
 rows = np.argsort(-strangeness(middles))[[0, 10, 20]]
 ways = np.stack([ae.decode((1 - part) * one[rows] + part * two[rows])
                  for part in np.linspace(0, 1, 7)], axis=1)  # fmt: skip
-ax = kerasae.report.figures.interpolations(ways, value_range=(0, 255))
-ax.set_title("from one even digit to another")
-learn.figure(ax, alt=kerasae.report.figures.alt_interpolations(ways, value_range=(0, 255)) +
+drawing = kerasae.report.figures.interpolations(ways, value_range=(0, 255))
+drawing.figure.axes[0].set_title("from one even digit to another")
+learn.figure(drawing, alt=drawing.alt +
              f" The images in the middle are no digits; {passed:.0%} of such pass.")  # fmt: skip
 
 # %% [markdown]

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cbook import boxplot_stats
 
-from kerasae.report.figures.samples import one_each, vector
-from kerasae.report.figures.style import BLUE, INK, count, new_axes, number, plain, styled
+from kerasae.report.figures import style
+from kerasae.report.figures.drawing import Drawing
+from kerasae.report.figures.samples import by_class, finite
+from kerasae.report.figures.words import count, number, plain
 
-_WHISKERS = (5, 95)  # percentiles
 _HALF = 0.22  # of the height of a box, in rows
 
 
-@styled
+@style.styled
 def class_errors(
     errors: Any,
     labels: Any,
@@ -21,7 +22,7 @@ def class_errors(
     ax: Axes | None = None,
     *,
     quantity: str = "reconstruction error",
-) -> Axes:
+) -> Drawing:
     """Draw how the errors of the samples are distributed in each class, lowest median on top.
 
     A box holds the middle half of a class, its whiskers reach from the 5th to the 95th
@@ -36,81 +37,59 @@ def class_errors(
         quantity: What the errors are; the axis says that lower is better.
 
     Returns:
-        The axes.
+        The figure, and in words the medians.
 
     Raises:
         ValueError: There is no sample, an error is not finite, or the lengths differ.
 
     Example:
-        >>> ax = class_errors(ae.score(x), labels)  # doctest: +SKIP
+        >>> class_errors(ae.score(x), labels).save("classes.png")  # doctest: +SKIP
     """
-    groups = _by_class(errors, labels, class_names)
-    ax = ax or new_axes(7.4, 1.1 + 0.44 * len(groups))
-    # Whiskers end at the outermost samples within the percentiles.
-    limits = [np.percentile(values, _WHISKERS) for values in groups.values()]
-    reach = np.array([
-        (values[values >= low].min(), values[values <= high].max())
-        for values, (low, high) in zip(groups.values(), limits, strict=True)
-    ])  # fmt: skip
-    if reach.min() > 0 and reach.max() > 20 * reach.min():
+    errors = finite(errors, "errors")
+    groups = by_class(labels, len(errors), class_names)
+    boxes = boxplot_stats([errors[members] for members in groups.values()], whis=(5, 95))
+    named = dict(sorted(zip(groups, boxes, strict=True), key=lambda item: item[1]["med"]))
+    medians = {name: float(box["med"]) for name, box in named.items()}
+    ax = ax or style.new_axes(7.4, 1.1 + 0.44 * len(named))
+    ends = [box[end] for box in boxes for end in ("whislo", "whishi")]
+    if style.spans(ends):
         ax.set_xscale("log")
-    ax.boxplot(
-        list(groups.values()), positions=range(len(groups)), orientation="horizontal",
-        whis=_WHISKERS, showfliers=False, widths=2 * _HALF, patch_artist=True,
-        boxprops={"facecolor": "#D6E6F2", "edgecolor": BLUE, "linewidth": 1.2},
-        medianprops={"color": BLUE, "linewidth": 2.6},
-        whiskerprops={"color": BLUE, "linewidth": 1.2},
-        capprops={"color": BLUE, "linewidth": 1.2},
-    )  # fmt: skip
-    for row, values in enumerate(groups.values()):
-        middle = float(np.median(values))
-        ax.annotate(
-            number(middle), (middle, row - _HALF), (0, 1), textcoords="offset points",
-            ha="center", va="bottom", fontsize=8.5, color=INK, annotation_clip=False,
-        )  # fmt: skip
-    ax.set_yticks(range(len(groups)), [plain(name) for name in groups])
-    ax.tick_params(axis="y", length=0, labelcolor=INK)
-    ax.set_ylim(len(groups) - 0.5, -0.85)
-    if ax.get_xscale() == "linear" and reach.min() >= 0:
-        ax.set_xlim(0, 1.05 * float(reach.max()) or 1)
+    line = {"color": style.BLUE, "linewidth": 1.2}
+    ax.bxp(
+        list(named.values()),
+        positions=range(len(named)),
+        orientation="horizontal",
+        showfliers=False,
+        widths=2 * _HALF,
+        patch_artist=True,
+        boxprops={"facecolor": "#D6E6F2", "edgecolor": style.BLUE, "linewidth": 1.2},
+        medianprops={"color": style.BLUE, "linewidth": 2.6},
+        whiskerprops=line,
+        capprops=line,
+    )
+    for row, middle in enumerate(medians.values()):
+        look: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 8.5}
+        style.write(
+            ax, number(middle), (middle, row - _HALF), (0, 1), annotation_clip=False, **look
+        )
+    ax.set_yticks(range(len(named)), [plain(name) for name in named])
+    ax.tick_params(axis="y", length=0, labelcolor=style.INK)
+    ax.set_ylim(len(named) - 0.5, -0.85)
+    if ax.get_xscale() == "linear" and min(ends) >= 0:
+        ax.set_xlim(0, 1.05 * float(max(ends)) or 1)
     ax.set_xlabel(
         f"{quantity} (lower is better)\n"
         "box: the middle half; whiskers: 5% to 95% of the class; number: the median, the thick mark"
     )
     ax.grid(axis="x")
     ax.spines["left"].set_visible(False)
-    return ax
-
-
-def alt_class_errors(
-    errors: Any,
-    labels: Any,
-    class_names: Sequence[str] | None = None,
-    *,
-    quantity: str = "reconstruction error",
-) -> str:
-    """Say in words what `class_errors` shows; same data."""
-    groups = _by_class(errors, labels, class_names)
-    medians = {name: float(np.median(values)) for name, values in groups.items()}
-    named = ", ".join(f"{name} ({number(value)})" for name, value in medians.items())
-    total = sum(map(len, groups.values()))
-    classes = f"{len(groups)} class{'' if len(groups) == 1 else 'es'}"
+    told = ", ".join(f"{name} ({number(value)})" for name, value in medians.items())
+    classes = f"{len(named)} class{'' if len(named) == 1 else 'es'}"
     text = (
-        f"{quantity[:1].upper()}{quantity[1:]} of {count(total, 'sample')} in "
-        f"{classes}, lowest median first: {named}."
+        f"{quantity[:1].upper()}{quantity[1:]} of {count(len(errors), 'sample')} in "
+        f"{classes}, lowest median first: {told}."
     )
     low, high = min(medians.values()), max(medians.values())
-    if len(groups) > 1 and low > 0:
+    if len(named) > 1 and low > 0:
         text += f" The highest median is {number(high / low)} times the lowest."
-    return text
-
-
-def _by_class(errors: Any, labels: Any, class_names: Sequence[str] | None) -> dict[str, np.ndarray]:
-    """Class name -> its errors, lowest median first."""
-    errors = vector(errors, "errors")
-    labels = one_each(labels, len(errors))
-    groups = {
-        str(class_names[value] if class_names else value): errors[labels == value]
-        for value in np.unique(labels)
-    }
-    return dict(sorted(groups.items(), key=lambda item: float(np.median(item[1]))))
+    return Drawing.on(ax, text)

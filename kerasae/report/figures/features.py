@@ -5,25 +5,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from kerasae.report.figures.samples import as_images, as_series, batch, kind_of, shown, span_of
-from kerasae.report.figures.style import (
-    BLUE,
-    FAINT,
-    GREY,
-    INK,
-    VERMILLION,
-    count,
-    legend_above,
-    number,
-    panels,
-    plain,
-    styled,
-)
+from kerasae.report.figures import samples, style
+from kerasae.report.figures.drawing import Drawing
+from kerasae.report.figures.panels import draw_images
+from kerasae.report.figures.words import count, number, plain
 
 
-@styled
+@style.styled
 def feature_scores(
     x: Any,
     reconstruction: Any,
@@ -33,13 +22,13 @@ def feature_scores(
     value_range: tuple[float, float] | None = None,
     kind: str | None = None,
     names: Sequence[str] | None = None,
-) -> Figure:
-    """Draw the error of every feature beside the sample it belongs to.
+) -> Drawing:
+    """Draw the error of every feature next to the sample it belongs to.
 
     Images get rows of input, reconstruction and error, dark where the error is large, on one
     scale for all samples. Series show input and reconstruction with the error of each time step
     below, the mean over channels. Tables have a bar per column, the largest one darker and
-    labelled, with the input's value beside the name. Everything given is drawn: pass 3 to 8.
+    labelled, with the input's value after the name. Everything given is drawn: pass 3 to 8.
 
     Args:
         x: Samples (n, H, W), (n, H, W, 1 or 3), (n, T), (n, T, C) or (n, features).
@@ -51,185 +40,96 @@ def feature_scores(
         names: Names of the features of a table; "feature 1" and so on when None.
 
     Returns:
-        The figure.
+        The figure, and in words the largest error of each sample and its place.
 
     Raises:
         ValueError: Shapes differ, there is no sample, or `kind` is unknown or does not fit.
 
     Example:
-        >>> figure = feature_scores(x, ae.reconstruct(x), ae.feature_scores(x))  # doctest: +SKIP
+        >>> feature_scores(x, ae.reconstruct(x), ae.feature_scores(x))  # doctest: +SKIP
     """
-    x, reconstruction, scores, kind, span = _checked(x, reconstruction, scores, value_range, kind)
-    titles = [f"sample {index + 1}" if labels is None else plain(labels[index])
-              for index in range(len(x))]  # fmt: skip
+    span = samples.span_of(x, value_range)
+    x = samples.batch(x, "x")
+    reconstruction = samples.like(reconstruction, x, "reconstruction", "x")
+    scores = samples.like(scores, x, "scores", "x")
+    kind = samples.kind_of(x, kind)
+    titles = [f"sample {index}" for index in range(1, len(x) + 1)]
+    titles = titles if labels is None else [str(label) for label in labels]
+    above = [plain(title) for title in titles]
     if kind == "image":
-        return _draw_images(x, reconstruction, scores, titles, span)
-    if kind == "series":
-        return _draw_series(x, reconstruction, scores, titles)
-    return _draw_tables(x, scores, titles, names)
+        noun, error = "pixel", samples.as_grey(scores)
+        at = [np.unravel_index(int(image.argmax()), image.shape) for image in error]
+        places = [f"row {row + 1}, column {column + 1}" for row, column in at]
+        rows = {
+            "input": samples.shown(x, span),
+            "reconstruction": samples.shown(reconstruction, span),
+        }
+        figure = draw_images(rows, error, above, error_name="error of\neach pixel")
+    elif kind == "series":
+        noun, error = "time step", samples.as_series(scores).mean(axis=-1)
+        places = [f"time step {step}" for step in error.argmax(axis=1)]
+        figure = _series(samples.as_series(x), samples.as_series(reconstruction), error, above)
+    else:
+        noun, error = "column", scores
+        known = list(names or [f"feature {place}" for place in range(1, x.shape[1] + 1)])
+        places = [str(known[column]) for column in error.argmax(axis=1)]
+        figure = _tables(x, error, above, known)
+    parts = [
+        f"{title}: {number(sample.max())} at {place}, {number(sample.mean())} on average"
+        for title, place, sample in zip(titles, places, error, strict=True)
+    ]
+    lead = f"Error of every {noun} of {count(len(x), 'sample')}; the largest of each"
+    return Drawing(figure, f"{lead}: {'; '.join(parts)}.")
 
 
-def alt_feature_scores(
-    x: Any,
-    reconstruction: Any,
-    scores: Any,
-    labels: Sequence[Any] | None = None,
-    *,
-    value_range: tuple[float, float] | None = None,
-    kind: str | None = None,
-    names: Sequence[str] | None = None,
-) -> str:
-    """Say in words what `feature_scores` shows; same arguments."""
-    x, _, scores, kind, _ = _checked(x, reconstruction, scores, value_range, kind)
-    parts = []
-    for index, sample in enumerate(scores):
-        who = f"sample {index + 1}" if labels is None else str(labels[index])
-        if kind == "image":
-            error = _grey(sample[None])[0]
-            row, column = np.unravel_index(int(error.argmax()), error.shape)
-            place, peak = f"row {row + 1}, column {column + 1}", error.max()
-        elif kind == "series":
-            error = as_series(sample[None])[0].mean(axis=-1)
-            place, peak = f"time step {int(error.argmax())}", error.max()
-        else:
-            error = sample
-            at = int(error.argmax())
-            place, peak = str(names[at]) if names else f"feature {at + 1}", error.max()
-        parts.append(f"{who}: {number(peak)} at {place}, {number(error.mean())} on average")
-    noun = {"image": "pixel", "series": "time step", "table": "column"}[kind]
-    lead = f"Error of every {noun} of {count(len(scores), 'sample')}; the largest of each"
-    return f"{lead}: {'; '.join(parts)}."
-
-
-def _checked(
-    x: Any, reconstruction: Any, scores: Any, value_range: Any, kind: str | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, str, tuple[float, float]]:
-    span = span_of(x, value_range)
-    x = batch(x, "x")
-    others = {"reconstruction": np.asarray(reconstruction, float),
-              "scores": np.asarray(scores, float)}  # fmt: skip
-    for name, array in others.items():
-        if array.shape != x.shape:
-            raise ValueError(
-                f"{name} must have the shape of x, {x.shape}. Received: shape={array.shape}"
-            )
-    return x, others["reconstruction"], others["scores"], kind_of(x, kind), span
-
-
-def _grey(scores: np.ndarray) -> np.ndarray:
-    """Error maps (n, H, W), the mean over colours."""
-    scores = as_images(scores)
-    return scores.mean(axis=-1) if scores.ndim == 4 else scores
-
-
-def _draw_images(
-    x: np.ndarray, reconstruction: np.ndarray, scores: np.ndarray, titles: list[str],
-    span: tuple[float, float],
-) -> Figure:  # fmt: skip
-    error = _grey(scores)
-    columns, height, width = error.shape
-    side = min(1.2, 8.0 / columns)
-    figure = Figure(
-        figsize=(1.5 + columns * side, 3 * (side * height / width + 0.12) + 0.5),
-        layout="compressed",
-    )
-    axes = figure.subplots(3, columns, squeeze=False)
-    for row, images in zip(axes, (x, reconstruction), strict=False):
-        for ax, image in zip(row, shown(as_images(images), span), strict=True):
-            ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    worst = float(error.max()) or 1.0
-    for ax, image in zip(axes[2], error, strict=True):
-        drawn = ax.imshow(image, cmap="OrRd", vmin=0, vmax=worst, interpolation="nearest")
-    bar = figure.colorbar(drawn, ax=list(axes[2]), shrink=0.9, pad=0.015)
-    bar.ax.yaxis.set_major_locator(MaxNLocator(nbins=3))
-    bar.outline.set_visible(False)
-    rows = ("input", "reconstruction", "error of\neach pixel")
-    for ax, name in zip(axes[:, 0], rows, strict=True):
-        ax.set_ylabel(name, rotation=0, ha="right", va="center", color=INK, labelpad=8)
-    for ax, title in zip(axes[0], titles, strict=True):
-        ax.set_title(title, loc="center", fontsize=9.5, pad=5, fontweight="normal")
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set(visible=True, color=FAINT)
-    return figure
-
-
-def _draw_series(
-    x: np.ndarray, reconstruction: np.ndarray, scores: np.ndarray, titles: list[str]
+def _series(
+    x: np.ndarray, reconstruction: np.ndarray, error: np.ndarray, titles: list[str]
 ) -> Figure:
-    x, reconstruction = as_series(x), as_series(reconstruction)
-    error = as_series(scores).mean(axis=-1)
-    total, steps, channels = x.shape
-    columns = min(total, 3)
-    rows = -(-total // columns)
-    figure = Figure(figsize=(6.4 if columns == 1 else 9.2, 2.9 * rows + 0.4), layout="constrained")
-    grid = figure.subplots(
-        2 * rows, columns, squeeze=False, sharex=True, sharey="row",
-        height_ratios=[2, 1] * rows,
-    )  # fmt: skip
-    places = np.arange(steps)
-    for sample in range(rows * columns):
-        row, column = divmod(sample, columns)
-        top, bottom = grid[2 * row, column], grid[2 * row + 1, column]
-        if sample >= total:
-            top.set_visible(False)
-            bottom.set_visible(False)
-            continue
-        for channel in range(channels):
-            names = ("input", "reconstruction") if channel == 0 else (None, None)
-            top.plot(places, x[sample, :, channel], color="#8C8C8C", linewidth=2.2, label=names[0])
-            top.plot(
-                places, reconstruction[sample, :, channel], color=BLUE, linewidth=1.4,
-                linestyle=(0, (5, 1.5)), label=names[1],
-            )  # fmt: skip
-        bottom.fill_between(
-            places, error[sample], step="mid", color=VERMILLION, alpha=0.35, linewidth=0,
-            label="error",
-        )  # fmt: skip
-        at = int(error[sample].argmax())
-        bottom.plot(at, error[sample, at], "v", color=VERMILLION, markersize=6, clip_on=False)
+    total, steps, _ = x.shape
+    figure = Figure(figsize=(6.4 if total == 1 else 9.2, 3.6), layout="constrained")
+    shared: dict[str, Any] = {"sharex": True, "sharey": "row", "height_ratios": [2, 1]}
+    tops, bottoms = figure.subplots(2, total, squeeze=False, **shared)
+    looks: dict[str, dict[str, Any]] = {
+        "input": {"color": "#8C8C8C", "linewidth": 2.2},
+        "reconstruction": {"color": style.BLUE, "linewidth": 1.4, "linestyle": (0, (5, 1.5))},
+    }
+    for sample, (top, bottom) in enumerate(zip(tops, bottoms, strict=True)):
+        for lines, (name, look) in zip((x, reconstruction), looks.items(), strict=True):
+            for channel, line in enumerate(lines[sample].T):
+                top.plot(line, label="" if channel else name, **look)
         top.set_title(titles[sample], fontsize=9.5, pad=5)
-        top.grid(axis="y")
-        bottom.grid(axis="y")
+        worst = int(error[sample].argmax())
+        filled = {"step": "mid", "color": style.VERMILLION, "alpha": 0.35, "linewidth": 0}
+        bottom.fill_between(np.arange(steps), error[sample], **filled)
+        bottom.plot(worst, error[sample, worst], "v", color=style.VERMILLION, clip_on=False)
         bottom.set_ylim(bottom=0)
-        if row == rows - 1 or sample + columns >= total:
-            bottom.tick_params(labelbottom=True)
-            bottom.set_xlabel("time step")
-        if column == 0:
-            bottom.set_ylabel("error")
-    legend_above(figure, grid[0, 0], handlelength=3)
+        bottom.set_xlabel("time step")
+        for ax in (top, bottom):
+            ax.grid(axis="y")
+    bottoms[0].set_ylabel("error")
+    style.legend_above(figure, tops[0], handlelength=3)
     return figure
 
 
-def _draw_tables(
-    x: np.ndarray, scores: np.ndarray, titles: list[str], names: Sequence[str] | None
-) -> Figure:
+def _tables(x: np.ndarray, scores: np.ndarray, titles: list[str], names: list[str]) -> Figure:
     total, features = x.shape
-    known = list(names) if names else [f"feature {place + 1}" for place in range(features)]
-    columns = min(total, 3 if max(map(len, known)) <= 14 else 2)
-    figure, axes = panels(total, columns, 0.9 + 0.24 * features, sharex=True)
+    columns = min(total, 3 if max(map(len, names)) <= 14 else 2)
+    figure, axes = style.panels(total, columns, 0.9 + 0.24 * features, sharex=True)
     places = np.arange(features)
     for sample, ax in enumerate(axes):
         values, worst = scores[sample], int(scores[sample].argmax())
-        ax.barh(places, values, height=0.62, color="#B9D3E6")
-        ax.barh(worst, values[worst], height=0.62, color=BLUE)
-        ax.annotate(
-            number(values[worst]), (values[worst], worst), (4, 0), textcoords="offset points",
-            va="center", fontsize=9, color=INK, fontweight="bold",
-        )  # fmt: skip
-        texts = [
-            f"{plain(name, 32)} = {number(value)}"
-            for name, value in zip(known, x[sample], strict=True)
-        ]
-        ax.set_yticks(places, texts)
-        for place, tick in enumerate(ax.get_yticklabels()):
-            tick.set(color=INK if place == worst else GREY, fontsize=8.5,
-                     fontweight="bold" if place == worst else "normal")  # fmt: skip
-        ax.tick_params(axis="y", length=0)
+        ax.barh(places, values, height=0.62, color=style.PALE)
+        ax.barh(worst, values[worst], height=0.62, color=style.BLUE)
+        look = {"fontsize": 9, "fontweight": "bold"}
+        style.write(ax, number(values[worst]), (values[worst], worst), (4, 0), **look)
+        known = zip(names, x[sample], strict=True)
+        ax.set_yticks(places, [f"{plain(name, 32)} = {number(value)}" for name, value in known])
+        ax.tick_params(axis="y", length=0, labelcolor=style.GREY, labelsize=8.5)
+        ax.get_yticklabels()[worst].set(color=style.INK, fontweight="bold")
         ax.set_ylim(features - 0.4, -0.6)
         ax.set_title(titles[sample], fontsize=9.5, pad=6)
         ax.grid(axis="x")
         ax.spines["left"].set_visible(False)
     axes[0].set_xlim(0, 1.22 * (float(scores.max()) or 1))
-    figure.supxlabel("error of each column", fontsize=9, color=GREY)
+    figure.supxlabel("error of each column", fontsize=9, color=style.GREY)
     return figure

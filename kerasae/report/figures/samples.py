@@ -1,6 +1,6 @@
-"""Batches of samples: what kind they are, which range they have, how far apart two of them are."""
+"""Batches of samples and of numbers about them: checks, kinds, ranges and classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,51 @@ def batch(values: Any, name: str) -> np.ndarray:
     return array
 
 
+def like(values: Any, original: np.ndarray, name: str, of: str) -> np.ndarray:
+    """Check an array of the shape of another one."""
+    array = np.asarray(values, float)
+    if array.shape != original.shape:
+        raise ValueError(
+            f"{name} must have the shape of {of}, {original.shape}. Received: shape={array.shape}"
+        )
+    return array
+
+
+def finite(values: Any, name: str, axes: int = 1) -> np.ndarray:
+    """Check finite numbers, such as one per sample, or codes with `axes=2`."""
+    array = np.asarray(values, float)
+    if array.ndim != axes or not array.size or not np.isfinite(array).all():
+        shape = {1: "(n,)", 2: "(n, latent_dim)"}[axes]
+        raise ValueError(
+            f"{name} must be a finite array of shape {shape}. Received: shape={array.shape}"
+        )
+    return array
+
+
+def one_each(values: Any, total: int, name: str = "labels", of: str = "samples") -> np.ndarray:
+    """Check that there is one value per sample."""
+    array = np.asarray(values)
+    if array.shape != (total,):
+        raise ValueError(
+            f"{name} must hold one value for each of the {total} {of}. "
+            f"Received: shape={array.shape}"
+        )
+    return array
+
+
+def by_class(labels: Any, total: int, class_names: Sequence[str] | None) -> dict[str, np.ndarray]:
+    """Return which samples belong to each class, by its name; all to "" without labels."""
+    if labels is None:
+        return {"": np.ones(total, bool)}
+    labels = one_each(labels, total)
+    return {
+        str(class_names[value] if class_names else value): labels == value
+        for value in np.unique(labels)
+    }
+
+
 def kind_of(array: np.ndarray, kind: str | None) -> str:
-    """The kind asked for, or the one that the shape suggests."""
+    """Return the kind asked for, or the one that the shape suggests."""
     if kind is None:
         if array.ndim == 2:
             kind = "table" if array.shape[1] <= 40 else "series"
@@ -33,7 +76,7 @@ def kind_of(array: np.ndarray, kind: str | None) -> str:
 
 
 def as_images(values: Any) -> np.ndarray:
-    """Images as (n, H, W) or (n, H, W, 3)."""
+    """Return images as (n, H, W) or (n, H, W, 3)."""
     array = np.asarray(values, float)
     if array.ndim == 4 and array.shape[-1] == 1:
         array = array[..., 0]
@@ -45,13 +88,19 @@ def as_images(values: Any) -> np.ndarray:
     return array
 
 
+def as_grey(values: Any) -> np.ndarray:
+    """Return maps (n, H, W), the mean over colours."""
+    images = as_images(values)
+    return images.mean(axis=-1) if images.ndim == 4 else images
+
+
 def as_series(array: np.ndarray) -> np.ndarray:
-    """Series as (n, T, C)."""
+    """Return series as (n, T, C)."""
     return array[..., None] if array.ndim == 2 else array
 
 
 def span_of(values: Any, value_range: tuple[float, float] | None) -> tuple[float, float]:
-    """The lowest and the highest value that the data can have."""
+    """Return the lowest and the highest value that the data can have."""
     if value_range is not None:
         pair = np.shape(value_range) == (2,)
         if not pair or not all(map(is_real, value_range)) or value_range[0] >= value_range[1]:
@@ -70,12 +119,12 @@ def span_of(values: Any, value_range: tuple[float, float] | None) -> tuple[float
 
 
 def shown(array: np.ndarray, span: tuple[float, float]) -> np.ndarray:
-    """Values as shades, from 0 (lowest) to 1 (highest)."""
+    """Return values as shades, from 0 (lowest) to 1 (highest)."""
     return np.clip((array - span[0]) / (span[1] - span[0]), 0, 1)
 
 
 def table_scale(table: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
-    """What scales each feature to [0, 1], or None where the features are of one size.
+    """Return what scales each feature to [0, 1], or None where the features are of one size.
 
     Features in unlike units would leave all but the largest on one spot.
     """
@@ -84,59 +133,3 @@ def table_scale(table: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
     if extent.max() <= 20 * extent.min():
         return None
     return lambda array: (array - low) / extent
-
-
-def mse(original: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Mean squared error of each sample."""
-    return np.square(original - other).reshape(len(original), -1).mean(axis=1)
-
-
-def psnr(errors: np.ndarray, span: tuple[float, float]) -> np.ndarray:
-    """Peak signal-to-noise ratio in dB of each mean squared error."""
-    with np.errstate(divide="ignore"):
-        return 10 * np.log10((span[1] - span[0]) ** 2 / errors)
-
-
-def truths(values: Any, total: int, name: str) -> np.ndarray:
-    """One truth value per unit of a code."""
-    array = np.asarray(values, bool)
-    if array.shape != (total,):
-        raise ValueError(
-            f"{name} must hold one truth value for each of the {total} code units. "
-            f"Received: shape={array.shape}"
-        )
-    return array
-
-
-def vector(values: Any, name: str) -> np.ndarray:
-    """Finite numbers, one per sample."""
-    array = np.asarray(values, float)
-    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
-        raise ValueError(
-            f"{name} must be finite numbers, one per sample. Received: shape={array.shape}"
-        )
-    return array
-
-
-def one_each(labels: Any, total: int) -> np.ndarray:
-    """One label per sample."""
-    array = np.asarray(labels)
-    if array.shape != (total,):
-        raise ValueError(
-            f"labels must hold one value for each of the {total} samples. "
-            f"Received: shape={array.shape}"
-        )
-    return array
-
-
-def one_score_each(scores: Any, total: int) -> np.ndarray | None:
-    """Scores as an array, one number per sample; None where there are none."""
-    if scores is None:
-        return None
-    array = np.asarray(scores, float)
-    if array.shape != (total,):
-        raise ValueError(
-            f"scores must hold one number for each of the {total} samples. "
-            f"Received: shape={array.shape}"
-        )
-    return array
