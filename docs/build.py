@@ -17,9 +17,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGES = (
-    "CHANGELOG.md", "benchmarks/README.md", "benchmarks/results/*", "saved_models/README.md",
-    "saved_models/*/1/README.md", "tutorials/*.ipynb", "tutorials/*.md",
-)  # fmt: skip
+    "CHANGELOG.md",
+    "benchmarks/README.md",
+    "benchmarks/results/*",
+    "saved_models/README.md",
+    "saved_models/*/1/README.md",
+    "tutorials/*.ipynb",
+    "tutorials/*.md",
+)
 FRONT = """<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>kerasae</title>
 <meta http-equiv="refresh" content="0; url=docs/index.html">
@@ -104,14 +109,26 @@ def api_pages() -> dict[str, str]:
     modules = public_modules()
     rows = [f"| {{doc}}`{name}` | {first_line(name)} |" for name in modules]
     pages = {
-        "index": "\n".join([
-            "# Reference", "",
-            "Every public name, from its docstring. `import kerasae` loads neither Keras nor "
-            "TensorFlow; each name below is imported at its first use.", "",
-            "| module | what it holds |", "|---|---|", *rows, "",
-            "```{toctree}", ":hidden:", "", *modules, "```", "",
-        ])
-    }  # fmt: skip
+        "index": "\n".join(
+            [
+                "# Reference",
+                "",
+                "Every public name, from its docstring. `import kerasae` loads neither Keras nor "
+                "TensorFlow; each name below is imported at its first use.",
+                "",
+                "| module | what it holds |",
+                "|---|---|",
+                *rows,
+                "",
+                "```{toctree}",
+                ":hidden:",
+                "",
+                *modules,
+                "```",
+                "",
+            ]
+        )
+    }
     for name in modules:
         pages[name] = f"# {name}\n\n```{{eval-rst}}\n{directives(name)}\n```\n"
     return pages
@@ -145,9 +162,11 @@ def directives(name: str) -> str:
             # What a class has from Keras is described by Keras.
             outer = [c.__name__ for c in value.__mro__ if not c.__module__.startswith("kerasae")]
             lines += [
-                f".. autoclass:: {name}.{member}", "   :members:",
-                f"   :inherited-members: {', '.join(outer)}", "",
-            ]  # fmt: skip
+                f".. autoclass:: {name}.{member}",
+                "   :members:",
+                f"   :inherited-members: {', '.join(outer)}",
+                "",
+            ]
         elif callable(value):
             lines += [f".. autofunction:: {name}.{member}", ""]
         else:

@@ -137,8 +137,10 @@ def make(name: str, folder: Path) -> dict[str, str]:
     command = f"train {name} --data {data} {options}".split()
     subprocess.run(
         [sys.executable, "-m", "kerasae", *command, "--out", "run", "--no-export"],
-        cwd=folder, check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     entries = json.loads((folder / "run/figures/figures.json").read_text("utf-8"))
     by_name = {Path(entry["file"]).stem: entry for entry in entries}
     entry = by_name.get(figure, by_name["reconstructions"])

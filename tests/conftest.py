@@ -15,10 +15,16 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     "--remote-debugging-pipe",
-]  # fmt: skip
+]
 SECONDS = 60.0
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 
@@ -48,10 +54,20 @@ class Browser:
     def __init__(self, folder: Path):
         self.process = subprocess.Popen(
             # The browser reads commands from 3 and writes answers to 4.
-            ["sh", "-c", 'exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>/dev/null',
-             CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
-        )  # fmt: skip
+            [
+                "sh",
+                "-c",
+                'exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>/dev/null',
+                CHROMIUM,
+                *FLAGS,
+                f"--user-data-dir={folder}",
+                "about:blank",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+        )
         self.write, self.read = self.process.stdin.fileno(), self.process.stdout.fileno()
         self.events: list[dict[str, Any]] = []
         self.rest, self.calls, self.session = b"", 0, None
@@ -87,9 +103,12 @@ class Browser:
     def open(self, path: Path, width: int, scheme: str) -> None:
         """Load a page, and wait until all of it is there."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1,
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
             mobile=width < 500,
-        )  # fmt: skip
+        )
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
         self.events.clear()

@@ -46,16 +46,24 @@ def notebook():
     cells = [
         new.new_markdown_cell(f"{text}\n\n{folded}"),
         new.new_code_cell(
-            "1", execution_count=1, metadata={"mystnb": {"image": {"alt": "A dot, alone."}}},
+            "1",
+            execution_count=1,
+            metadata={"mystnb": {"image": {"alt": "A dot, alone."}}},
             outputs=[new.new_output("display_data", {"image/png": dot})],
         ),
         new.new_code_cell(
-            "2", execution_count=2,
-            outputs=[new.new_output("display_data", {
-                "text/html": "<p id='live'>no</p><script>live.textContent = 'yes'</script>",
-            })],
+            "2",
+            execution_count=2,
+            outputs=[
+                new.new_output(
+                    "display_data",
+                    {
+                        "text/html": "<p id='live'>no</p><script>live.textContent = 'yes'</script>",
+                    },
+                )
+            ],
         ),
-    ]  # fmt: skip
+    ]
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"
     language = {
@@ -189,10 +197,17 @@ def test_every_public_name_is_in_the_reference(site, layout):
 )
 def test_every_kind_of_page_opens_cleanly(width, scheme, site, browser):
     kinds = [
-        "docs/index.html", "docs/choosing.html", "docs/gallery.html", "docs/learn.html",
-        "docs/api/kerasae.models.html", "docs/guides/serving.html", "benchmarks/README.html",
-        "saved_models/denoising-mnist/1/README.html", "tutorials/99_try.html", "search.html",
-    ]  # fmt: skip
+        "docs/index.html",
+        "docs/choosing.html",
+        "docs/gallery.html",
+        "docs/learn.html",
+        "docs/api/kerasae.models.html",
+        "docs/guides/serving.html",
+        "benchmarks/README.html",
+        "saved_models/denoising-mnist/1/README.html",
+        "tutorials/99_try.html",
+        "search.html",
+    ]
     for kind in kinds:
         browser.open(site / kind, width, scheme)
         assert browser.complaints() == [], kind
@@ -276,5 +291,7 @@ def test_docstrings_become_what_they_look_like(layout):
     table = written("| a | b |\n|---|---|\n| 1 | `2` |")
     assert table.splitlines()[3:] == ["   * - a", "     - b", "   * - 1", "     - `2`"]
     assert written("Words.\n\n    f(*x)\n\nMore *.", "module").splitlines()[2:5] == [
-        "::", "", "    f(*x)",
-    ]  # fmt: skip
+        "::",
+        "",
+        "    f(*x)",
+    ]

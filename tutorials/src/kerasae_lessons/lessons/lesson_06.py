@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasae.learn.exercising import Check, Exercise, close
+from kerasae_lessons.exercises import Check, Exercise, close
 
 
 def _placed(size, kernel, stride, padding):
@@ -107,11 +107,13 @@ EXERCISES = [
         ],
         wrong={
             "strides ignored": lambda layers: (
-                1 + sum(k - 1 for k, _ in layers), int(np.prod([s for _, s in layers]))
+                1 + sum(k - 1 for k, _ in layers),
+                int(np.prod([s for _, s in layers])),
             ),
             "own stride first": lambda layers: _formula(layers, last_too=True),
             "sum of kernels": lambda layers: (
-                sum(k for k, _ in layers), int(np.prod([s for _, s in layers]))
+                sum(k for k, _ in layers),
+                int(np.prod([s for _, s in layers])),
             ),
             "strides added": lambda layers: (_formula(layers)[0], sum(s for _, s in layers)),
             "read from the end": lambda layers: _formula(layers[::-1]),
@@ -152,4 +154,4 @@ EXERCISES = [
             ),
         },
     ),
-]  # fmt: skip
+]

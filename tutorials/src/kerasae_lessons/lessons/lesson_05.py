@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from kerasae.learn.exercising import Check, Exercise, close
+from kerasae_lessons.exercises import Check, Exercise, close
 
 _RNG = np.random.default_rng(0)
 _X, _W, _B = _RNG.normal(size=(5, 3)), _RNG.normal(size=(3, 2)), _RNG.normal(size=2)
@@ -28,8 +28,9 @@ def _tanh(x, w, b, slope=lambda h: 1 - h**2):
 
 
 def _estimate(f, jacobian, probes, seed=0):
-    return f(lambda v: jacobian.T @ np.asarray(v), len(jacobian), probes,
-             np.random.default_rng(seed))  # fmt: skip
+    return f(
+        lambda v: jacobian.T @ np.asarray(v), len(jacobian), probes, np.random.default_rng(seed)
+    )
 
 
 def _unbiased(f):
@@ -44,8 +45,15 @@ def _uses_probes(f):
     return 0 < np.std(many) < 0.5 * np.std(few)
 
 
-def _hutchinson(vjp, units, probes, rng, draw=lambda rng, shape: rng.choice([-1.0, 1.0], shape),
-                reduce=np.mean, square=lambda row: np.sum(row**2)):  # fmt: skip
+def _hutchinson(
+    vjp,
+    units,
+    probes,
+    rng,
+    draw=lambda rng, shape: rng.choice([-1.0, 1.0], shape),
+    reduce=np.mean,
+    square=lambda row: np.sum(row**2),
+):
     return reduce([square(vjp(v)) for v in draw(rng, (probes, units))])
 
 
@@ -95,8 +103,7 @@ EXERCISES = [
         [
             Check(
                 "gives one finite number",
-                lambda f: np.shape(_estimate(f, _J, 3)) == ()
-                and np.isfinite(_estimate(f, _J, 3)),
+                lambda f: np.shape(_estimate(f, _J, 3)) == () and np.isfinite(_estimate(f, _J, 3)),
                 ["Average over the probes."],
             ),
             Check(
@@ -114,10 +121,14 @@ EXERCISES = [
             ),
             Check(
                 "uses signs: for a Jacobian with orthogonal rows every probe is exact",
-                lambda f: close(_estimate(f, _ROWS, 1, 3), 14.0)
-                and close(_estimate(f, _ROWS, 1, 4), 14.0),
-                ["Normal numbers are right on average, and spread more.",
-                 "rng.choice([-1.0, 1.0], size=(probes, units))"],
+                lambda f: (
+                    close(_estimate(f, _ROWS, 1, 3), 14.0)
+                    and close(_estimate(f, _ROWS, 1, 4), 14.0)
+                ),
+                [
+                    "Normal numbers are right on average, and spread more.",
+                    "rng.choice([-1.0, 1.0], size=(probes, units))",
+                ],
             ),
         ],
         wrong={
@@ -154,13 +165,11 @@ EXERCISES = [
         ],
         wrong={
             "standard deviation, not variance": lambda x, r, s: _noisy(x, r, np.sqrt(s)),
-            "norm of R not squared": lambda x, r, s: (
-                _noisy(x, r, 0) + s**2 * np.linalg.norm(r)
-            ),
+            "norm of R not squared": lambda x, r, s: _noisy(x, r, 0) + s**2 * np.linalg.norm(r),
             "trace of R": lambda x, r, s: _noisy(x, r, 0) + s**2 * np.trace(r),
             "noise on the target": lambda x, r, s: _noisy(x, r, 0) + s**2 * x.shape[1],
             "without the noise": lambda x, r, s: _noisy(x, r, 0),
             "mean over features": lambda x, r, s: _noisy(x, r, s) / x.shape[1],
         },
     ),
-]  # fmt: skip
+]

@@ -1,6 +1,6 @@
-"""Profiles: the parameters of a lesson, and the bounds of its claims, for full and smoke runs.
+"""Profiles: the parameters of a lesson and the bounds of its claims, for full and smoke runs.
 
-`kerasae/learn/lessons/lesson_NN.toml` holds both; it ships with the package.
+Both are read from `lessons/lesson_NN.toml`.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasae.errors import nearest
-from kerasae.learn import pictures
+from kerasae_lessons import figures
 
 PROFILES = ("full", "smoke")
 _FOLDER = Path(__file__).parent / "lessons"
@@ -26,8 +26,8 @@ class Profile:
     """One way to run a lesson.
 
     Attributes:
-        parameters: Name to value of each line of the parameters cell, but for `PROFILE`.
-        bounds: Claim to bound, for the claims whose bound is measured and not a theorem.
+        parameters: Name to value of each line of the parameters cell, except `PROFILE`.
+        bounds: Claim to bound, for the claims whose bound is measured rather than a theorem.
         limit_s: Seconds that the whole notebook may take.
     """
 
@@ -43,9 +43,9 @@ class Session:
     Attributes:
         lesson: Its number, such as "02".
         profile: Name of its profile.
-        edited: Parameters that are not the profile's own.
-        claims: What was claimed so far, in order; a claim made again takes its own place.
-        collecting: Whether a broken claim is recorded and not raised, to find bounds.
+        edited: Parameters whose values are not those of the profile.
+        claims: What was claimed so far, in order. A claim made again replaces the first one.
+        collecting: Whether broken claims are recorded instead of raised, to find bounds.
     """
 
     lesson: str = ""
@@ -58,6 +58,15 @@ class Session:
 session = Session()
 
 
+def check_profile(name: Any) -> None:
+    """Raise ValueError unless `name` is a profile."""
+    if name not in PROFILES:
+        raise ValueError(
+            f"profile must be 'full' or 'smoke'.{nearest(name, PROFILES)} "
+            f"Received: profile={name!r}"
+        )
+
+
 @cache
 def read(lesson: str) -> dict[str, Profile]:
     """Return the profiles of a lesson by name.
@@ -66,43 +75,44 @@ def read(lesson: str) -> dict[str, Profile]:
         lesson: Number with two digits.
 
     Raises:
-        ValueError: There is no such lesson, or its file says something unknown.
+        ValueError: If there is no such lesson, or its file is not as described above.
     """
     path = _FOLDER / f"lesson_{lesson}.toml"
     if not re.fullmatch(r"\d\d", lesson) or not path.exists():
         known = ", ".join(sorted(file.stem[-2:] for file in _FOLDER.glob("lesson_*.toml")))
         raise ValueError(f"There are lessons {known}. Received: lesson={lesson!r}")
-    found = tomllib.loads(path.read_text("utf-8"))
-    fields = {field.name for field in dataclasses.fields(Profile)}
-    for name, entry in found.items():
-        if name not in PROFILES or set(entry) != fields:
-            raise ValueError(
-                f"{path.name} holds the tables full and smoke, each with "
-                f"{', '.join(sorted(fields))}. Received: {name}={sorted(entry)}"
-            )
-    if set(found) != set(PROFILES) or found["full"]["parameters"].keys() != (
-        found["smoke"]["parameters"].keys()
-    ):
+    tables = tomllib.loads(path.read_text("utf-8"))
+    try:
+        found = {name: Profile(**tables[name]) for name in PROFILES}
+    except (KeyError, TypeError) as error:
+        fields = ", ".join(field.name for field in dataclasses.fields(Profile))
         raise ValueError(
-            f"{path.name} must give both profiles the same parameters. Received: {sorted(found)}"
+            f"{path.name} must hold the tables full and smoke, each with {fields}. "
+            f"Received: {error}"
+        ) from None
+    full, smoke = (set(found[name].parameters) for name in PROFILES)
+    if full != smoke:
+        raise ValueError(
+            f"{path.name} must give both profiles the same parameters. "
+            f"Received: {', '.join(sorted(full ^ smoke))} in one of them"
         )
-    return {name: Profile(**entry) for name, entry in found.items()}
+    return found
 
 
 def begin(lesson: str, namespace: dict[str, Any]) -> None:
-    """Start a lesson: say which profile it runs in, and set its parameters.
+    """Start a lesson: print the profile it runs in, and set its parameters.
 
-    The full profile reads MNIST. Where that is neither prepared nor to be had from the network,
-    the lesson goes on in the smoke profile, with embedded data, and a line says so. A parameter
-    that still has the value of the full profile then takes that of the smoke profile; one that
-    was edited stays. The same happens after `PROFILE = "smoke"` by hand.
+    The full profile reads MNIST. Where that is neither prepared nor available from the network,
+    the lesson continues in the smoke profile, with embedded data, and a line says so. Parameters
+    that still have their values of the full profile then take those of the smoke profile; edited
+    ones stay. The same happens after `PROFILE = "smoke"` by hand.
 
     Args:
         lesson: Number with two digits.
         namespace: `globals()` of the notebook, with `PROFILE` and the parameters.
 
     Raises:
-        ValueError: A parameter is missing, or lesson or profile are unknown.
+        ValueError: If a parameter is missing, or the lesson or the profile is unknown.
     """
     profiles = read(lesson)
     full = profiles["full"].parameters
@@ -113,15 +123,11 @@ def begin(lesson: str, namespace: dict[str, Any]) -> None:
             f"Received: lesson={lesson!r}"
         )
     name = namespace["PROFILE"]
-    if name not in PROFILES:
-        raise ValueError(
-            f"PROFILE must be 'full' or 'smoke'.{nearest(name, PROFILES)} "
-            f"Received: PROFILE={name!r}"
-        )
+    check_profile(name)
     if name == "full" and not _available(namespace.get("DATA")):
         print(
             f"{namespace['DATA']} is not on this machine and could not be downloaded: "
-            "this lesson goes on with embedded data, in the smoke profile."
+            "this lesson continues with embedded data, in the smoke profile."
         )
         namespace["PROFILE"] = name = "smoke"
     parameters = profiles[name].parameters
@@ -131,19 +137,19 @@ def begin(lesson: str, namespace: dict[str, Any]) -> None:
     edited = [key for key, value in parameters.items() if namespace[key] != value]
     session.lesson, session.profile, session.edited = lesson, name, edited
     session.claims.clear()
-    pictures.style()
+    figures.style()
     settings = ", ".join(f"{key}={namespace[key]!r}" for key in parameters)
     print(f"Lesson {lesson}, {name} profile: {settings}")
 
 
 def bound(claim: str) -> float:
-    """Return the measured bound of a claim in the profile that runs.
+    """Return the measured bound of a claim in the current profile.
 
     Args:
         claim: Such as "C2.3".
 
     Raises:
-        ValueError: No lesson has begun, or the profile has no bound for this claim.
+        ValueError: If no lesson has begun, or the profile has no bound for this claim.
     """
     if not session.lesson:
         raise ValueError(f"learn.begin(lesson, globals()) comes first. Received: claim={claim!r}")
@@ -157,13 +163,13 @@ def bound(claim: str) -> float:
 
 
 def _available(data: Any) -> bool:
-    """Whether a source can be loaded: embedded, none at all, prepared, or to be downloaded."""
+    """Return whether data can be loaded: none, embedded, prepared, or downloadable."""
     from kerasae.data import load, sources
 
     if data is None or data in sources() or _prepared(data):
         return True
     try:
-        # TFDS would try again for minutes where there is no network.
+        # Without a network TFDS would retry for minutes.
         socket.create_connection(_SERVER, timeout=5).close()
         load(data, limit=10)
     except OSError:
@@ -177,10 +183,10 @@ def _prepared(data: str) -> bool:
     folder = os.environ.get("TFDS_DATA_DIR") or None
     logger = logging.getLogger("absl")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # it warns of the very thing that is asked
+    logger.setLevel(logging.ERROR)  # it warns where the data are not prepared
     try:
         return bool(tfds.builder(data, data_dir=folder).is_prepared())
-    except Exception:  # whatever is wrong with it, `load` says so in one sentence
+    except Exception:  # `load` says in one sentence what is wrong
         return False
     finally:
         logger.setLevel(level)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasae.learn.exercising import Check, Exercise, close
+from kerasae_lessons.exercises import Check, Exercise, close
 
 _H = np.array([[0.1, 0.9, 0.05], [0.3, 0.7, 0.15], [0.2, 0.2, 0.1], [0.2, 0.6, 0.3]])
 _RHO = 0.2

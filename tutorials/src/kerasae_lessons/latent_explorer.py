@@ -2,19 +2,19 @@
 
 import base64
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from kerasae.errors import check_whole
 from kerasae.files import replacing
-from kerasae.learn._decoding import check_same, steps_of
+from kerasae_lessons.decoder import check_same, steps_of
+from kerasae_lessons.figures import png
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _PAGE = """<!DOCTYPE html>
@@ -44,14 +44,14 @@ h1 { font: 600 1.25rem/1.3 system-ui, sans-serif; margin: 0 0 .75rem; }
 class Explorer:
     """A self-contained latent explorer, shown by Jupyter and saved as one HTML file.
 
-    `explorer(ae, x)` makes it. Scripts, weights (float16) and picture are inside: it asks for
-    nothing from anywhere and works from a file, in a notebook and on a site. Where scripts are
-    removed, the picture stays.
+    It is made by `explorer(ae, x)`. Scripts, weights (float16) and picture are inside, so it
+    makes no requests and works from a file, in a notebook and on a site. Where scripts are
+    removed, the picture remains.
 
     Attributes:
-        spec: What the page's script is given: weights, codes, ranges, words.
-        alt: What the picture shows, in words.
-        picture: The picture, PNG.
+        spec: The input of the page's script: weights, codes, ranges, words.
+        alt: The text alternative of the picture.
+        picture: A static picture of the map, PNG.
     """
 
     def __init__(self, spec: dict[str, Any], picture: bytes, alt: str):
@@ -66,7 +66,7 @@ class Explorer:
 
     def _repr_html_(self) -> str:
         image = base64.b64encode(self.picture).decode()
-        # An id in quotes of JSON is safe in an attribute; "</" would end the script.
+        # "</" would end the script.
         spec = json.dumps(self.spec, sort_keys=True).replace("</", "<\\/")
         return (
             f'<div class="kerasae-explorer" data-kerasae-explorer="{self.spec["id"]}" '
@@ -74,8 +74,8 @@ class Explorer:
             f'<img src="data:image/png;base64,{image}" alt="{escape(self.alt)}" '
             'style="max-width: 100%; background: #fff">\n'
             "<p>A picture of what can be dragged where scripts run.</p>\n</div>\n"
-            f"<style>\n{_beside('explorer.css')}</style>\n"
-            f"<script>\n(() => {{\n{_beside('explorer.js')}\nstart({spec});\n}})();\n</script>"
+            f"<style>\n{_read('explorer.css')}</style>\n"
+            f"<script>\n(() => {{\n{_read('explorer.js')}\nstart({spec});\n}})();\n</script>"
         )
 
     def save(self, path: str | Path) -> Path:
@@ -104,15 +104,15 @@ def explorer(
     image_shape: tuple[int, ...] | None = None,
     value_range: tuple[float, float] | None = None,
 ) -> Explorer:
-    """Make a page in which a point of a 2-D code is dragged and what it decodes to is seen.
+    """Make a page in which a point of a 2-D code can be dragged, and show what it decodes to.
 
     The map shows the codes of `x`, coloured and marked by label, with the name of each class at
-    its median. Models with a prior N(0, I) have its density shaded and its quantiles drawn as
-    lines. The point moves by mouse, finger, arrow keys and two sliders, and a line of text says
-    where it is, which training sample is nearest, and the prior's density there.
+    its median. For models with a prior N(0, I), its density is shaded and its quantiles are drawn
+    as lines. The point moves by mouse, touch, arrow keys and two sliders. A line of text gives
+    its coordinates, the nearest training sample, and the prior's density.
 
     The decoder runs in the page, in plain JavaScript on float16 weights. On images in [0, 1] its
-    pixels differ from those of Keras by some 0.001.
+    pixels differ from those of Keras by about 0.001.
 
     Args:
         ae: An `Autoencoder` with `latent_dim=2` and a decoder of dense layers; image samples.
@@ -120,18 +120,18 @@ def explorer(
         labels: One class per sample, `(n,)`, or None.
         class_names: Names indexed by integer labels.
         noun: What one sample is, such as `"digit"`, in the singular.
-        points: Most codes to draw, taken evenly from `x`.
+        points: Largest number of codes to draw, taken evenly from `x`.
         image_shape: `(height, width)` or `(height, width, 3)` of samples that are flat vectors.
         value_range: Raw values shown as black and white. None takes 0 and 255 for uint8, 0 and 1
             for data within, and otherwise the range of `x`.
 
     Returns:
-        An `Explorer`: shown where it is the last value of a notebook's cell, or `.save(path)`.
+        An `Explorer`: displayed as the last value of a notebook's cell, or `.save(path)`.
 
     Raises:
-        ValueError: The code has not two dimensions, the decoder is not a chain of dense layers
-            with usual activations, samples are no images, labels are not one per sample, or
-            `points` is below 2.
+        ValueError: If the code does not have two dimensions, the decoder is not a chain of dense
+            layers with common activations, samples are not images, labels are not one per
+            sample, or `points` is below 2.
 
     Example:
         >>> explorer(ae, x_train, labels, noun="digit").save("explorer.html")  # doctest: +SKIP
@@ -149,8 +149,7 @@ def explorer(
             "x must be an array of samples, such as splits.array('train'). "
             f"Received: {type(x).__name__}"
         )
-    if isinstance(points, bool) or not isinstance(points, int) or points < 2:
-        raise ValueError(f"points must be a whole number >= 2. Received: points={points!r}")
+    points = check_whole("points", points, 2)
     x = np.asarray(x)
     shape = _image_shape(ae.sample_shape, image_shape)
     if len(x) < 2:
@@ -214,7 +213,7 @@ def _image_shape(
 
 
 def _limits(codes: np.ndarray, prior: bool) -> list[list[float]]:
-    """Edges of the map. A prior's circles stay circles; other codes fill what they have."""
+    """Return the edges of the map: equal for both axes with a prior, else those of the codes."""
     low, high = np.quantile(codes, [0.005, 0.995], axis=0).astype(float)
     if prior:
         edge = round(float(max(3.0, np.abs([low, high]).max())), 2)
@@ -253,8 +252,8 @@ def _text(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def _beside(name: str) -> str:
-    return (resources.files("kerasae.learn") / name).read_text("utf-8")
+def _read(name: str) -> str:
+    return (Path(__file__).parent / name).read_text("utf-8")
 
 
 def _picture(
@@ -267,9 +266,8 @@ def _picture(
     span: tuple[float, float],
     steps: int = 11,
 ) -> tuple[bytes, str]:
-    """The map of the codes beside what a grid over it decodes to; PNG of few colours."""
+    """Return the map of the codes next to what a grid over it decodes to, as PNG, and its alt."""
     from matplotlib.figure import Figure
-    from PIL import Image
 
     from kerasae.report import figures
 
@@ -286,18 +284,18 @@ def _picture(
     figures.code_map(codes, members, names or None, left)
     left.set(xlim=limits[0], ylim=limits[1], title="codes")
     right.imshow(
-        sheet.squeeze(-1) if shape[2] == 1 else sheet, cmap="gray", vmin=0, vmax=1,
-        extent=(*limits[0], *limits[1]), aspect="auto", interpolation="nearest",
-    )  # fmt: skip
+        sheet.squeeze(-1) if shape[2] == 1 else sheet,
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        extent=(*limits[0], *limits[1]),
+        aspect="auto",
+        interpolation="nearest",
+    )
     right.set(xlabel="code dimension 0", yticks=[], title="what each place decodes to")
-    raw = io.BytesIO()
-    figure.savefig(raw, format="png", dpi=80)
-    small = io.BytesIO()
-    image = Image.open(raw).convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE, dither=0)
-    image.save(small, "PNG", optimize=True)
     alt = (
         f"{figures.alt_code_map(codes, members, names or None)} Beside it, {steps} by {steps} "
         f"images decoded from a grid over the map, code dimension 0 from {limits[0][0]:.3g} to "
         f"{limits[0][1]:.3g} and dimension 1 from {limits[1][0]:.3g} to {limits[1][1]:.3g}."
     )
-    return small.getvalue(), alt
+    return png(figure, 80), alt

@@ -1,23 +1,22 @@
-"""What a notebook shows: the display of IPython, or plain text where there is none."""
+"""Output of a notebook's cell, or plain text where no notebook runs."""
 
+import sys
 from typing import Any
 
 
 def shell() -> Any:
-    """Return the running IPython, or None; IPython is not imported for it."""
-    import sys
-
+    """Return the running IPython, or None. IPython is never imported for this."""
     module = sys.modules.get("IPython")
     return module.get_ipython() if module is not None else None
 
 
 def show(text: str, markdown: str | None = None, **metadata: Any) -> None:
-    """Show text in a cell, as Markdown where that can be drawn.
+    """Show text in a cell, as Markdown where that can be rendered.
 
     Args:
-        text: What is printed outside of a notebook.
+        text: What is printed outside a notebook.
         markdown: The same for a notebook.
-        metadata: Kept in the notebook with the output, under "kerasae"; the builder reads it.
+        metadata: Stored with the output under "kerasae", where the builder reads it.
     """
     if shell() is None:
         print(text)

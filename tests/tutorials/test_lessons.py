@@ -25,11 +25,7 @@ import lint  # noqa: E402
 sys.path.remove(str(FOLDER))
 
 SOURCES = sorted((FOLDER / "src").glob("[0-9][0-9]_*.py"))
-EXERCISES = [
-    (source, id)
-    for source in SOURCES
-    for id in exercising.exercises(source.name[:2])
-]  # fmt: skip
+EXERCISES = [(source, id) for source in SOURCES for id in exercising.exercises(source.name[:2])]
 
 
 def answers(source, id):
@@ -78,8 +74,9 @@ def test_a_solution_passes_and_a_stub_is_not_attempted(source, id):
 def test_every_wrong_answer_is_rejected(source, id):
     exercise = exercising.exercise(id)
     assert len(exercise.wrong) >= 2
-    passed = [name for name, answer in exercise.wrong.items()
-              if exercise.grade(answer).status != "wrong"]  # fmt: skip
+    passed = [
+        name for name, answer in exercise.wrong.items() if exercise.grade(answer).status != "wrong"
+    ]
     assert passed == []
 
 
@@ -99,7 +96,8 @@ def test_every_notebook_ships_in_the_wheel():
 
 def percent(**changes):
     """A lesson that follows the template; a keyword replaces text: `{old: new}`."""
-    text = """\
+    text = (
+        """\
 # %% [markdown]
 # # 01 · Toy
 #
@@ -137,17 +135,20 @@ learn.claim("C1.3", "c", 1, "==", 1)
 # ### Exercise 1.1: a (2 minutes)
 # ### Exercise 1.2: b (10 minutes)
 # ### Exercise 1.3: c (open)
-""" + "".join(
-        f'\n# %%{tags}\nlearn.exercise("1.{place}").check(None)\n'
-        for place in (1, 2, 3)
-        for tags in ("", ' tags=["solution"]')
-    ) + """
+"""
+        + "".join(
+            f'\n# %%{tags}\nlearn.exercise("1.{place}").check(None)\n'
+            for place in (1, 2, 3)
+            for tags in ("", ' tags=["solution"]')
+        )
+        + """
 # %% [markdown]
 # ## Three questions
 # ## Summary
 # ## Next
 # ### References
-"""  # fmt: skip
+"""
+    )
     for old, new in changes.get("replace", {}).items():
         assert old in text
         text = text.replace(old, new)
@@ -164,19 +165,23 @@ learn.claim("C1.3", "c", 1, "==", 1)
         ({"# ### Pitfall: two\n": ""}, "two or three headings"),
         ({"# > One": "# One"}, "answers in one sentence"),
         ({"{{running}}": "4 s"}, "says {{running}}"),
-        ({'SEED = 0  # of what': 'SEED = 0\nx = "https://example.org"'}, "names an address"),
+        ({"SEED = 0  # of what": 'SEED = 0\nx = "https://example.org"'}, "names an address"),
         ({"SEED = 0  # of what": "SEED = 0\n" + "SEED = 1\n" * 25}, "lines, more than 25"),
         ({"# %%\nlearn.claim": "# %%\n%time\nlearn.claim"}, "uses a magic"),
         ({'"C1.3"': '"C1.4"'}, "states each of its claims once"),
         ({'"C1.3"': '"C1.2"'}, "states each of its claims once"),
         ({"# ### Exercise 1.2: b (10 minutes)\n": ""}, "has three headings"),
-        ({' tags=["solution"]\nlearn.exercise("1.2")': '\nlearn.exercise("1.2")'},
-         "checks exercise 1.2"),
-        ({"# ### Pitfall: two\n": "# ### Pitfall: two\n#\n# **Museum.** A book.\n"},
-         "in '# catches it'. Received: 'one' and 0 lines"),
+        (
+            {' tags=["solution"]\nlearn.exercise("1.2")': '\nlearn.exercise("1.2")'},
+            "checks exercise 1.2",
+        ),
+        (
+            {"# ### Pitfall: two\n": "# ### Pitfall: two\n#\n# **Museum.** A book.\n"},
+            "in '# catches it'. Received: 'one' and 0 lines",
+        ),
         ({"# ## Summary\n": "# ## Summary\n# PROFILE == 'full'\n"}, "never asks for PROFILE"),
     ],
-)  # fmt: skip
+)
 def test_the_template_is_held(tmp_path, replace, said):
     source = tmp_path / f"01_{hashlib.sha256(repr(replace).encode()).hexdigest()[:8]}.py"
     source.write_text(percent(replace=replace))
@@ -246,9 +251,12 @@ def lesson(tmp_path, monkeypatch):
 def write_notebook(source):
     notebook = build.assemble(source, "full")
     notebook.metadata["kerasae"] = {
-        "sha256": build.fingerprint(source), "profile": "full", "claims": [], "versions": {},
+        "sha256": build.fingerprint(source),
+        "profile": "full",
+        "claims": [],
+        "versions": {},
         "run": {"seconds": 4, "date": "2026-01-01"},
-    }  # fmt: skip
+    }
     (build.HERE / "01_toy.ipynb").write_text(nbformat.writes(notebook))
     index.write(build.HERE)
 
@@ -327,7 +335,10 @@ def test_published_mistakes_are_collected_with_the_line_that_catches_them(lesson
     pitfalls = "# ### Pitfall: one\n# ### Pitfall: two\n\n# %%\n"
     text = lesson.read_text()
     assert pitfalls in text
-    lesson.write_text(text.replace(pitfalls, """\
+    lesson.write_text(
+        text.replace(
+            pitfalls,
+            """\
 # ### Pitfall: one
 
 # %% [markdown]
@@ -343,7 +354,9 @@ def test_published_mistakes_are_collected_with_the_line_that_catches_them(lesson
 # %%
 size = 3
 print(size)  # catches it
-"""))  # fmt: skip
+""",
+        )
+    )
     lint.read.cache_clear()
     write_notebook(lesson)
     assert build.check() == []

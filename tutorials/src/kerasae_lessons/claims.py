@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from kerasae.learn import _cells, profiles, showing
+from kerasae_lessons import cells, profiles, tables
 
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -18,40 +18,40 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class BrokenClaim(AssertionError):
-    """A claim does not hold; the message gives claim, value and bound."""
+    """A claim that does not hold; the message gives claim, value and bound."""
 
 
 def claim(
     id: str, sentence: str, value: Any, op: str, bound: Any = None, *, profile: str | None = None
 ) -> None:
-    """Check a numbered sentence, show that it holds and with which value.
+    """Check a numbered sentence, and show that it holds and with which value.
 
     Args:
         id: "C", the lesson, a point and a number: "C2.3".
         sentence: What is claimed, in words.
         value: What was measured: one number, or True or False.
         op: How it relates to the bound: "<", "<=", ">", ">=" or "==".
-        bound: A number that holds by theorem; None takes the measured one of the profile.
-        profile: The only profile in which it is tested; in the other the value is shown.
+        bound: A number that holds by theorem. None takes the measured bound of the profile.
+        profile: The only profile in which the claim is tested; the other one shows the value.
 
     Raises:
-        BrokenClaim: It does not hold. Not-a-number never does.
-        ValueError: An argument is none that makes sense.
+        BrokenClaim: If the claim does not hold. NaN never does.
+        ValueError: If an argument is invalid.
     """
     session = profiles.session
     lesson = int(session.lesson or 0)
     if not re.fullmatch(rf"C{lesson}\.\d+", id):
         raise ValueError(f"Claims of lesson {lesson} are C{lesson}.1, ... Received: id={id!r}")
-    if op not in _OPERATORS:
-        raise ValueError(f"op must be one of {', '.join(_OPERATORS)}. Received: op={op!r}")
-    if profile is not None and profile not in profiles.PROFILES:
-        raise ValueError(f"profile must be 'full', 'smoke' or None. Received: profile={profile!r}")
+    if op not in OPERATORS:
+        raise ValueError(f"op must be one of {', '.join(OPERATORS)}. Received: op={op!r}")
+    if profile is not None:
+        profiles.check_profile(profile)
     tested = profile in (None, session.profile)
     measured = bound is None
     if measured and tested:
         bound = profiles.bound(id)
     value = _plain(value, id)
-    holds = tested and bool(_OPERATORS[op](value, _plain(bound, id)))
+    holds = tested and bool(OPERATORS[op](value, _plain(bound, id)))
     entry: dict[str, Any] = {
         "id": id,
         "sentence": sentence,
@@ -63,11 +63,11 @@ def claim(
         "status": "holds" if holds else "broken" if tested else "not tested",
     }
     session.claims[id] = entry
-    if tested and not holds and not session.collecting:
+    if entry["status"] == "broken" and not session.collecting:
         raise BrokenClaim(_broken(entry))
-    word = {"holds": "HOLDS", "broken": "BROKEN"}.get(entry["status"], "NOT TESTED")
+    word = entry["status"].upper()
     result = relation(entry)
-    _cells.show(
+    cells.show(
         f"{id} {word}: {sentence}. {result}",
         f"**{id} {word}**: {sentence}. `{result}`",
         claim=entry,
@@ -77,7 +77,17 @@ def claim(
 def claims_table() -> None:
     """Show the claims of the lesson so far as a table."""
     rows = [[c["id"], c["sentence"], relation(c)] for c in profiles.session.claims.values()]
-    showing.table(rows, ["claim", "what was checked", "value and bound"])
+    tables.table(rows, ["claim", "what was checked", "value and bound"])
+
+
+def relation(entry: dict[str, Any]) -> str:
+    """Return value, operator and bound of a claim as text."""
+    value = tables.number(entry["value"])
+    if entry["status"] == "not tested":
+        return f"{value} (tested in the other profile only)"
+    if entry["value"] is True and entry["bound"] is True:
+        return "true"
+    return f"{value} {entry['op']} {tables.number(entry['bound'])}"
 
 
 def _plain(value: Any, id: str) -> Any:
@@ -89,16 +99,6 @@ def _plain(value: Any, id: str) -> Any:
             f"Received: {type(value).__name__}"
         )
     return value
-
-
-def relation(entry: dict[str, Any]) -> str:
-    """Return value, operator and bound of a claim as text."""
-    value = showing.number(entry["value"])
-    if entry["status"] == "not tested":
-        return f"{value} (tested in the other profile only)"
-    if entry["value"] is True and entry["bound"] is True:
-        return "true"
-    return f"{value} {entry['op']} {showing.number(entry['bound'])}"
 
 
 def _broken(entry: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasae.learn.exercising import Check, Exercise, close
+from kerasae_lessons.exercises import Check, Exercise, close
 
 _RNG = np.random.default_rng(0)
 _CLEAN = _RNG.uniform(size=(3, 4, 4))
@@ -77,9 +77,7 @@ EXERCISES = [
             ),
             Check(
                 "knows other ranges: with peak=255 grey values may be whole numbers",
-                lambda f: close(
-                    f(255 * _CLEAN, 255 * _GUESS, peak=255.0), _psnr(_CLEAN, _GUESS)
-                ),
+                lambda f: close(f(255 * _CLEAN, 255 * _GUESS, peak=255.0), _psnr(_CLEAN, _GUESS)),
                 ["The ratio is peak**2 to the mean squared error."],
             ),
         ],
@@ -157,8 +155,11 @@ EXERCISES = [
                     "Cov(masked, clean) = q C.",
                 ],
             ),
-            Check("agrees with the formula at rate 0.5", lambda f: _unmasks(f, 0.5),
-                  ["bias = mean - (q * mean) @ weights"]),
+            Check(
+                "agrees with the formula at rate 0.5",
+                lambda f: _unmasks(f, 0.5),
+                ["bias = mean - (q * mean) @ weights"],
+            ),
         ],
         wrong={
             "masking taken for Gaussian noise": lambda m, c, r: (
@@ -168,9 +169,10 @@ EXERCISES = [
             "the mean's square forgotten": _no_plain_variance,
             "rate and its rest exchanged": lambda m, c, r: _unmask(m, c, 1 - r),
             "bias of clean samples": lambda m, c, r: (
-                _unmask(m, c, r)[0], m - m @ _unmask(m, c, r)[0]
+                _unmask(m, c, r)[0],
+                m - m @ _unmask(m, c, r)[0],
             ),
             "kept entries scaled up": lambda m, c, r: (np.eye(len(m)) / (1 - r), np.zeros(len(m))),
         },
     ),
-]  # fmt: skip
+]

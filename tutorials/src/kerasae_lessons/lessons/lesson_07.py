@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasae.learn.exercising import Check, Exercise, close
+from kerasae_lessons.exercises import Check, Exercise, close
 
 _MEAN = np.array([[0.5, -1.0, 0.0], [2.0, 0.3, -0.7]])
 _LOG_VAR = np.array([[-2.0, 0.0, 1.0], [0.5, -1.0, -3.0]])
@@ -26,8 +26,10 @@ def _kl(mean, log_var, prior_mean, prior_log_var):
     return 0.5 * (
         np.exp(log_var - prior_log_var)
         + (mean - prior_mean) ** 2 / np.exp(prior_log_var)
-        - 1 - log_var + prior_log_var
-    )  # fmt: skip
+        - 1
+        - log_var
+        + prior_log_var
+    )
 
 
 def _between(f, prior_mean=_PRIOR_MEAN, prior_log_var=_PRIOR_LOG_VAR):

@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from kerasae.learn import _cells, claiming, exercising, notebooks, pictures, profiles, showing
 
 from kerasae import learn
-from kerasae.learn import _cells, claiming, exercising, notebooks, pictures, profiles, showing
 
 
 @pytest.fixture(autouse=True)
@@ -207,10 +207,20 @@ def test_a_claim_is_in_the_metadata_of_its_output(monkeypatch):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(3, "3"), (12345, "12,345"), (0.5, "0.5"), (1 / 3, "0.3333"), (0.0, "0"), (1.5e-5, "1.50e-05"),
-     (np.float32(2.25), "2.25"), (123456.7, "123,457"), ("a", "a"), (True, "True"),
-     (float("nan"), "nan")],
-)  # fmt: skip
+    [
+        (3, "3"),
+        (12345, "12,345"),
+        (0.5, "0.5"),
+        (1 / 3, "0.3333"),
+        (0.0, "0"),
+        (1.5e-5, "1.50e-05"),
+        (np.float32(2.25), "2.25"),
+        (123456.7, "123,457"),
+        ("a", "a"),
+        (True, "True"),
+        (float("nan"), "nan"),
+    ],
+)
 def test_numbers_in_words(value, text):
     assert showing.number(value) == text
 
@@ -288,8 +298,10 @@ def test_hints_go_further_with_each_try(capsys):
         exercise.check(lambda x: x * x)
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition("Hint ")[2] for line in lines] == [
-        "1 of 2: twice", "2 of 2: x + x", "2 of 2: x + x",
-    ]  # fmt: skip
+        "1 of 2: twice",
+        "2 of 2: x + x",
+        "2 of 2: x + x",
+    ]
 
 
 def test_a_checked_answer_neither_prints_nor_warns(capsys):
@@ -373,8 +385,11 @@ def test_a_lesson_runs_in_a_kernel_and_its_claims_come_back(lesson, monkeypatch)
     write_lesson(lesson, start)
     (entry,) = notebooks.run("7", "smoke")
     assert (entry["id"], entry["value"], entry["status"]) == ("C7.1", 30, "holds")
-    with pytest.raises(notebooks.LessonError, match=r"Cell 2 raised BrokenClaim: C7.1 is broken: "
-                       r"smoke injected: 8 == 30 does not hold"):  # fmt: skip
+    with pytest.raises(
+        notebooks.LessonError,
+        match=r"Cell 2 raised BrokenClaim: C7.1 is broken: "
+        r"smoke injected: 8 == 30 does not hold",
+    ):
         notebooks.run("7")
     with pytest.raises(ValueError, match="There are lessons 07"):
         notebooks.run("8")
@@ -417,8 +432,15 @@ def test_the_command_copies_and_keeps(kerasae_, lesson):
 
 
 def test_the_command_runs_a_lesson_and_prints_its_claims(kerasae_, monkeypatch):
-    entry = {"id": "C7.1", "sentence": "small", "value": 1.5, "op": "<", "bound": 2.0,
-             "status": "holds", "profile": "full"}  # fmt: skip
+    entry = {
+        "id": "C7.1",
+        "sentence": "small",
+        "value": 1.5,
+        "op": "<",
+        "bound": 2.0,
+        "status": "holds",
+        "profile": "full",
+    }
     monkeypatch.setattr(notebooks, "run", lambda number, profile: [entry])
     code, out, _ = kerasae_("--run", "7")
     assert code == 0

@@ -1,13 +1,13 @@
-"""Numbers, small tables, and a guess beside what was measured."""
+"""Numbers as text, small tables, and a guess next to what was measured."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from kerasae.learn import _cells
+from kerasae_lessons import cells
 
 
 def number(value: Any) -> str:
-    """Return a value as text: three or four significant digits, whole numbers in full."""
+    """Return a value as text: four significant digits, whole numbers in full."""
     if isinstance(value, (bool, str)) or value is None:
         return str(value)
     value = value.item() if hasattr(value, "item") else value
@@ -24,35 +24,35 @@ def table(rows: Sequence[Sequence[Any]], columns: Sequence[str], caption: str = 
     Args:
         rows: One sequence of numbers and words per row.
         columns: Headings.
-        caption: A line above it.
+        caption: A line above the table.
 
     Raises:
-        ValueError: A row has another length than the headings.
+        ValueError: If the length of a row is not that of the headings.
     """
-    cells = [[number(value) for value in row] for row in rows]
-    for row in cells:
+    texts = [list(columns)]
+    for row in rows:
         if len(row) != len(columns):
             raise ValueError(
                 f"Each row must have {len(columns)} entries. Received: a row of {len(row)}"
             )
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    lines = [
-        "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in [list(columns), *cells]
+        texts.append([number(value) for value in row])
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    plain = [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in texts
     ]
-    marked = [
-        "| " + " | ".join(text.replace("|", r"\|") for text in row) + " |"
-        for row in [list(columns), *cells]
-    ]
-    # Numbers stand right, so that they can be compared.
+    marked = ["| " + " | ".join(text.replace("|", r"\|") for text in row) + " |" for row in texts]
+    # Numbers are aligned right, so that they can be compared.
     right = [all(_numeric(row[i]) for row in rows) for i in range(len(columns))]
     marked.insert(1, "|" + "|".join("---:" if side else "---" for side in right) + "|")
-    above = [f"*{caption}*", ""] if caption else []
-    _cells.show("\n".join([*([caption] if caption else []), *lines]), "\n".join(above + marked))
+    if caption:
+        plain.insert(0, caption)
+        marked[:0] = [f"*{caption}*", ""]
+    cells.show("\n".join(plain), "\n".join(marked))
 
 
 def reveal(guess: Any, measured: Any, what: str) -> None:
-    """Show what was measured beside what was guessed; nothing fails without a guess.
+    """Show what was measured next to what was guessed; without a guess nothing fails.
 
     Args:
         guess: The learner's number or word, or None.
@@ -66,7 +66,7 @@ def reveal(guess: Any, measured: Any, what: str) -> None:
     else:
         after = f" (your guess: {number(guess)})"
     answer = number(measured)
-    _cells.show(f"{what}: {answer}{after}", f"{what}: **{answer}**{after}")
+    cells.show(f"{what}: {answer}{after}", f"{what}: **{answer}**{after}")
 
 
 def _numeric(value: Any) -> bool:

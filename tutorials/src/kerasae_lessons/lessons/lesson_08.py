@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasae.learn.exercising import Check, Exercise, close
+from kerasae_lessons.exercises import Check, Exercise, close
 
 _Z = np.array([[0.0, 1.0], [-2.0, 0.5], [3.0, 0.0]])
 _MEAN, _STDDEV = np.array([10.0, -1.0]), np.array([0.5, 100.0])
@@ -43,8 +43,9 @@ def _backward(x, w, h, g):
 
 
 def _part(f, place):
-    return close(f(_X.copy(), _W.copy(), _H.copy(), _UP.copy())[place],
-                 _backward(_X, _W, _H, _UP)[place])  # fmt: skip
+    return close(
+        f(_X.copy(), _W.copy(), _H.copy(), _UP.copy())[place], _backward(_X, _W, _H, _UP)[place]
+    )
 
 
 EXERCISES = [
@@ -96,17 +97,24 @@ EXERCISES = [
         ],
         wrong={
             "no bias correction": lambda g, m, v, t, rate: _adam(g, m, v, t, rate, correct=False),
-            "uphill": lambda g, m, v, t, rate: (-_adam(g, m, v, t, rate)[0],
-                                                *_adam(g, m, v, t, rate)[1:]),
+            "uphill": lambda g, m, v, t, rate: (
+                -_adam(g, m, v, t, rate)[0],
+                *_adam(g, m, v, t, rate)[1:],
+            ),
             "decays exchanged": lambda g, m, v, t, rate: _adam(g, m, v, t, rate, 0.999, 0.9),
             "no square root": lambda g, m, v, t, rate: (
-                -rate * (0.9 * m + 0.1 * g) / (1 - 0.9**t)
+                -rate
+                * (0.9 * m + 0.1 * g)
+                / (1 - 0.9**t)
                 / ((0.999 * v + 0.001 * g**2) / (1 - 0.999**t) + 1e-7),
-                0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2),
+                0.9 * m + 0.1 * g,
+                0.999 * v + 0.001 * g**2,
+            ),
             "keeps the corrected averages": lambda g, m, v, t, rate: (
                 _adam(g, m, v, t, rate)[0],
                 (0.9 * m + 0.1 * g) / (1 - 0.9**t),
-                (0.999 * v + 0.001 * g**2) / (1 - 0.999**t)),
+                (0.999 * v + 0.001 * g**2) / (1 - 0.999**t),
+            ),
             "plain gradient descent": lambda g, m, v, t, rate: (-rate * g, m, v),
         },
     ),
@@ -126,20 +134,34 @@ EXERCISES = [
                     "The bias is added to every sample: sum over them.",
                 ],
             ),
-            Check("has the right gradient of the weights", lambda f: _part(f, 0),
-                  ["x.T @ g, with g already taken through tanh."]),
-            Check("has the right gradient of the input", lambda f: _part(f, 2),
-                  ["g @ w.T, with g already taken through tanh."]),
+            Check(
+                "has the right gradient of the weights",
+                lambda f: _part(f, 0),
+                ["x.T @ g, with g already taken through tanh."],
+            ),
+            Check(
+                "has the right gradient of the input",
+                lambda f: _part(f, 2),
+                ["g @ w.T, with g already taken through tanh."],
+            ),
         ],
         wrong={
             "slope forgotten": lambda x, w, h, g: (x.T @ g, g.sum(axis=0), g @ w.T),
             "slope of the sigmoid": lambda x, w, h, g: (
-                x.T @ (g * h * (1 - h)), (g * h * (1 - h)).sum(axis=0), (g * h * (1 - h)) @ w.T),
+                x.T @ (g * h * (1 - h)),
+                (g * h * (1 - h)).sum(axis=0),
+                (g * h * (1 - h)) @ w.T,
+            ),
             "mean over samples": lambda x, w, h, g: (
-                x.T @ (g * (1 - h**2)) / len(x), (g * (1 - h**2)).mean(axis=0),
-                (g * (1 - h**2)) @ w.T),
+                x.T @ (g * (1 - h**2)) / len(x),
+                (g * (1 - h**2)).mean(axis=0),
+                (g * (1 - h**2)) @ w.T,
+            ),
             "slope missing on the way back": lambda x, w, h, g: (
-                x.T @ (g * (1 - h**2)), (g * (1 - h**2)).sum(axis=0), g @ w.T),
+                x.T @ (g * (1 - h**2)),
+                (g * (1 - h**2)).sum(axis=0),
+                g @ w.T,
+            ),
         },
     ),
-]  # fmt: skip
+]

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from kerasae.learn.exercising import Check, Exercise, close
+from kerasae_lessons.exercises import Check, Exercise, close
 
 _RNG = np.random.default_rng(2)
 # Correlated features of different spread, far from 0: without centring PCA goes wrong.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasae.learn.exercising import Check, Exercise, close
+from kerasae_lessons.exercises import Check, Exercise, close
 
 
 def _naive(x, logit):

@@ -1,25 +1,25 @@
-"""Figures that say in words what is seen on them."""
+"""Figures with a text alternative that says what is seen."""
 
 import base64
 import io
 from typing import Any
 
-from kerasae.learn import _cells
+from kerasae_lessons import cells
 
 SHORTEST = 40  # characters of a text alternative
 _DPI = 110
 
 
 def figure(drawing: Any, *, alt: str) -> None:
-    """Show a figure with its text alternative, which also stands below it.
+    """Show a figure with its text alternative, which is also printed below it.
 
     Args:
-        drawing: A matplotlib figure, or its axes, as `kerasae.report.figures` return.
-        alt: What is seen, with a number, in at least 40 characters. It goes into the metadata of
-            the output, from where pages take it, and below the figure for everyone.
+        drawing: A matplotlib figure or axes.
+        alt: What is seen, with a number, in at least 40 characters. Pages take it from the
+            metadata of the output.
 
     Raises:
-        ValueError: `alt` is missing or too short to say what is seen.
+        ValueError: If `alt` is too short or contains no number.
     """
     alt = " ".join(alt.split())
     if len(alt) < SHORTEST:
@@ -28,20 +28,23 @@ def figure(drawing: Any, *, alt: str) -> None:
         )
     if not any(character.isdigit() for character in alt):
         raise ValueError(f"alt must give a number that is seen. Received: alt={alt!r}")
+    from matplotlib import pyplot
+
     fig = drawing if hasattr(drawing, "savefig") else drawing.figure
-    if _cells.shell() is None:
+    if cells.shell() is None:
         print(f"Figure: {alt}")
     else:
         from IPython.display import publish_display_data
 
         publish_display_data(
-            {"image/png": _png(fig), "text/plain": f"Figure: {alt}"},
+            {
+                "image/png": base64.b64encode(png(fig, _DPI)).decode(),
+                "text/plain": f"Figure: {alt}",
+            },
             {"image/png": {"alt": alt}, "alt": alt},
         )
-        _cells.show(f"Figure: {alt}", f"*{alt}*", caption=True)
-    from matplotlib import pyplot
-
-    pyplot.close(fig)  # or the notebook would show it again, without words
+        cells.show(f"Figure: {alt}", f"*{alt}*", caption=True)
+    pyplot.close(fig)  # otherwise the notebook shows it again, without its text alternative
 
 
 def style() -> None:
@@ -66,14 +69,13 @@ def style() -> None:
     settings["figure.constrained_layout.use"] = True
 
 
-def _png(fig: Any) -> str:
-    """Return a figure as PNG in base64: few colours, since notebooks are kept in git."""
+def png(fig: Any, dpi: int) -> bytes:
+    """Return a matplotlib figure as PNG of at most 128 colours: notebooks are kept in git."""
     from PIL import Image
 
-    drawn = io.BytesIO()
-    fig.savefig(drawn, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.1)
-    packed = io.BytesIO()
+    drawn, packed = io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.1)
     with Image.open(drawn) as image:
         few = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
     few.save(packed, format="PNG", optimize=True)
-    return base64.b64encode(packed.getvalue()).decode()
+    return packed.getvalue()

@@ -1,8 +1,8 @@
-"""Exercises: checks that never raise, and hints that go further each time."""
+"""Exercises: checks that never raise, and hints that say more with each try."""
 
 import contextlib
 import dataclasses
-import importlib
+import importlib.util
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasae.learn import _cells
+from kerasae_lessons import cells
 
 
 class NotAttemptedError(Exception):
@@ -23,9 +23,8 @@ class Check:
 
     Attributes:
         what: What is checked, as it completes "It ...": "gives 0 for equal rates".
-        passes: Takes the answer, says whether it does. An error counts as not passing.
-        hints: From a nudge to nearly the solution; each further try of the same check shows
-            one more.
+        passes: Takes the answer and returns whether it passes. An error counts as not passing.
+        hints: From a nudge to nearly the solution. Each further try shows the next one.
     """
 
     what: str
@@ -35,12 +34,12 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Grade:
-    """What came of an answer.
+    """The result of checking an answer.
 
     Attributes:
         status: "right", "wrong" or "not attempted".
-        failed: Number of the check that failed, or -1.
-        error: What the answer raised, in words, or "".
+        failed: Index of the check that failed, or -1.
+        error: Type and message of what the answer raised, or "".
     """
 
     status: str
@@ -49,12 +48,12 @@ class Grade:
 
 
 class Exercise:
-    """A task with checks, which are themselves checked by wrong answers they must reject.
+    """A task with checks, and wrong answers that the checks must reject.
 
     Args:
         id: Lesson, a point and a number: "3.1".
         checks: What a right answer does, the basic thing first.
-        wrong: Plausible wrong answers by name; the tests see that each is rejected.
+        wrong: Plausible wrong answers by name. The tests see that each is rejected.
 
     Example:
         ```python
@@ -77,11 +76,11 @@ class Exercise:
         self._tries = [0] * len(self.checks)
 
     def grade(self, answer: Any) -> Grade:
-        """Return what an answer is worth; whatever it raises, prints or warns is kept here.
+        """Check an answer. Whatever it raises, prints or warns about is caught.
 
         Args:
-            answer: A function, or a value. None, `...` and a function that returns either or
-                raises `NotImplementedError` are not attempted.
+            answer: A function, or a value. None, `...`, and a function that returns either or
+                raises `NotImplementedError` count as not attempted.
         """
         if answer is None or answer is ...:
             return Grade("not attempted")
@@ -106,7 +105,7 @@ class Exercise:
         return Grade("right")
 
     def check(self, answer: Any) -> None:
-        """Show whether an answer is right, and otherwise a hint. Never raises.
+        """Show whether an answer is right, or else a hint. Never raises.
 
         Args:
             answer: The learner's function or value.
@@ -124,43 +123,38 @@ class Exercise:
             text = f"Exercise {self.id}: not yet. It should be that it {failed.what}."
             text += f" It raised {grade.error}." if grade.error else ""
             text += f" Hint {shown + 1} of {len(failed.hints)}: {failed.hints[shown]}"
-        _cells.show(text)
+        cells.show(text)
 
 
 def exercise(id: str) -> Exercise:
-    """Return an exercise; the same object each time, so that hints go on.
+    """Return an exercise, the same object each time, so that the hints continue.
 
     Args:
         id: Lesson, a point and a number: "3.1".
 
     Raises:
-        ValueError: There is none of that number.
+        ValueError: If there is no such exercise.
     """
-    lesson, _, _ = id.partition(".")
-    known = exercises(f"{int(lesson):02d}") if lesson.isdigit() else {}
+    known = exercises(id.partition(".")[0].zfill(2))
     if id not in known:
         raise ValueError(f"Exercises are numbered like '3.1', by lesson. Received: id={id!r}")
     return known[id]
 
 
 def exercises(lesson: str) -> dict[str, Exercise]:
-    """Return the exercises of a lesson by number; none where the lesson has none.
+    """Return the exercises of a lesson by number, or none where there is no such lesson.
 
     Args:
         lesson: Number with two digits.
     """
-    name = f"kerasae.learn.lessons.lesson_{lesson}"
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
+    name = f"kerasae_lessons.lessons.lesson_{lesson}"
+    if importlib.util.find_spec(name) is None:
         return {}
-    return {exercise.id: exercise for exercise in module.EXERCISES}
+    return {exercise.id: exercise for exercise in importlib.import_module(name).EXERCISES}
 
 
 def close(value: Any, expected: Any, tolerance: float = 1e-6) -> bool:
-    """Whether numbers agree, in shape too, within a tolerance absolute and relative.
+    """Return whether numbers agree in shape and, within a tolerance, in value.
 
     Args:
         value: What the answer gave.
@@ -174,7 +168,7 @@ def close(value: Any, expected: Any, tolerance: float = 1e-6) -> bool:
 
 
 def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that tells "returned nothing" from "returned something wrong"."""
+    """Return a function that raises `NotAttemptedError` where the answer returns nothing."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from kerasae.learn.exercising import Check, Exercise
+from kerasae_lessons.exercises import Check, Exercise
 
 _X = np.array([[1.0, 2.0], [3.0, -4.0]])
 _GOLDEN = {
@@ -66,10 +66,14 @@ _KINDS = {"uint8": "UINT8", "float32": "FP32", "int64": "INT64"}
 
 def _request(inputs, flat=True, kind=lambda a: _KINDS[a.dtype.name], shape=lambda a: a.shape):
     tensors = [
-        {"name": name, "shape": list(shape(a)), "datatype": kind(a),
-         "data": a.ravel().tolist() if flat else list(a.ravel())}
+        {
+            "name": name,
+            "shape": list(shape(a)),
+            "datatype": kind(a),
+            "data": a.ravel().tolist() if flat else list(a.ravel()),
+        }
         for name, a in inputs.items()
-    ]  # fmt: skip
+    ]
     return {"inputs": tensors}
 
 

@@ -9,10 +9,10 @@ from importlib import resources
 import keras
 import numpy as np
 import pytest
+from kerasae.learn._decoding import ACTIVATIONS
 
 import kerasae
 from kerasae import learn
-from kerasae.learn._decoding import ACTIVATIONS
 
 NODE = shutil.which("node")
 PIXELS = (6, 5)  # height and width differ, so that a swap of them shows
@@ -54,9 +54,13 @@ def under_node(specs, codes):
         })));"""
     )
     answer = subprocess.run(
-        [NODE, "-e", program], input=json.dumps({"specs": specs, "codes": codes.tolist()}),
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
+        [NODE, "-e", program],
+        input=json.dumps({"specs": specs, "codes": codes.tolist()}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     return np.array(json.loads(answer.stdout))
 
 
@@ -76,14 +80,16 @@ def test_the_page_decodes_as_keras_does(no_picture):
 @pytest.mark.skipif(NODE is None, reason="node is not installed")
 def test_scalers_normalization_and_own_layers_decode_as_keras_does(no_picture):
     codes = np.random.default_rng(2).normal(0, 1.5, (50, 2)).astype("float32")
-    own = keras.Sequential([
-        keras.Input((2,)),
-        keras.layers.Dense(8),
-        keras.layers.LeakyReLU(negative_slope=0.07),
-        keras.layers.Dropout(0.5),
-        keras.layers.Dense(30, use_bias=False),
-        keras.layers.Reshape(PIXELS),
-    ])  # fmt: skip
+    own = keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(8),
+            keras.layers.LeakyReLU(negative_slope=0.07),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(30, use_bias=False),
+            keras.layers.Reshape(PIXELS),
+        ]
+    )
     ends = keras.Sequential([keras.Input(PIXELS), keras.layers.Flatten(), keras.layers.Dense(2)])
     normalized = model(normalization="batch", half=False)
     standardized = model(scaler="standardize")
@@ -231,8 +237,9 @@ def z_of(status):
 
 
 def close_to_keras(browser, ae):
-    z = browser.value("[...document.querySelectorAll('.kx-slider input')].slice(0, 2)"
-                      ".map((e) => Number(e.value))")  # fmt: skip
+    z = browser.value(
+        "[...document.querySelectorAll('.kx-slider input')].slice(0, 2).map((e) => Number(e.value))"
+    )
     expected = 255 * ae.decode(np.array([z], "float32"))[0]
     # A slider moves in steps of a 400th of the map, and holds the nearest.
     return np.abs(drawn(browser) - expected).max() < 4
@@ -255,8 +262,15 @@ def test_the_point_moves_by_mouse_finger_keys_and_sliders(width, browser, page):
     before = drawn(browser)
 
     def mouse(kind, x, y):
-        browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left",
-                     buttons=0 if kind == "mouseReleased" else 1, clickCount=1)  # fmt: skip
+        browser.call(
+            "Input.dispatchMouseEvent",
+            type=kind,
+            x=x,
+            y=y,
+            button="left",
+            buttons=0 if kind == "mouseReleased" else 1,
+            clickCount=1,
+        )
 
     mouse("mousePressed", *middle)
     mouse("mouseMoved", middle[0] + box["width"] / 4, middle[1] - box["height"] / 6)

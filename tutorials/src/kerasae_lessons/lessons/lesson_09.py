@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasae.learn.exercising import Check, Exercise, close
+from kerasae_lessons.exercises import Check, Exercise, close
 
 
 def _precision(found, false_alarms, prevalence):
@@ -108,12 +108,12 @@ EXERCISES = [
         wrong={
             "np.quantile": lambda scores, rate: np.quantile(scores, 1 - rate),
             "n instead of n + 1": lambda scores, rate: _threshold(scores, rate, more=0),
-            "the smallest": lambda scores, rate: (
-                np.sort(scores)[max(int((len(scores) + 1) * rate), 1) - 1]
-            ),
-            "never infinite": lambda scores, rate: (
-                np.sort(scores)[-max(1, int((len(scores) + 1) * rate + 1e-9))]
-            ),
+            "the smallest": lambda scores, rate: np.sort(scores)[
+                max(int((len(scores) + 1) * rate), 1) - 1
+            ],
+            "never infinite": lambda scores, rate: np.sort(scores)[
+                -max(1, int((len(scores) + 1) * rate + 1e-9))
+            ],
             "mean and standard deviation": lambda scores, rate: scores.mean() + scores.std(),
             "one too high": lambda scores, rate: np.sort(scores)[
                 -max(1, int((len(scores) + 1) * rate + 1e-9) - 1)
@@ -125,9 +125,7 @@ EXERCISES = [
         [
             Check(
                 "returns an image, shape (d,), with all pixels in [0, 1]",
-                lambda f: (
-                    _made(f).shape == (_D,) and _made(f).min() >= 0 and _made(f).max() <= 1
-                ),
+                lambda f: _made(f).shape == (_D,) and _made(f).min() >= 0 and _made(f).max() <= 1,
                 ["Start from rng.uniform(size=len(mean)), and end with np.clip(x, 0, 1)."],
             ),
             Check(
@@ -157,4 +155,4 @@ EXERCISES = [
             "the codes": lambda mean, basis, rng: (rng.uniform(size=len(mean)) - mean) @ basis,
         },
     ),
-]  # fmt: skip
+]
