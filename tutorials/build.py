@@ -21,8 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "src"))  # the helpers of this checkout
+HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 import index  # noqa: E402

@@ -270,11 +270,9 @@ def claims(notebook: Any) -> list[dict[str, Any]]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a kernel: quiet, with one order of sets, and with our helpers."""
-    paths = [str(_HERE.parent), os.environ.get("PYTHONPATH", "")]
+    """Return the environment of a kernel: quiet, and with one order of sets."""
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONHASHSEED": "0",
         # Otherwise frozen modules make the debugger of IPython warn on standard error.
