@@ -101,7 +101,7 @@ def public_modules() -> list[str]:
     import kerasae
 
     inner = [n for n in kerasae.__all__ if inspect.ismodule(getattr(kerasae, n))]
-    return ["kerasae", *(f"kerasae.{name}" for name in sorted({*inner, "learn"}))]
+    return ["kerasae", *(f"kerasae.{name}" for name in sorted(inner)), "kerasae_lessons"]
 
 
 def api_pages() -> dict[str, str]:
