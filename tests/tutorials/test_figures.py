@@ -22,3 +22,13 @@ def test_a_figure_carries_its_words_and_shows_them(published):
     assert metadata["image/png"]["alt"] == metadata["alt"] == alt
     assert caption["text/markdown"] == f"*{alt}*"
     assert data["image/png"].startswith("iVBORw0KGgo")
+
+
+def test_a_drawing_brings_its_own_words(published):
+    from matplotlib.figure import Figure
+
+    alt = "A straight line from the origin up to the height of 3."
+    learn.figure(SimpleNamespace(figure=Figure(), alt=alt))
+    assert published[0][1]["alt"] == alt
+    with pytest.raises(ValueError, match="Received: alt=''"):
+        learn.figure(Figure())

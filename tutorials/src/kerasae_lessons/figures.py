@@ -10,18 +10,18 @@ SHORTEST = 40  # characters of a text alternative
 _DPI = 110
 
 
-def figure(drawing: Any, *, alt: str) -> None:
+def figure(drawing: Any, *, alt: str | None = None) -> None:
     """Show a figure with its text alternative, which is also printed below it.
 
     Args:
-        drawing: A matplotlib figure or axes.
+        drawing: A drawing of `kerasae.report.figures`, or a matplotlib figure or axes.
         alt: What is seen, with a number, in at least 40 characters. Pages take it from the
-            metadata of the output.
+            metadata of the output. None takes the text alternative of the drawing.
 
     Raises:
         ValueError: If `alt` is too short or contains no number.
     """
-    alt = " ".join(alt.split())
+    alt = " ".join((getattr(drawing, "alt", "") if alt is None else alt).split())
     if len(alt) < SHORTEST:
         raise ValueError(
             f"alt must say in at least {SHORTEST} characters what is seen. Received: alt={alt!r}"
