@@ -1,5 +1,7 @@
 """Figures: each carries a text alternative."""
 
+from types import SimpleNamespace
+
 import pytest
 
 import kerasae_lessons as learn
