@@ -1,4 +1,4 @@
-"""Trains one small model per variant, and writes `gallery.md` and its figures.
+"""Train one small model per variant, and write `gallery.md` and its figures.
 
     .venv/bin/python docs/make_gallery.py              # all of them, some ten minutes
     .venv/bin/python docs/make_gallery.py sparse_l1    # one; the others stay
