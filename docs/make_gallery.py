@@ -85,10 +85,10 @@ VARIANTS = {
         "generated",
         "New digits from random codes; the class is given beside the code.",
     ),
-    "vq_vae": (
-        "--epochs 10",
+    "fsq": (
+        "--latent-dim 8 --epochs 15",
         "reconstructions",
-        "The code is a grid of indices into a learned codebook.",
+        "The code is eight whole numbers below 1,000: ten bits each.",
     ),
     "convolutional": (
         "--latent-dim 32 --epochs 6",
