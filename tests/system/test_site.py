@@ -157,7 +157,9 @@ def test_examples_and_sections_of_docstrings_are_set_as_such(site):
     for path in (site / "docs" / "api").glob("*.html"):
         text = path.read_text("utf-8")
         assert not re.search(r"<p>[^<]*&gt;&gt;&gt;", text), path.name
-        assert not re.search(r"<p>(Args|Returns|Raises|Input shape|Output shape):", text), path.name
+        assert not re.search(
+            r"<p>(Args|Call arguments|Returns|Raises|Input shape|Output shape):", text
+        ), path.name
         assert "<p>```" not in text, path.name
 
 
