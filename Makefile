@@ -66,4 +66,4 @@ types: $(DEV) ## Check types
 
 clean: ## Remove caches and builds, and keep the environment and the runs
 	@rm -rf build dist .coverage .mypy_cache .pytest_cache .ruff_cache *.egg-info
-	@find kerasae tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find kerasae tests tutorials -name __pycache__ -type d -prune -exec rm -rf {} +

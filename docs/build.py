@@ -1,10 +1,10 @@
-"""Builds the site: lays out its sources as the repository does, and calls Sphinx on them.
+"""Build the site: lay out its sources as in the repository, and run Sphinx on them.
 
     .venv/bin/python docs/build.py build/docs      # build/docs/site/index.html
 
-The sources are the pages of `docs/`, the lessons as they were run, the READMEs that are pages of
-their own, and one page per public module. Links between them are the same files as in the
-repository. Warnings are errors, and nothing is asked of a network.
+The sources are the pages of `docs/`, the executed lessons, the READMEs that are pages of their
+own, and one page per public module. Links between them are those of the repository. Warnings are
+errors, and nothing needs a network.
 """
 
 import importlib
@@ -17,9 +17,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PAGES = (
-    "CHANGELOG.md", "benchmarks/README.md", "benchmarks/results/*", "saved_models/README.md",
-    "saved_models/*/1/README.md", "tutorials/*.ipynb", "tutorials/*.md",
-)  # fmt: skip
+    "CHANGELOG.md",
+    "benchmarks/README.md",
+    "benchmarks/results/*",
+    "saved_models/README.md",
+    "saved_models/*/1/README.md",
+    "tutorials/*.ipynb",
+    "tutorials/*.md",
+)
 FRONT = """<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>kerasae</title>
 <meta http-equiv="refresh" content="0; url=docs/index.html">
@@ -34,7 +39,7 @@ def build(folder: Path) -> Path:
         The folder of the site.
 
     Raises:
-        RuntimeError: Sphinx warned, or failed.
+        RuntimeError: If Sphinx warned or failed.
     """
     from sphinx.cmd.build import build_main
 
@@ -74,7 +79,7 @@ def lay_out(source: Path) -> None:
 
 
 def without_missing_lessons(page: Path) -> str:
-    """Return a page whose links to lessons that are not made yet are plain words."""
+    """Return a page in which links to lessons that do not exist yet are plain text."""
     there = {path.name[:2] for path in page.parent.glob("[0-9]*.ipynb")}
     return re.sub(
         r"\[([^][]*)\]\((\d\d)_\w+\.ipynb\)",
@@ -84,7 +89,7 @@ def without_missing_lessons(page: Path) -> str:
 
 
 def lessons(source: Path) -> str:
-    """Return the list of the lessons there are, as a table of contents."""
+    """Return the existing lessons as a table of contents."""
     pages = ["README", "CLAIMS", "MUSEUM"]
     pages += sorted(path.stem for path in (source / "tutorials").glob("[0-9]*.ipynb"))
     there = [p for p in pages if list((source / "tutorials").glob(f"{p}.*"))]
@@ -92,26 +97,38 @@ def lessons(source: Path) -> str:
 
 
 def public_modules() -> list[str]:
-    """Return the names of the modules that users import, `kerasae` first."""
+    """Return the names of the public modules, `kerasae` first."""
     import kerasae
 
     inner = [n for n in kerasae.__all__ if inspect.ismodule(getattr(kerasae, n))]
-    return ["kerasae", *(f"kerasae.{name}" for name in sorted({*inner, "learn"}))]
+    return ["kerasae", *(f"kerasae.{name}" for name in sorted(inner)), "kerasae_lessons"]
 
 
 def api_pages() -> dict[str, str]:
-    """Return name and text of each page of the reference."""
+    """Return the pages of the reference by name."""
     modules = public_modules()
     rows = [f"| {{doc}}`{name}` | {first_line(name)} |" for name in modules]
     pages = {
-        "index": "\n".join([
-            "# Reference", "",
-            "Every public name, from its docstring. `import kerasae` loads neither Keras nor "
-            "TensorFlow; each name below is imported at its first use.", "",
-            "| module | what it holds |", "|---|---|", *rows, "",
-            "```{toctree}", ":hidden:", "", *modules, "```", "",
-        ])
-    }  # fmt: skip
+        "index": "\n".join(
+            [
+                "# Reference",
+                "",
+                "Every public name, from its docstring. `import kerasae` loads neither Keras nor "
+                "TensorFlow; each name below is imported at its first use.",
+                "",
+                "| module | what it holds |",
+                "|---|---|",
+                *rows,
+                "",
+                "```{toctree}",
+                ":hidden:",
+                "",
+                *modules,
+                "```",
+                "",
+            ]
+        )
+    }
     for name in modules:
         pages[name] = f"# {name}\n\n```{{eval-rst}}\n{directives(name)}\n```\n"
     return pages
@@ -123,7 +140,7 @@ def first_line(name: str) -> str:
 
 
 def public_names(name: str) -> list[str]:
-    """Return what a module gives to its users: its `__all__`, or what is defined in it."""
+    """Return the public names of a module: its `__all__`, or what is defined in it."""
     module = importlib.import_module(name)
     if hasattr(module, "__all__"):
         names = [n for n in module.__all__ if not n.startswith("_")]
@@ -136,18 +153,20 @@ def public_names(name: str) -> list[str]:
 
 
 def directives(name: str) -> str:
-    """Return what makes autodoc write the reference of a module."""
+    """Return the directives that make autodoc write the reference of a module."""
     module = importlib.import_module(name)
     lines = [f".. automodule:: {name}", ""]
     for member in public_names(name):
         value = getattr(module, member)
         if inspect.isclass(value):
-            # What a class has from Keras is described by Keras.
+            # What a class inherits from Keras is documented there.
             outer = [c.__name__ for c in value.__mro__ if not c.__module__.startswith("kerasae")]
             lines += [
-                f".. autoclass:: {name}.{member}", "   :members:",
-                f"   :inherited-members: {', '.join(outer)}", "",
-            ]  # fmt: skip
+                f".. autoclass:: {name}.{member}",
+                "   :members:",
+                f"   :inherited-members: {', '.join(outer)}",
+                "",
+            ]
         elif callable(value):
             lines += [f".. autofunction:: {name}.{member}", ""]
         else:

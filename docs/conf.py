@@ -22,7 +22,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
-# Notebooks come with their outputs. The folder is where MyST-NB puts what it takes out of them.
+# Notebooks come with their outputs. MyST-NB extracts files from them to jupyter_execute.
 nb_execution_mode = "off"
 nb_render_markdown_format = "myst"  # tables and formulas in outputs, too
 exclude_patterns = ["jupyter_execute", "docs/_static"]
@@ -34,7 +34,7 @@ mathjax_path = "mathjax/tex-chtml.js"
 default_role = "literal"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-napoleon_custom_sections = ["Input shape", "Output shape"]
+napoleon_custom_sections = ["Input shape", "Output shape", ("Call arguments", "params_style")]
 autodoc_inherit_docstrings = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"

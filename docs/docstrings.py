@@ -1,4 +1,4 @@
-"""Docstrings as they are written here, which is nearly Markdown, as the reST that Sphinx reads."""
+"""Conversion of docstrings, which are written nearly in Markdown, to the reST that Sphinx reads."""
 
 import inspect
 import re
@@ -8,8 +8,8 @@ from typing import Any
 def to_rest(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Rewrite the lines of one docstring in place, before napoleon reads its sections.
 
-    Fences and tables become directives, indented code of modules a literal block, and bars and
-    stars in prose, such as those of Σ|h|, stay what they are.
+    Fences and tables become directives, and indented code of modules becomes a literal block.
+    Bars and stars in prose, as in Σ|h|, are escaped.
     """
     written: list[str] = []
     table: list[str] = []
@@ -48,7 +48,7 @@ def to_rest(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[
 
 
 def signature(app: Any, what: str, name: str, obj: Any, options: Any, *signature: Any) -> Any:
-    """Return the arguments of a class's own constructor, which Keras hides behind its own."""
+    """Return the arguments of a class's own constructor, which Keras wraps."""
     if what != "class" or "__init__" not in vars(obj) or not obj.__module__.startswith("kerasae"):
         return None
     found = inspect.signature(obj.__init__)
@@ -70,7 +70,7 @@ def _list_table(rows: list[str]) -> list[str]:
 
 
 def _escaped(lines: list[str]) -> list[str]:
-    """Escape stars and bars that stand in prose; code and directives are left alone."""
+    """Escape stars and bars in prose, but not in code and directives."""
     written, inside, kept = [], False, None
     for line in lines:
         text = line.strip()

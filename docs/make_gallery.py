@@ -1,4 +1,4 @@
-"""Trains one small model per variant, and writes `gallery.md` and its figures.
+"""Train one small model per variant, and write `gallery.md` and its figures.
 
     .venv/bin/python docs/make_gallery.py              # all of them, some ten minutes
     .venv/bin/python docs/make_gallery.py sparse_l1    # one; the others stay
@@ -85,10 +85,10 @@ VARIANTS = {
         "generated",
         "New digits from random codes; the class is given beside the code.",
     ),
-    "vq_vae": (
-        "--epochs 10",
+    "fsq": (
+        "--latent-dim 8 --epochs 15",
         "reconstructions",
-        "The code is a grid of indices into a learned codebook.",
+        "The code is eight whole numbers below 1,000: ten bits each.",
     ),
     "convolutional": (
         "--latent-dim 32 --epochs 6",
@@ -137,8 +137,10 @@ def make(name: str, folder: Path) -> dict[str, str]:
     command = f"train {name} --data {data} {options}".split()
     subprocess.run(
         [sys.executable, "-m", "kerasae", *command, "--out", "run", "--no-export"],
-        cwd=folder, check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     entries = json.loads((folder / "run/figures/figures.json").read_text("utf-8"))
     by_name = {Path(entry["file"]).stem: entry for entry in entries}
     entry = by_name.get(figure, by_name["reconstructions"])

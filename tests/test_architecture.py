@@ -25,7 +25,6 @@ ORDER = [
     {"batch", "beam"},
     {"_run_data"},
     {"runs"},
-    {"learn"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,12 +1,12 @@
-"""Builds the notebooks of the lessons from `src/`, and checks that they are what `src/` says.
+"""Build the notebooks of the lessons from `src/`, and check that they are up to date.
 
     build.py build 03                   # run in the full profile, write 03_*.ipynb
     build.py smoke                      # run all in the smoke profile, write nothing
     build.py check                      # stale notebooks, template; runs nothing
     build.py calibrate 03 --seeds 10    # claims over seeds, to set bounds
 
-`--offline` runs in an empty network namespace. `tutorials/README.md`, `CLAIMS.md` and
-`claims.json` are made from the notebooks by `build`, or by `index` alone.
+`--offline` runs in an empty network namespace. `build` also generates `tutorials/README.md`,
+`CLAIMS.md`, `MUSEUM.md` and `claims.json` from the notebooks; `index` does only that.
 """
 
 import argparse
@@ -26,18 +26,18 @@ sys.path.insert(0, str(HERE))
 
 import index  # noqa: E402
 import lint  # noqa: E402
-
-from kerasae.learn import notebooks, profiles  # noqa: E402
+from kerasae.files import replacing  # noqa: E402
+from kerasae_lessons import notebooks, profiles  # noqa: E402
 
 SIZE = 500_000  # bytes of one notebook
 
 
 class BuildError(RuntimeError):
-    """A notebook cannot be built; the message says why."""
+    """A notebook that cannot be built; the message says why."""
 
 
 def sources(numbers: list[str]) -> dict[str, Path]:
-    """Return the sources of lessons by number; all without numbers."""
+    """Return the sources of the given lessons by number, or of all lessons."""
     found = {file.name[:2]: file for file in sorted((HERE / "src").glob("[0-9][0-9]_*.py"))}
     wanted = [number.zfill(2) for number in numbers] or list(found)
     unknown = [number for number in wanted if number not in found]
@@ -47,13 +47,13 @@ def sources(numbers: list[str]) -> dict[str, Path]:
 
 
 def fingerprint(source: Path) -> str:
-    """Return the SHA-256 of a source and its profiles, which decide what the notebook says."""
+    """Return the SHA-256 of a source and its profiles, which determine the notebook."""
     profile = Path(profiles.__file__).parent / "lessons" / f"lesson_{source.name[:2]}.toml"
     return hashlib.sha256(source.read_bytes() + profile.read_bytes()).hexdigest()
 
 
 def assemble(source: Path, profile: str, **values: Any) -> Any:
-    """Return the learner's notebook of a source, not run yet, the same bytes each time."""
+    """Return the learner's notebook of a source, without outputs, the same bytes each time."""
     import nbformat
 
     number = source.name[:2]
@@ -87,14 +87,12 @@ def run(source: Path, profile: str) -> Any:
     """Run the learner's notebook of a source and return it, with outputs and provenance."""
     number, digest = source.name[:2], fingerprint(source)
     notebook = assemble(source, profile)
-    with tempfile.TemporaryDirectory() as folder:
-        limit_s = profiles.read(number)[profile].limit_s
-        seconds = notebooks.execute(notebook, Path(folder), limit_s)
+    seconds = notebooks.execute(notebook, profiles.read(number)[profile].limit_s)
     notebook.metadata.language_info = {"name": "python"}
     claims = notebooks.claims(notebook)
     inspect(notebook, claims, source, profile)
     if fingerprint(source) != digest:
-        raise BuildError(f"{source.name} or its bounds were edited while it ran; build it again.")
+        raise BuildError(f"{source.name} or its bounds were edited while it ran; build again.")
     notebook.metadata["kerasae"] = {
         "source": f"src/{source.name}",
         "sha256": digest,
@@ -104,15 +102,22 @@ def run(source: Path, profile: str) -> Any:
         # What differs from run to run; nothing compares it.
         "run": {"seconds": round(seconds, 1), "date": datetime.date.today().isoformat()},
     }
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = cell.source.replace("{{running}}", index.duration(seconds))
-            cell.source = cell.source.replace("{{claims}}", index.span(claims))
+    fill(notebook)
     return notebook
 
 
+def fill(notebook: Any) -> None:
+    """Write the time and the claims of a run into the text of its notebook."""
+    about = notebook.metadata["kerasae"]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            seconds = index.duration(about["run"]["seconds"])
+            cell.source = cell.source.replace("{{running}}", seconds)
+            cell.source = cell.source.replace("{{claims}}", index.span(about["claims"]))
+
+
 def inspect(notebook: Any, claims: list[dict[str, Any]], source: Path, profile: str) -> None:
-    """Refuse what no reader should get: noise, pictures without words, claims that were left."""
+    """Raise `BuildError` for output on standard error, figures without text, missing claims."""
     stated = lint.claimed(source)
     made = [entry["id"] for entry in claims]
     if sorted(stated) != sorted(made):
@@ -149,23 +154,27 @@ def versions() -> dict[str, str]:
 
 def build(numbers: list[str], profile: str) -> None:
     """Run lessons and write their notebooks, each when it is complete."""
-    import nbformat
-
     for source in sources(numbers).values():
         notebook = run(source, profile)
-        text = nbformat.writes(notebook) + "\n"
-        if len(text.encode()) > SIZE:
-            raise BuildError(
-                f"{source.name} makes a notebook of {len(text.encode()):,} bytes, more than "
-                f"{SIZE:,}; save figures smaller."
-            )
-        nbformat.validate(notebook)
-        target = HERE / f"{source.stem}.ipynb"
-        temporary = target.with_suffix(".part")
-        temporary.write_text(text, "utf-8")
-        os.replace(temporary, target)
+        write(source, notebook)
         print(summary(source, notebook), flush=True)
     index.write(HERE)
+
+
+def write(source: Path, notebook: Any) -> None:
+    """Write the notebook of a source."""
+    import nbformat
+
+    text = nbformat.writes(notebook) + "\n"
+    size = len(text.encode())
+    if size > SIZE:
+        raise BuildError(
+            f"{source.name} makes a notebook of {size:,} bytes, more than {SIZE:,}; save figures "
+            "smaller."
+        )
+    nbformat.validate(notebook)
+    with replacing(HERE / f"{source.stem}.ipynb") as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def summary(source: Path, notebook: Any) -> str:
@@ -175,7 +184,7 @@ def summary(source: Path, notebook: Any) -> str:
 
 
 def smoke(numbers: list[str], jobs: int) -> None:
-    """Run lessons in the smoke profile, each in a process of its own; write nothing."""
+    """Run lessons in the smoke profile, each in its own process, and write nothing."""
 
     def one(number: str) -> subprocess.CompletedProcess:
         command = [sys.executable, __file__, "_smoke", number]
@@ -191,7 +200,7 @@ def smoke(numbers: list[str], jobs: int) -> None:
 
 
 def check() -> list[str]:
-    """Return what is wrong with sources and notebooks, one sentence each; runs nothing."""
+    """Return what is wrong with sources and notebooks, one sentence each, without running them."""
     found = []
     for number, source in sources([]).items():
         found += lint.problems(source, number)
@@ -202,7 +211,7 @@ def check() -> list[str]:
             continue
         about = json.loads(target.read_text("utf-8"))["metadata"].get("kerasae", {})
         if about.get("sha256") != fingerprint(source):
-            found.append(f"{target.name} is not what {source.name} and its profiles say; {again}")
+            found.append(f"{target.name} is older than {source.name} or its profiles; {again}")
         if about.get("profile") != "full":
             found.append(f"{target.name} is not of the full profile; {again}")
         if target.stat().st_size > SIZE:
@@ -239,7 +248,7 @@ def calibrate(number: str, profile: str, seeds: int) -> None:
 
 
 def collect(number: str, profile: str, seed: int, file: Path) -> None:
-    """Run the code of a lesson here, without a kernel; claims go to a file, held or broken."""
+    """Run the code of a lesson without a kernel, and write its claims, held or broken."""
     ((number, source),) = sources([number]).items()
     notebook = assemble(source, profile, SEED=seed)
     profiles.session.collecting = True
@@ -251,7 +260,7 @@ def collect(number: str, profile: str, seed: int, file: Path) -> None:
 
 
 def offline() -> None:
-    """Start this command again where there is no network but the machine's own loopback."""
+    """Restart this command in a network namespace that has only the loopback."""
     flag = "KERASAE_OFFLINE"
     if os.environ.get(flag):
         return
@@ -267,7 +276,7 @@ def offline() -> None:
 
 
 def main() -> int:
-    """Run a command; 1 means that something is wrong with a lesson."""
+    """Run a command, and return 1 if something is wrong with a lesson."""
     if sys.argv[1:2] == ["_collect"]:
         number, profile, seed, file = sys.argv[2:]
         collect(number, profile, int(seed), Path(file))

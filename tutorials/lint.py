@@ -1,4 +1,4 @@
-"""The template of the lessons, checked on their sources: sections, lengths, claims, exercises."""
+"""Checks of the sources against the template: sections, lengths, claims, exercises."""
 
 import re
 from functools import cache
@@ -41,7 +41,7 @@ def headings(source: Path, level: int) -> list[str]:
 
 
 def claimed(source: Path) -> list[str]:
-    """Return the claims that a source states, as often as it does."""
+    """Return the claims that a source states, with repetitions."""
     return [
         name
         for cell in read(source).cells
@@ -69,7 +69,7 @@ def exhibits(cells: list[Any]) -> list[tuple[str, str, list[str]]]:
 
 
 def problems(source: Path, number: str) -> list[str]:
-    """Return what is against the template, one sentence each."""
+    """Return what violates the template, one sentence each."""
     found = _sections(source, number) + _cells(source) + _claims(source, number) + _museum(source)
     return [f"{source.name}: {text}" for text in found + _exercises(source, int(number))]
 
@@ -116,9 +116,9 @@ def _cells(source: Path) -> list[str]:
         if "%%" in cell.source or re.search(r"^[%!]", cell.source, re.MULTILINE):
             found.append(f"cell {place} uses a magic; sources also run as plain Python")
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    first = re.search(r"^(?:import|from) (kerasae|keras|tensorflow)\b", code, re.MULTILINE)
-    if first is not None and first[1] != "kerasae":
-        found.append("imports kerasae before Keras and TensorFlow, whose start it keeps quiet")
+    first = re.search(r"^(?:import|from) (kerasae_lessons|keras|tensorflow)\b", code, re.MULTILINE)
+    if first is not None and first[1] != "kerasae_lessons":
+        found.append("imports kerasae_lessons before Keras and TensorFlow, to keep them quiet")
     if sum("parameters" in cell.metadata.get("tags", ()) for cell in cells) != 1:
         found.append("has one cell tagged parameters")
     return found

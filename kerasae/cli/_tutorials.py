@@ -13,7 +13,8 @@ def tutorials(
     run: Annotated[
         str | None,
         typer.Option(
-            metavar="NUMBER", help="Run this lesson instead, and print its claims.",
+            metavar="NUMBER",
+            help="Run this lesson instead, print its claims, and keep the executed notebook.",
             show_default=False,
         ),
     ] = None,
@@ -22,38 +23,49 @@ def tutorials(
         str, typer.Option(help="full, or smoke: embedded data, no network, seconds.")
     ] = "full",
     replace: Annotated[
-        bool, typer.Option("--replace", help="Write over notebooks that are there already.")
+        bool, typer.Option("--replace", help="Overwrite notebooks that exist.")
     ] = False,
     open_: Annotated[
         bool, typer.Option("--open/--no-open", help="Open JupyterLab, if it is installed.")
     ] = True,
-) -> None:  # fmt: skip
+) -> None:
     """Copy the lessons to a folder and open them in JupyterLab.
 
-    Notebooks that are there already are kept.
+    Existing notebooks are kept.
     """
-    from kerasae.learn import notebooks
-
+    notebooks = _lessons()
     if list_:
-        _list(notebooks.find())
+        _list(notebooks)
     elif run is not None:
-        _run(run, profile)
+        _run(notebooks, run, profile, to)
     else:
         written = notebooks.copy(to, profile=profile, replace=replace)
         kept = len(notebooks.find()) - len(written)
         line = f"{len(written)} notebooks written to {to}"
-        print(line + (f"; {kept} were there already" if kept else ""))
+        print(line + (f"; {kept} exist already and were kept" if kept else ""))
         _open(to, open_)
 
 
-def _list(found: dict[str, Path]) -> None:
+def _lessons() -> Any:
+    """Import the helpers of the lessons, which are installed next to kerasae."""
+    try:
+        from kerasae_lessons import notebooks
+    except ModuleNotFoundError as error:
+        if error.name != "kerasae_lessons":
+            raise
+        raise ImportError(
+            "The lessons are not installed; in a checkout run: pip install -e ."
+        ) from None
+    return notebooks
+
+
+def _list(notebooks: Any) -> None:
     import json
 
     from kerasae.cli import _helpers
-    from kerasae.learn import notebooks
 
     rows = []
-    for number, file in found.items():
+    for number, file in notebooks.find().items():
         notebook = json.loads(file.read_text("utf-8"))
         about = notebook["metadata"]["kerasae"]
         seconds, claims = about["run"]["seconds"], len(about["claims"])
@@ -63,43 +75,44 @@ def _list(found: dict[str, Path]) -> None:
     _helpers.print_table(rows)
 
 
-def _run(number: str, profile: str) -> None:
+def _run(notebooks: Any, number: str, profile: str, folder: Path) -> None:
     """Run a lesson in a kernel; a lesson that fails is exit status 1."""
     import sys
     import time
+    from importlib.util import find_spec
 
-    from kerasae.learn import claiming, notebooks
+    from kerasae_lessons.claims import relation
 
-    try:
-        import nbclient  # noqa: F401
-        import nbformat  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            'Running a lesson needs more packages: pip install "kerasae[tutorials]"'
-        ) from None
+    if find_spec("nbclient") is None or find_spec("ipykernel") is None:
+        raise ImportError("Running a lesson needs more packages: pip install nbclient ipykernel")
+
+    def progress(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
     start = time.monotonic()
     try:
-        claims: list[dict[str, Any]] = notebooks.run(number, profile)
+        claims, written = notebooks.run(number, profile, folder=folder, progress=progress)
     except notebooks.LessonError as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
     for claim in claims:
-        print(f"{claim['id']:<6}{claim['status']:<6}  {claim['sentence']}: "
-              f"{claiming.relation(claim)}")  # fmt: skip
+        print(f"{claim['id']:<6}{claim['status']:<6}  {claim['sentence']}: {relation(claim)}")
     ran = ", ".join({claim["profile"] for claim in claims})
-    print(f"{len(claims)} claims, {ran} profile, {time.monotonic() - start:.0f} s")
+    print(f"{len(claims)} claims, {ran} profile, {time.monotonic() - start:.0f} s; {written}")
 
 
 def _open(folder: Path, wanted: bool) -> None:
-    """Open JupyterLab on a folder and wait for its end, or say how."""
+    """Open JupyterLab on a folder and wait until it ends, or say how to open it."""
     import importlib.util
     import subprocess
     import sys
 
-    if wanted and importlib.util.find_spec("jupyterlab") is not None:
+    if importlib.util.find_spec("jupyterlab") is None:
+        print(
+            "Open them in any notebook editor, or: pip install jupyterlab and run "
+            f"jupyter lab {folder}"
+        )
+    elif wanted:
         subprocess.run([sys.executable, "-m", "jupyterlab", str(folder)], check=False)
-    elif importlib.util.find_spec("jupyterlab") is not None:
-        print(f"Open them with: jupyter lab {folder}")
     else:
-        print('Open them in any notebook editor, or: pip install "kerasae[tutorials]" and run '
-              f"jupyter lab {folder}")  # fmt: skip
+        print(f"Open them with: jupyter lab {folder}")

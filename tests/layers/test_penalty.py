@@ -57,6 +57,7 @@ def test_setting_the_weight_counts_at_once_and_is_what_is_saved(value, tmp_path)
     assert loaded.evaluate(X, X, verbose=0) == expected
 
 
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
 def test_a_variable_given_as_weight_is_followed_and_never_trained():
     variable = keras.Variable(2.0)
     model, _ = plain(variable)

@@ -120,15 +120,24 @@ def test_other_numbers_train_as_float32(dtype):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_sample_weight_weighs_the_reconstruction():
+def test_sample_weight_applies_to_every_term():
     ae = small("sparse_l1", code_activation="relu", sparsity_weight=0.1)
     weight = np.linspace(0, 2, len(TABLE)).astype("float32")
     result = ae.evaluate(TABLE, TABLE, sample_weight=weight, verbose=0, return_dict=True)
     assert result["reconstruction_loss"] == pytest.approx(
         np.mean(weight * ae.score(TABLE)), rel=1e-4
     )
-    code = np.abs(ae.encode(TABLE)).sum(axis=1).mean()
+    code = np.mean(weight * np.abs(ae.encode(TABLE)).sum(axis=1))
     assert result["sparsity_loss"] == pytest.approx(code, rel=1e-4)
+
+
+def test_sample_weight_is_refused_beside_a_term_of_whole_batches():
+    ae = small("sparse_kl")
+    weights = [w.copy() for w in ae.get_weights()]
+    with pytest.raises(ValueError, match="sample_weight cannot apply to sparsity_loss"):
+        ae.fit(TABLE, sample_weight=np.ones(len(TABLE)), verbose=0)
+    for before, after in zip(weights, ae.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 def test_kernel_regularizers_show_as_a_term():

@@ -20,7 +20,7 @@
 
 # %%
 import kerasae
-from kerasae import learn
+import kerasae_lessons as learn  # before Keras: it keeps TensorFlow's start quiet
 
 import keras
 import numpy as np

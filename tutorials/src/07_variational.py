@@ -19,8 +19,8 @@
 # ## Setup
 
 # %%
-import kerasae  # before Keras: it keeps TensorFlow's start quiet
-from kerasae import learn
+import kerasae
+import kerasae_lessons as learn  # before Keras: it keeps TensorFlow's start quiet
 
 import math
 
