@@ -127,8 +127,8 @@ learn.claim("C3.1", "weights written by hand copy digits and noise alike: larges
 
 # %%
 h = np.maximum(rng.normal(size=(64, UNITS)), 0).astype("float32")  # activations of 64 samples
-l1 = L1Activation(weight=0.5)
-by_formula = 0.5 * np.abs(h).sum() / len(h)
+l1 = L1Activation(weight=0.5).penalty  # before it is weighted
+by_formula = np.abs(h).sum() / len(h)
 parts = [float(l1(part)) for part in np.split(h, 4)]
 apart = max(abs(float(l1(h)) / by_formula - 1), abs(np.mean(parts) / by_formula - 1),
             abs(float(l1(np.tile(h, (2, 1)))) / by_formula - 1))  # fmt: skip
@@ -400,7 +400,7 @@ lazy = np.full((64, UNITS), RHO, "float32")
 print(f"active units: {active_units(kl_code)} of {UNITS} trained ones, {active_units(lazy)} of "
       "those that always say the target")  # fmt: skip
 learn.claim("C3.13", "divergence of a unit that gives the target for every sample, in nats",
-            abs(float(kl(lazy))) / UNITS, "<", 1e-6)  # fmt: skip
+            abs(float(kl.penalty(lazy))) / UNITS, "<", 1e-6)  # fmt: skip
 
 # %% [markdown]
 # ## 5. What a unit means
@@ -511,7 +511,7 @@ learn.claim("C3.16", "KL of ReLU units is not a number", bool(np.isnan(naive.sum
 h, total = sparse_code[:256], keras.regularizers.L1(1e-4)
 rules = {"sum, as Keras 3.0 to 3.13.2 adds": total,
          "divided by the batch, as Keras 2 and 3.14.0 do": lambda h: total(h) / len(h),
-         "kerasae, with any Keras": L1Activation(1e-4)}  # fmt: skip
+         "kerasae, with any Keras": lambda h: L1Activation(1e-4)(h) / len(h)}  # fmt: skip
 for name, rule in rules.items():
     twice = float(rule(np.tile(h, (2, 1)))) / float(rule(h))
     print(f"{name}: {float(rule(h)):.4f}, fed twice {twice:.2f} times as much")  # catches it
