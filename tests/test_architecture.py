@@ -10,85 +10,105 @@ import kerasae
 ROOT = Path(kerasae.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-# What may import what: each group sees the groups before it. A private module at the top
-# (`_text`, `_atomic`) imports nothing of ours and may be seen by all.
-ORDER = [
-    {"schedules"},
-    {"regularizers", "losses", "metrics", "samplers"},
+# From the ground up: a part may import those of the floors below its own.
+FLOORS = [
+    {"errors"},
+    {"files"},
+    {"anomaly", "data", "report", "schedules", "serving"},
+    {"acceleration", "losses", "metrics", "regularizers", "samplers"},
     {"layers"},
+    {"networks"},
     {"models"},
-    {"_card", "_run_columns", "_signatures"},
-    {"_comparison", "_converting"},
-    {"callbacks", "evaluation", "exporting"},
-    {"training", "estimators"},
-    {"loading"},
-    {"batch", "beam"},
-    {"_run_data"},
+    {"evaluation", "estimators", "loading"},
+    {"exporting"},
     {"runs"},
-    {"cli"},
-    {"__main__"},
+    {"scoring"},
+    {"cli", "__init__", "__main__"},
 ]
-ALONE = {"anomaly", "data", "plotting", "serving", "_text", "_atomic", "_quiet", "_verify"}
-
-
-def imports_of(path):
-    """Yield the modules of kerasae that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "kerasae":
-            if node.module == "kerasae":
-                yield from (f"kerasae.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.split(".")[0] == "kerasae":
-                    yield alias.name
-
-
-def part_of(module):
-    return [*module.split("."), "", ""][1]
+FLOOR = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
+# What stands beside the models, and may be used without them.
+BESIDE = {"anomaly", "data", "report", "serving"}
 
 
 def name_of(path):
-    return ".".join(("kerasae", *path.relative_to(ROOT).with_suffix("").parts))
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in FILES}
+
+
+def imports_of(path):
+    """Yield the modules of kerasae that a file imports anywhere in it, and the names it takes."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "kerasae":
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield (full, "") if full in MODULES else (node.module, alias.name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "kerasae":
+                    yield alias.name, ""
+
+
+def part_of(module):
+    return [*module.split("."), "__init__"][1]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_file_is_one_mechanism(path):
-    assert len(path.read_text().splitlines()) <= 400
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_what_stands_alone_imports_nothing_of_ours(path):
-    part = part_of(name_of(path))
-    if part in ALONE:
-        assert {part_of(m) for m in imports_of(path)} <= {part, "_text", "_atomic"}
-
-
-def test_no_layer_imports_a_layer_and_no_mechanism_a_mechanism():
-    for folder, shared in (
-        ("layers", ("_step", "_backend", "__init__")),
-        ("models", ("_checks", "_parts", "_verbs", "assembly", "autoencoder", "networks",
-                    "registry", "__init__")),
-    ):  # fmt: skip
-        mechanisms = {p.stem for p in (ROOT / folder).glob("*.py")} - set(shared)
-        for stem in mechanisms:
-            seen = set(imports_of(ROOT / folder / f"{stem}.py"))
-            others = {f"kerasae.{folder}.{other}" for other in mechanisms - {stem}}
-            allowed = {"kerasae.models.variants.plain"} if stem == "sparse" else set()
-            assert not seen & others - allowed, stem
-
-
-def test_imports_run_one_way():
-    rank = {part: i for i, group in enumerate(ORDER) for part in group}
-    for path in FILES:
-        part = part_of(name_of(path))
-        if part not in rank:
+def test_a_file_imports_from_the_floors_below(path):
+    own = part_of(name_of(path))
+    assert own in FLOOR, f"{own} has no floor"
+    for module, _ in imports_of(path):
+        part = part_of(module)
+        if part in (own, "__init__") or own == "__init__":
             continue
-        for module in imports_of(path):
-            seen = part_of(module)
-            if seen in rank and seen != part:
-                assert rank[seen] < rank[part], f"{path.name} imports {module}"
+        assert FLOOR[part] < FLOOR[own], f"imports {module}"
+        if own in BESIDE:
+            assert part in ("errors", "files"), f"{own} stands alone, but imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_begins_with_an_underscore_stays_in_its_folder(path):
+    folder = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
+    for module, name in imports_of(path):
+        parts = [*module.split("."), *filter(None, [name])]
+        for depth, part in enumerate(parts):
+            if part.startswith("_") and not part.startswith("__"):
+                owner = ".".join(parts[:depth])
+                # A name belongs to a module, and so to the folder that the module is in.
+                owner = (
+                    owner
+                    if owner not in MODULES or MODULES[owner].name == "__init__.py"
+                    else (owner.rpartition(".")[0])
+                )
+                assert owner == folder, f"imports {'.'.join(parts)}"
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    graph = {name: {module for module, _ in imports_of(path)} for name, path in MODULES.items()}
+    graph.pop("kerasae")
+    done, path = set(), []
+
+    def visit(module):
+        if module in path:
+            pytest.fail(f"a circle of imports: {[*path[path.index(module) :], module]}")
+        if module in done or module not in graph:
+            return
+        path.append(module)
+        for other in sorted(graph[module]):
+            if other != module:
+                visit(other)
+        done.add(path.pop())
+
+    for module in graph:
+        visit(module)
+
+
+def test_the_top_level_is_small():
+    entries = [path for path in ROOT.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 24
+    assert {p.stem for p in entries} - {"py", "py"} <= set(FLOOR)
 
 
 def test_no_submodule_shares_a_public_functions_name():
