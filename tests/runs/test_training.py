@@ -8,7 +8,7 @@ import pytest
 
 import kerasae
 from kerasae import evaluation
-from kerasae.runs import TrainingDiverged, callbacks, configuration, figures, training
+from kerasae.runs import TrainingDiverged, callbacks, figures, preparation, training
 
 SMALL = {"data": "digits", "data_options": {"limit": 200}, "hidden": [16], "verbose": 0,
          "export": False, "batch_size": 64}  # fmt: skip
@@ -449,7 +449,7 @@ def test_float_tables_are_standardized_and_unit_data_are_not(tmp_path, no_figure
 
 def test_default_directory_and_epochs(tmp_path, monkeypatch, unmeasured):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(configuration, "_STEPS", 1)
+    monkeypatch.setattr(preparation, "_STEPS", 1)
     x = np.random.default_rng(0).uniform(size=(30, 5)).astype("float32")
     np.save("rows.npy", x)
     run = kerasae.train("linear", data="rows.npy", verbose=0, export=False, init="pca")
