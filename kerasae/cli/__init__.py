@@ -1,31 +1,16 @@
 """The command line. Whatever is heavy is imported inside the commands, so that help is instant."""
 
-import logging
 import os
 import sys
 import warnings
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from kerasae.cli import _judging, _serving, _training, _tutorials, _using
-
-
-class _Commands(TyperGroup):
-    """The commands; Ctrl-C in one ends it with a word, which typer's own handling lacks."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            print("Stopped.", file=sys.stderr)
-            raise typer.Exit(130) from None
-
+from kerasae.cli import _judging, _serving, _training, _tutorials, _using, quiet
 
 app = typer.Typer(
     name="kerasae",
-    cls=_Commands,
     help="Autoencoders as plain Keras models: train, look at, use.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -42,8 +27,7 @@ def main(args: list[str] | None = None) -> None:
     Args:
         args: Words after `kerasae`; those of the process by default.
     """
-    # Hints for those who write tf.functions, which nobody does here.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    quiet.silence_tensorflow()
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
     try:
         status = app(args=args, prog_name="kerasae", standalone_mode=False)
@@ -51,7 +35,7 @@ def main(args: list[str] | None = None) -> None:
         # The reader, such as `head`, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         print("Stopped.", file=sys.stderr)
         status = 130
     except Exception as error:
@@ -97,10 +81,11 @@ def _root(
         print(context.get_help())
 
 
-for command in (
-    _training.train, _training.variants, _training.data,
-    _judging.evaluate, _judging.compare, _judging.report, _judging.calibrate,
-    _using.encode, _using.reconstruct, _using.score, _using.detect, _using.generate,
-    _using.export, _serving.serve, _tutorials.tutorials,
-):  # fmt: skip
-    app.command()(command)
+_COMMANDS = (
+    *(_training.train, _training.variants, _training.data),
+    *(_judging.evaluate, _judging.compare, _judging.report, _judging.calibrate),
+    *(_using.encode, _using.reconstruct, _using.score, _using.detect, _using.generate),
+    *(_using.export, _serving.serve, _tutorials.tutorials),
+)
+for _command in _COMMANDS:
+    app.command()(_command)

@@ -6,12 +6,7 @@ from typing import Annotated
 import typer
 
 from kerasae.cli import _helpers
-from kerasae.cli._options import Columns, DataDir, DataOption, FalseAlarms, Label, RunPath
-
-Runs = Annotated[
-    list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")]
+from kerasae.cli._options import Columns, DataDir, DataOption, Label, Quiet, RunPath
 
 
 def evaluate(
@@ -29,22 +24,21 @@ def evaluate(
         Path | None, typer.Option("--output", "-o", help="JSON file to write, too.")
     ] = None,
     label: Label = None,
-    column: Columns = None,
+    columns: Columns = None,
     data_dir: DataDir = None,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model beside baselines: on its own data, or on other data.
+    """Measure a model next to baselines: on its own data, or on other data.
 
-    On its own data, the metrics, figures and report of the run are made anew.
+    On its own data, the metrics, figures and report of the run are made again.
     """
     from kerasae import runs
+    from kerasae.runs import directory
 
-    metrics = runs.evaluate(
-        run, data, split=split, sample_quality=samples, seed=seed, label=label, columns=column,
-        data_dir=data_dir,
-    )  # fmt: skip
+    given = {"label": label, "columns": columns, "data_dir": data_dir}
+    metrics = runs.evaluate(run, data, split=split, sample_quality=samples, seed=seed, **given)
     if output is not None:
-        _helpers.write_json(output, metrics)
+        directory.write_json(output, metrics)
     if not quiet:
         _helpers.print_metrics(metrics)
 
@@ -52,10 +46,11 @@ def evaluate(
 def calibrate(
     run: RunPath,
     data: DataOption = None,
-    false_alarm_rate: FalseAlarms = 0.01,
+    false_alarm_rate: Annotated[
+        float, typer.Option(help="Share of normal samples that may be flagged.", min=0.0, max=1.0)
+    ] = 0.01,
     split: Annotated[
-        str | None,
-        typer.Option(help="Split of named data.", show_default="validation"),
+        str | None, typer.Option(help="Split of named data.", show_default="validation")
     ] = None,
     stride: Annotated[
         int | None,
@@ -65,7 +60,7 @@ def calibrate(
         bool, typer.Option("--allow-training-rows", help="Take rows the model was trained on.")
     ] = False,
     label: Label = None,
-    column: Columns = None,
+    columns: Columns = None,
     data_dir: DataDir = None,
 ) -> None:
     """Find the threshold above which a sample is an anomaly, and keep it with the model.
@@ -75,26 +70,35 @@ def calibrate(
     from kerasae import runs
 
     found = runs.calibrate(
-        run, data, false_alarm_rate=false_alarm_rate, split=split, stride=stride,
-        allow_training_rows=allow_training_rows, label=label, columns=column, data_dir=data_dir,
-    )  # fmt: skip
+        run,
+        data,
+        false_alarm_rate=false_alarm_rate,
+        split=split,
+        stride=stride,
+        allow_training_rows=allow_training_rows,
+        label=label,
+        columns=columns,
+        data_dir=data_dir,
+    )
+    rows = [
+        ("threshold", f"{found['threshold']:.6g}"),
+        ("false-alarm rate", f"{found['false_alarm_rate']:g}"),
+    ]
+    if "rate_range" in found:
+        low, high = found["rate_range"]
+        rows.append(("of this threshold", f"{low:.2g} to {high:.2g}, nine times out of ten"))
     of = "time steps" if "stride" in found else "samples"
-    _helpers.print_table(
-        [
-            ("threshold", f"{found['threshold']:.6g}"),
-            ("false-alarm rate", f"{found['false_alarm_rate']:g}"),
-            *([("of this threshold", "{:.2g} to {:.2g}, nine times out of ten".format(
-                *found["rate_range"]))] if "rate_range" in found else []),
-            ("calibrated on", f"{found['n']:,} {of}, {found['data']}"),
-            *([("flagged", f"{found['flagged']:.2%} of the run's test split")]
-              if "flagged" in found else []),
-        ]
-    )  # fmt: skip
+    rows.append(("calibrated on", f"{found['n']:,} {of}, {found['data']}"))
+    if "flagged" in found:
+        rows.append(("flagged", f"{found['flagged']:.2%} of the run's test split"))
+    _helpers.print_table(rows)
     print(f"Now: kerasae detect {run} --input FILE --output FILE")
 
 
 def compare(
-    runs: Runs,
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="HTML page to write, with table and figure."),
@@ -110,7 +114,7 @@ def compare(
 
 
 def report(run: RunPath) -> None:
-    """Write report.html of a run anew from what the run directory holds."""
+    """Write report.html of a run again, from what the run directory holds."""
     from kerasae import report
 
     print(report.write_report(run))

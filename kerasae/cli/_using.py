@@ -1,108 +1,150 @@
-"""Commands that put files through a model."""
+"""Commands that use a model: files through it, its export, samples from it."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from kerasae.cli import _helpers
-from kerasae.cli._options import (
-    ColumnsOfRun,
-    Format,
-    Inputs,
-    Keep,
-    ModelPath,
-    Output,
-    Outputs,
-    Replace,
-    Resume,
-    Rows,
-    RunPath,
-)
+from kerasae.cli._options import ModelPath, RunPath, with_parameters
+
+_TABLES = "A .npy, .npz, .csv or .parquet file; no suffix: a folder of PNGs."
 
 
-def reconstruct(
+def _apply(
     model: ModelPath,
-    input: Inputs,
-    output: Outputs,
-    column: ColumnsOfRun = None,
-    keep: Keep = None,
-    format: Format = None,
-    batch_size: Rows = None,
-    resume: Resume = False,
-    replace: Replace = False,
+    input: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE",
+            help="A .npy, .npz, .csv or .parquet file, an image, a folder of them, or a pattern "
+            "such as 'data/*.parquet'; repeat for more.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help=f"{_TABLES} For several inputs a folder, that gets a file for each.",
+        ),
+    ],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            help="Column of a table to read; repeat for more.",
+            show_default="the run's own, or all",
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep", metavar="COLUMN", help="Column of a table to pass through; repeat for more."
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Of files in a folder: parquet, csv or npy.", show_default="that of the input"
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=1,
+            help="Samples in a call of the model.",
+            show_default="by their size",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip inputs whose output in the folder is complete.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Make all outputs in the folder again.")
+    ] = False,
+    **how: Any,
 ) -> None:
+    """Put files through a verb of a model and say how many rows that made."""
+    from kerasae import scoring
+
+    done = scoring.apply(
+        model,
+        how.pop("verb"),
+        input,
+        output,
+        columns=column,
+        keep=keep or (),
+        format=format,
+        batch_size=batch_size,
+        resume=resume,
+        replace=replace,
+        progress=True,
+        **how,
+    )
+    several = output.is_dir() and (done.files > 1 or (output / scoring.RECORD).exists())
+    files = f" of {done.files:,} files" if several else ""
+    line = f"{done.rows:,} rows{files} written to {output}"
+    if done.anomalies is not None and done.rows:
+        line += f", {done.anomalies:,} of them anomalies ({done.anomalies / done.rows:.2%})"
+    if done.skipped:
+        line += f"; {done.skipped:,} of the files were there already"
+    print(line)
+
+
+def _on_files(verb: Callable[..., dict[str, Any]]) -> Callable[..., None]:
+    """Make a command of a function that returns the arguments of `_apply` that it is about."""
+    own = inspect.signature(verb).parameters
+    shared = [p for p in inspect.signature(_apply).parameters.values() if p.name != "how"]
+
+    def command(**words: Any) -> None:
+        how = verb(**{name: words.pop(name) for name in own})
+        _apply(**words, **how)
+
+    command.__name__, command.__doc__ = verb.__name__, verb.__doc__
+    return with_parameters(command, [*shared[:3], *own.values(), *shared[3:]])
+
+
+@_on_files
+def reconstruct() -> dict[str, Any]:
     """Write the reconstruction of every sample, in the units of the input."""
-    _helpers.apply(
-        "reconstruct", model, input, output, columns=column, keep=keep, format=format,
-        batch_size=batch_size, resume=resume, replace=replace,
-    )  # fmt: skip
+    return {"verb": "reconstruct"}
 
 
-def encode(
-    model: ModelPath,
-    input: Inputs,
-    output: Outputs,
-    column: ColumnsOfRun = None,
-    keep: Keep = None,
-    format: Format = None,
-    batch_size: Rows = None,
-    resume: Resume = False,
-    replace: Replace = False,
-) -> None:
+@_on_files
+def encode() -> dict[str, Any]:
     """Write the code of every sample, in columns code_0, code_1, ..."""
-    _helpers.apply(
-        "encode", model, input, output, columns=column, keep=keep, format=format,
-        batch_size=batch_size, resume=resume, replace=replace,
-    )  # fmt: skip
+    return {"verb": "encode"}
 
 
+@_on_files
 def score(
-    model: ModelPath,
-    input: Inputs,
-    output: Outputs,
     per_feature: Annotated[
         bool, typer.Option("--per-feature", help="The error of every column, pixel or time step.")
     ] = False,
-    column: ColumnsOfRun = None,
-    keep: Keep = None,
-    format: Format = None,
-    batch_size: Rows = None,
-    resume: Resume = False,
-    replace: Replace = False,
-) -> None:
+) -> dict[str, Any]:
     """Write the reconstruction error of every sample; higher is worse."""
-    _helpers.apply(
-        "feature_scores" if per_feature else "score", model, input, output, columns=column,
-        keep=keep, format=format, batch_size=batch_size, resume=resume, replace=replace,
-    )  # fmt: skip
+    return {"verb": "feature_scores" if per_feature else "score"}
 
 
+@_on_files
 def detect(
-    model: ModelPath,
-    input: Inputs,
-    output: Outputs,
     false_alarm_rate: Annotated[
         float | None,
         typer.Option(
             help="Share of normal samples that may be flagged.", show_default="as calibrated"
         ),
     ] = None,
-    column: ColumnsOfRun = None,
-    keep: Keep = None,
-    format: Format = None,
-    batch_size: Rows = None,
-    resume: Resume = False,
-    replace: Replace = False,
-) -> None:
+) -> dict[str, Any]:
     """Write score, p-value and decision for every sample, after kerasae calibrate.
 
     Columns anomaly_score, p_value and is_anomaly (0 or 1).
     """
-    _helpers.apply(
-        "detect", model, input, output, columns=column, keep=keep, format=format,
-        false_alarm_rate=false_alarm_rate, batch_size=batch_size, resume=resume, replace=replace,
-    )  # fmt: skip
+    return {"verb": "detect", "false_alarm_rate": false_alarm_rate}
 
 
 def export(
@@ -129,7 +171,7 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write a verified SavedModel as the next version, and other formats beside it.
+    """Write a verified SavedModel as the next version, and other formats next to it.
 
     Models trained on any backend are exported on TensorFlow.
     """
@@ -144,7 +186,7 @@ def export(
 
 def generate(
     model: ModelPath,
-    output: Output,
+    output: Annotated[Path, typer.Option("--output", "-o", help=_TABLES)],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of samples.")] = 16,
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
     sampler: Annotated[
@@ -158,13 +200,10 @@ def generate(
 ) -> None:
     """Write new samples, from the prior of a variational model or a fitted sampler."""
     import kerasae
+    from kerasae import runs, scoring
 
     if sampler is not None:
-        from kerasae import runs
-
         runs.fit_sampler(model, sampler)
-    from kerasae import scoring
-
     samples = kerasae.load(model).generate(count, seed=seed)
     kerasae.data.write(output, [samples], scoring.trained_names(model, samples.shape[1:]))
     print(f"{count:,} samples written to {output}")
