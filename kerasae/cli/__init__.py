@@ -3,14 +3,28 @@
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from kerasae.cli import _judging, _serving, _training, _tutorials, _using, quiet
 
+
+class _Commands(TyperGroup):
+    """The commands; Ctrl-C in one ends it with a word, where typer ends it silently."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("Stopped.", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="kerasae",
+    cls=_Commands,
     help="Autoencoders as plain Keras models: train, look at, use.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -35,9 +49,6 @@ def main(args: list[str] | None = None) -> None:
         # The reader, such as `head`, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
-    except (KeyboardInterrupt, typer.Abort):
-        print("Stopped.", file=sys.stderr)
-        status = 130
     except Exception as error:
         if os.environ.get(_DEBUG):
             raise

@@ -1,4 +1,4 @@
-"""The data of a run, and other data beside them, as `kerasae.runs` needs them."""
+"""The data of a run, and other data next to them, as the operations on a run need them."""
 
 import warnings
 from pathlib import Path
@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from kerasae.data import Splits
+from kerasae.data.rows import SPLITS
 from kerasae.files import read_json
 from kerasae.runs import columns as run_columns
 from kerasae.runs import directory
-
-SPLITS = ("train", "validation", "test")
 
 
 def config_of(path: Path) -> dict[str, Any]:

@@ -33,10 +33,14 @@ COMMANDS = {
     "variant": (["train", "denoisng"], r"Did you mean 'denoising'\?"),
     "empty variant": (["train", ""], r"Unknown variant"),
     "data name": (["train", "vae", "--data", "digit"], r"Did you mean 'digits'\?"),
-    "data missing": (["train", "vae", "--data", "no/such.csv"],
-        r"no such file.* Received: 'no/such"),
-    "data missing in a long folder": (["train", "vae", "--data", f"{FILES}/x1.npy"],
-                                      r"There is no such file or folder\. Received"),
+    "data missing": (
+        ["train", "vae", "--data", "no/such.csv"],
+        r"no such file.* Received: 'no/such",
+    ),
+    "data missing in a long folder": (
+        ["train", "vae", "--data", f"{FILES}/x1.npy"],
+        r"There is no such file or folder\. Received",
+    ),
     "data of a space": (["train", "vae", "-d", "a b/ü ñ.npy"], r"Received: 'a b/ü ñ.npy'"),
     "data of a model": (["train", "vae", "-d", KERAS], r"A data file must end in"),
     "data garbage": (["train", "vae", "-d", f"{FILES}/garbage.npy"], r"'garbage.npy' cannot be"),
@@ -89,18 +93,25 @@ COMMANDS = {
     "evaluate seed": (["evaluate", RUN, "-d", GOOD, "--seed", "-1"], r"seed must be"),
     "evaluate broken config": (["evaluate", f"{FILES}/broken_config"], r"config.json must be JSON"),
     "evaluate no config": (["evaluate", f"{FILES}/no_config"], r"name data with a file"),
-    "evaluate to nowhere": (["evaluate", RUN, "-d", GOOD, "-q", "-o", "no/such/m.json"],
-        r"no/such"),
+    "evaluate to nowhere": (
+        ["evaluate", RUN, "-d", GOOD, "-q", "-o", "no/such/m.json"],
+        r"no/such",
+    ),
     "calibrate nothing": (["calibrate", "nowhere"], r"no file or folder to load"),
-    "calibrate rate": (["calibrate", RUN, "--false-alarm-rate", "2"],
-        r"Invalid value for '--false-alarm-rate'"),
+    "calibrate rate": (
+        ["calibrate", RUN, "--false-alarm-rate", "2"],
+        r"Invalid value for '--false-alarm-rate'",
+    ),
     "calibrate rate zero": (["calibrate", RUN, "--false-alarm-rate", "0"], r"between 0 and 1"),
-    "calibrate rate nan": (["calibrate", RUN, "--false-alarm-rate", "nan"],
-        r"between 0 and 1|Invalid value for '--false-alarm-rate'"),
+    "calibrate rate nan": (
+        ["calibrate", RUN, "--false-alarm-rate", "nan"],
+        r"between 0 and 1|Invalid value for '--false-alarm-rate'",
+    ),
     "calibrate few": (["calibrate", RUN], r"needs at least 99 held-out samples"),
     "calibrate training rows": (
         ["calibrate", RUN, "-d", "{w.folder}/rows.csv", "--false-alarm-rate", "0.1"],
-        r"not trained on"),
+        r"not trained on",
+    ),
     "calibrate export": (["calibrate", EXPORT, "-d", GOOD], r"cannot be changed"),
     "calibrate series": (["calibrate", RUN, "--stride", "1"], r"A stride needs data"),
     "compare nothing": (["compare"], r"Missing argument"),
@@ -130,23 +141,32 @@ COMMANDS = {
     "encode to nowhere": (put("encode", output="no/such/x.csv"), r"no folder to write in"),
     "encode to a folder": (put("encode", output=f"{FILES}/folder.csv"), r"folder"),
     "encode resume": (put("encode", GOOD, "--resume"), r"resume is for several inputs"),
-    "resume and replace again": (put("encode", GOOD, "--resume", "--replace"),
-        r"exclude each other"),
+    "resume and replace again": (
+        put("encode", GOOD, "--resume", "--replace"),
+        r"exclude each other",
+    ),
     "reconstruct text": (put("reconstruct", f"{FILES}/words.csv"), r"columns|not a number"),
     "score per nothing": (put("score", GOOD, "--per-features"), r"--per-feature"),
     "detect uncalibrated": (put("detect"), r"detect needs a calibrated model"),
     "detect rate": (
-        put("detect", GOOD, "--false-alarm-rate", "7", model=CALIBRATED), r"between 0 and 1"),
+        put("detect", GOOD, "--false-alarm-rate", "7", model=CALIBRATED),
+        r"between 0 and 1",
+    ),
     "detect rate low": (
         put("detect", GOOD, "--false-alarm-rate", "1e-9", model=CALIBRATED),
-        r"needs a calibration"),
+        r"needs a calibration",
+    ),
     "detect others": (put("detect", f"{FILES}/wide.csv", model=CALIBRATED), r"5 columns"),
     "generate without prior": (["generate", KERAS, "-o", "x.npy"], r"generate needs a prior"),
-    "generate count": (["generate", KERAS, "-o", "x.npy", "-n", "0"],
-        r"Invalid value for '--count'"),
+    "generate count": (
+        ["generate", KERAS, "-o", "x.npy", "-n", "0"],
+        r"Invalid value for '--count'",
+    ),
     "generate sampler": (["generate", RUN, "-o", "x.npy", "--sampler", "gaus"], r"'gaussian'"),
-    "generate seed": (["generate", KERAS, "-o", "x.npy", "--seed", "one"],
-        r"Invalid value for '--seed'"),
+    "generate seed": (
+        ["generate", KERAS, "-o", "x.npy", "--seed", "one"],
+        r"Invalid value for '--seed'",
+    ),
     "generate nothing": (["generate", "nowhere", "-o", "x.npy"], r"Received: path='nowhere'"),
     # export and serve
     "export nothing": (["export", "nowhere"], r"no file or folder to load"),
@@ -162,9 +182,11 @@ COMMANDS = {
     "serve same ports": (["serve", EXPORT, "--port", "81", "--grpc-port", "81"], r"must differ"),
     "serve runtime": (["serve", EXPORT, "--runtime", "torch"], r"runtime must be"),
     "serve name": (["serve", EXPORT, "--name", "a/b"], r"letters, digits"),
-    "serve wait": (["serve", EXPORT, "--max-batch-time", "nan"],
-        r"max_batch_time must be|Invalid value for '--max-batch-time'"),
-}  # fmt: skip
+    "serve wait": (
+        ["serve", EXPORT, "--max-batch-time", "nan"],
+        r"max_batch_time must be|Invalid value for '--max-batch-time'",
+    ),
+}
 
 
 @pytest.mark.parametrize(("words", "sentence"), COMMANDS.values(), ids=COMMANDS)

@@ -55,9 +55,15 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("judging")
     kerasae.data.write(path / "table.csv", [rows(1200, 0)], COLUMNS)
     kerasae.train(
-        "undercomplete", data=str(path / "table.csv"), out=path / "run", epochs=1, latent_dim=2,
-        hidden=[5], export=False, verbose=0,
-    )  # fmt: skip
+        "undercomplete",
+        data=str(path / "table.csv"),
+        out=path / "run",
+        epochs=1,
+        latent_dim=2,
+        hidden=[5],
+        export=False,
+        verbose=0,
+    )
     return path
 
 
@@ -101,8 +107,14 @@ def test_calibrate_says_what_it_found(run, kerasae_):
 def test_calibrate_refuses_a_file_of_training_rows(folder, tmp_path, kerasae_, suffix):
     trained = kerasae.data.load(folder / "table.csv").array("train")
     kerasae.data.write(tmp_path / f"train{suffix}", [trained[:200]])
-    words = ("calibrate", folder / "run", "--data", tmp_path / f"train{suffix}",
-             "--false-alarm-rate", "0.05")  # fmt: skip
+    words = (
+        "calibrate",
+        folder / "run",
+        "--data",
+        tmp_path / f"train{suffix}",
+        "--false-alarm-rate",
+        "0.05",
+    )
     status, out, err = kerasae_(*words)
     assert (status, out) == (2, "")
     assert "not trained on" in err
@@ -122,8 +134,16 @@ def test_calibrate_leaves_the_label_out(run, tmp_path, kerasae_):
     x = rows(300, 6)
     labelled = np.concatenate([np.zeros((300, 1)), x[:, ::-1]], axis=1)
     kerasae.data.write(tmp_path / "new.csv", [labelled], ["kind", "d", "c", "b", "a"])
-    words = ("calibrate", run, "--data", tmp_path / "new.csv", "--label", "kind",
-             "--false-alarm-rate", "0.05")  # fmt: skip
+    words = (
+        "calibrate",
+        run,
+        "--data",
+        tmp_path / "new.csv",
+        "--label",
+        "kind",
+        "--false-alarm-rate",
+        "0.05",
+    )
     status, _, err = kerasae_(*words)
     assert (status, err) == (0, "")
     ae = kerasae.load(run)
@@ -133,8 +153,16 @@ def test_calibrate_leaves_the_label_out(run, tmp_path, kerasae_):
 def test_calibrate_says_no_range_of_a_series(series_judge, tmp_path, kerasae_):
     series = np.random.default_rng(1).normal(size=(400, 2)).astype("float32")
     kerasae.data.write(tmp_path / "in.csv", [series], ["u", "v"])
-    words = ("calibrate", tmp_path / "series.keras", "--data", tmp_path / "in.csv",
-             "--stride", "2", "--false-alarm-rate", "0.05")  # fmt: skip
+    words = (
+        "calibrate",
+        tmp_path / "series.keras",
+        "--data",
+        tmp_path / "in.csv",
+        "--stride",
+        "2",
+        "--false-alarm-rate",
+        "0.05",
+    )
     status, out, err = kerasae_(*words)
     assert (status, err) == (0, "")
     assert "of this threshold" not in out
@@ -224,8 +252,16 @@ def series_judge(tmp_path):
 def test_detect_takes_a_long_series_as_one(series_judge, tmp_path, kerasae_):
     series = np.random.default_rng(1).normal(size=(131, 2)).astype("float32")
     kerasae.data.write(tmp_path / "in.csv", [series], ["u", "v"])
-    words = ("detect", tmp_path / "series.keras", "-i", tmp_path / "in.csv",
-             "-o", tmp_path / "out.parquet", "--batch-size", 1)  # fmt: skip
+    words = (
+        "detect",
+        tmp_path / "series.keras",
+        "-i",
+        tmp_path / "in.csv",
+        "-o",
+        tmp_path / "out.parquet",
+        "--batch-size",
+        1,
+    )
     status, _, err = kerasae_(*words)
     assert (status, err) == (0, "")
     found = next(kerasae.data.batches(tmp_path / "out.parquet"))
@@ -349,12 +385,21 @@ def test_a_million_rows_are_scored_in_the_memory_of_a_few(verb, tmp_path):
     for count in (300_000, 1_000_000):
         write_table(tmp_path / "in.parquet", count)
         start = time.perf_counter()
-        words = [verb, tmp_path / "model.keras", "-i", tmp_path / "in.parquet",
-                 "-o", tmp_path / "out.parquet"]  # fmt: skip
+        words = [
+            verb,
+            tmp_path / "model.keras",
+            "-i",
+            tmp_path / "in.parquet",
+            "-o",
+            tmp_path / "out.parquet",
+        ]
         process = subprocess.run(
-            [sys.executable, "-c", PEAK, *map(str, words)], capture_output=True, text=True,
-            check=True, env={**os.environ, "MALLOC_ARENA_MAX": "2"},
-        )  # fmt: skip
+            [sys.executable, "-c", PEAK, *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "MALLOC_ARENA_MAX": "2"},
+        )
         said, peak = process.stdout.strip().splitlines()
         assert said.startswith(f"{count:,} rows written to")
         peaks[count] = int(peak) / 1024

@@ -11,8 +11,14 @@ import pytest
 import kerasae
 from kerasae.runs import determinism
 
-TRAINED = {"data": "digits", "data_options": {"limit": 200}, "latent_dim": 4, "export": False,
-           "verbose": 0, "epochs": 2}  # fmt: skip
+TRAINED = {
+    "data": "digits",
+    "data_options": {"limit": 200},
+    "latent_dim": 4,
+    "export": False,
+    "verbose": 0,
+    "epochs": 2,
+}
 # Chunks under XLA with noise; Keras's own steps of convolutions in oneDNN.
 VARIANTS = {
     "denoising": {"variant": "denoising", "batch_size": 16, "hidden": [16]},
@@ -61,12 +67,14 @@ def test_weights_are_bit_equal_across_processes(tmp_path):
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM, json.dumps(asked), str(tmp_path / str(number))],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
             # Another process in all that Python and TensorFlow may vary by.
             env={**os.environ, "PYTHONHASHSEED": str(number)},
         )
         for number in range(2)
-    ]  # fmt: skip
+    ]
     try:
         found = [json.loads(process.communicate(timeout=300)[0]) for process in processes]
     finally:

@@ -109,10 +109,13 @@ def test_calibrating_makes_a_new_export_and_keeps_the_old_one(exported, table):
     )
     flagged = ae.detect(splits.array("test"))["is_anomaly"].mean()
     assert found == {
-        "false_alarm_rate": 0.05, "threshold": found["threshold"], "n": found["n"],
+        "false_alarm_rate": 0.05,
+        "threshold": found["threshold"],
+        "n": found["n"],
         "rate_range": found["rate_range"],
-        "data": "validation split", "flagged": pytest.approx(flagged),
-    }  # fmt: skip
+        "data": "validation split",
+        "flagged": pytest.approx(flagged),
+    }
     # Everything else of the run is as it was, and everything new is in it.
     after = metrics(run)
     assert after.pop("detection") == found
@@ -189,9 +192,15 @@ def test_columns_are_those_the_run_was_trained_on(tmp_path, quick):
     kerasae.data.write(tmp_path / "t.csv", [rows(400, 0)], ["time", "b", "c", "a"])
     path = tmp_path / "run"
     kerasae.train(
-        "linear", data=str(tmp_path / "t.csv"), out=path, epochs=1, latent_dim=1, verbose=0,
-        export=False, data_options={"columns": ["a", "b"]},
-    )  # fmt: skip
+        "linear",
+        data=str(tmp_path / "t.csv"),
+        out=path,
+        epochs=1,
+        latent_dim=1,
+        verbose=0,
+        export=False,
+        data_options={"columns": ["a", "b"]},
+    )
     held = rows(200, 7)
     kerasae.data.write(tmp_path / "new.csv", [held], ["time", "b", "c", "a"])
     runs.calibrate(path, tmp_path / "new.csv", false_alarm_rate=0.05)
@@ -249,9 +258,15 @@ def test_a_run_on_an_array_is_calibrated_on_a_file(tmp_path):
 def test_training_goes_on_without_the_calibration(run, table, quick):
     runs.calibrate(run, false_alarm_rate=0.05)
     kerasae.train(
-        "linear", data=str(table), out=run, epochs=1, latent_dim=2, verbose=0, replace=True,
+        "linear",
+        data=str(table),
+        out=run,
+        epochs=1,
+        latent_dim=2,
+        verbose=0,
+        replace=True,
         export=False,
-    )  # fmt: skip
+    )
     assert kerasae.load(run).calibration is None
     assert "detection" not in metrics(run)
 
@@ -397,9 +412,14 @@ def mixed(tmp_path):
     scale = np.array([1, 1000, 10, 0.1], "float32")
     kerasae.data.write(tmp_path / "train.csv", [rows(600, 0) * scale], ["a", "b", "c", "d"])
     kerasae.train(
-        "linear", data=str(tmp_path / "train.csv"), out=tmp_path / "run", epochs=1, latent_dim=2,
-        verbose=0, export=False,
-    )  # fmt: skip
+        "linear",
+        data=str(tmp_path / "train.csv"),
+        out=tmp_path / "run",
+        epochs=1,
+        latent_dim=2,
+        verbose=0,
+        export=False,
+    )
     return tmp_path / "run", rows(200, 5) * scale
 
 
@@ -468,9 +488,15 @@ def test_the_label_of_a_run_is_left_out_where_a_file_has_it(tmp_path, quick):
     kerasae.data.write(tmp_path / "train.csv", [x], [*names[:3], "kind"])
     run = tmp_path / "run"
     kerasae.train(
-        "linear", data=str(tmp_path / "train.csv"), out=run, epochs=1, latent_dim=2, verbose=0,
-        export=False, data_options={"label": "kind"},
-    )  # fmt: skip
+        "linear",
+        data=str(tmp_path / "train.csv"),
+        out=run,
+        epochs=1,
+        latent_dim=2,
+        verbose=0,
+        export=False,
+        data_options={"label": "kind"},
+    )
     config = json.loads((run / "config.json").read_text("utf-8"))
     del config["columns"]  # as older runs, which know the label alone
     (run / "config.json").write_text(json.dumps(config), "utf-8")
@@ -529,8 +555,14 @@ def test_the_folder_of_named_sets_is_known_from_another_folder(tmp_path, monkeyp
     assert places == {"data_path": None, "data_dir": str(tmp_path / "sets"), "columns": None}
     asked = {}
     monkeypatch.setattr(kerasae.data, "load", lambda source, **kept: asked.update(kept) or kept)
-    config = {"command": ["kerasae"], "data": "mnist", "batch_size": 8, "seed": 0, **places,
-              "data_options": {"data_dir": "sets", "limit": 9}}  # fmt: skip
+    config = {
+        "command": ["kerasae"],
+        "data": "mnist",
+        "batch_size": 8,
+        "seed": 0,
+        **places,
+        "data_options": {"data_dir": "sets", "limit": 9},
+    }
     with pytest.raises(AttributeError):  # what stands for the splits has no shape
         data.own(config, tmp_path)
     assert asked == {"batch_size": 8, "seed": 0, "data_dir": str(tmp_path / "sets"), "limit": 9}
@@ -545,8 +577,16 @@ def test_own_data_that_are_gone_or_changed_are_not_needed(tmp_path, content, sai
     kerasae.data.write(train, [rows(600, 0)], ["a", "b", "c", "d"])
     run = tmp_path / "run"
     options = {"columns": ["a", "b", "c"]}
-    kerasae.train("linear", data=str(train), out=run, epochs=1, latent_dim=2, verbose=0,
-                  export=False, data_options=options)  # fmt: skip
+    kerasae.train(
+        "linear",
+        data=str(train),
+        out=run,
+        epochs=1,
+        latent_dim=2,
+        verbose=0,
+        export=False,
+        data_options=options,
+    )
     train.unlink() if content is None else train.write_text(content)
     kerasae.data.write(tmp_path / "new.csv", [rows(200, 3)], ["a", "b", "c", "d"])
     with pytest.warns(UserWarning, match=f"own data cannot be used.*{said}"):
@@ -578,11 +618,15 @@ def test_named_data_of_another_shape_are_refused(run, trained):
 def test_a_file_with_splits_of_its_own_is_taken_whole_or_by_split(run, tmp_path, quick):
     x = rows(600, 3)
     file = tmp_path / "splits.npz"
-    np.savez(file, x_train=x[:400], x_test=x[400:], y_train=np.arange(400) % 3,
-             y_test=np.arange(200) % 3)  # fmt: skip
+    np.savez(
+        file, x_train=x[:400], x_test=x[400:], y_train=np.arange(400) % 3, y_test=np.arange(200) % 3
+    )
     ae = kerasae.load(run)
-    for split, part, name in ((None, x, str(file)), ("test", x[400:], f"test split of {file}"),
-                              ("train", x[:400], f"train split of {file}")):  # fmt: skip
+    for split, part, name in (
+        (None, x, str(file)),
+        ("test", x[400:], f"test split of {file}"),
+        ("train", x[:400], f"train split of {file}"),
+    ):
         found = runs.evaluate(run, file, split=split, sample_quality=False)
         assert found["test"]["samples"] == len(part)
         scaled = ae.scaler(part)
@@ -635,9 +679,15 @@ def waves(tmp_path):
     kerasae.data.write(tmp_path / "series.csv", [x[2400:, None]], ["value"])
     run = tmp_path / "waves"
     kerasae.train(
-        "sequence", data=str(tmp_path / "windows.npy"), out=run, epochs=1, latent_dim=2,
-        hidden=[4], verbose=0, export=False,
-    )  # fmt: skip
+        "sequence",
+        data=str(tmp_path / "windows.npy"),
+        out=run,
+        epochs=1,
+        latent_dim=2,
+        hidden=[4],
+        verbose=0,
+        export=False,
+    )
     return run
 
 
@@ -648,9 +698,12 @@ def test_a_series_has_no_range_of_rates_and_no_old_threshold(waves, tmp_path):
     assert "scores.png" in before
     found = runs.calibrate(waves, tmp_path / "series.csv", stride=2, false_alarm_rate=0.05)
     assert found == {
-        "false_alarm_rate": 0.05, "threshold": kerasae.load(waves).calibration.threshold,
-        "n": 600, "data": str(tmp_path / "series.csv"), "stride": 2,
-    }  # fmt: skip
+        "false_alarm_rate": 0.05,
+        "threshold": kerasae.load(waves).calibration.threshold,
+        "n": 600,
+        "data": str(tmp_path / "series.csv"),
+        "stride": 2,
+    }
     assert metrics(waves)["detection"] == found
     page = (waves / "report.html").read_text("utf-8")
     assert "nine times out of ten" not in page
@@ -695,8 +748,16 @@ def test_samples_of_a_prior_are_told_of_as_such(tmp_path, monkeypatch, quick):
 
     monkeypatch.setattr(evaluation, "sample_quality", lambda *_, **__: {"precision": 0.5})
     np.save(tmp_path / "x.npy", rows(200, 0))
-    kerasae.train("vae", data=str(tmp_path / "x.npy"), out=tmp_path / "run", epochs=1,
-                  latent_dim=2, hidden=[4], verbose=0, export=False)  # fmt: skip
+    kerasae.train(
+        "vae",
+        data=str(tmp_path / "x.npy"),
+        out=tmp_path / "run",
+        epochs=1,
+        latent_dim=2,
+        hidden=[4],
+        verbose=0,
+        export=False,
+    )
     assert runs.evaluate(tmp_path / "run")["generation"]["sampler"] == "prior"
 
 
@@ -708,9 +769,16 @@ def test_a_run_on_windows_goes_on_with_another_series(tmp_path, monkeypatch):
     wave = np.sin(np.arange(3000) / 6).astype("float32") + rng.normal(0, 0.1, 3000).astype("f4")
     np.save(tmp_path / "train.npy", wave[:2000])
     np.save(tmp_path / "other.npy", wave[2000:])
-    run = kerasae.train("undercomplete", data=str(tmp_path / "train.npy"), epochs=2, latent_dim=4,
-                        data_options={"window": 20, "stride": 5}, out=tmp_path / "run",
-                        export=False, verbose=0)  # fmt: skip
+    run = kerasae.train(
+        "undercomplete",
+        data=str(tmp_path / "train.npy"),
+        epochs=2,
+        latent_dim=4,
+        data_options={"window": 20, "stride": 5},
+        out=tmp_path / "run",
+        export=False,
+        verbose=0,
+    )
     assert run.model.sample_shape == (20, 1)
     # Windows overlap, so that nothing is promised of one threshold's rate.
     assert "rate_range" not in runs.calibrate(run.path, false_alarm_rate=0.05)

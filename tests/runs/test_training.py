@@ -10,8 +10,14 @@ import kerasae
 from kerasae import evaluation
 from kerasae.runs import TrainingDiverged, callbacks, figures, preparation, training
 
-SMALL = {"data": "digits", "data_options": {"limit": 200}, "hidden": [16], "verbose": 0,
-         "export": False, "batch_size": 64}  # fmt: skip
+SMALL = {
+    "data": "digits",
+    "data_options": {"limit": 200},
+    "hidden": [16],
+    "verbose": 0,
+    "export": False,
+    "batch_size": 64,
+}
 
 
 @pytest.fixture
@@ -262,10 +268,19 @@ def cut(tmp_path, monkeypatch):
     kerasae.data.write(tmp_path / "t.csv", [table], list("abcde"))
     monkeypatch.chdir(tmp_path)
     asked = {
-        "data": "t.csv", "data_options": {"columns": ["b", "a", "d"], "limit": 80}, "epochs": 4,
-        "batch_size": 16, "latent_dim": 2, "seed": 3, "learning_rate": 0.01, "patience": 7,
-        "hidden": [6], "kl_weight": 0.5, "verbose": 0, "export": False,
-    }  # fmt: skip
+        "data": "t.csv",
+        "data_options": {"columns": ["b", "a", "d"], "limit": 80},
+        "epochs": 4,
+        "batch_size": 16,
+        "latent_dim": 2,
+        "seed": 3,
+        "learning_rate": 0.01,
+        "patience": 7,
+        "hidden": [6],
+        "kl_weight": 0.5,
+        "verbose": 0,
+        "export": False,
+    }
     with monkeypatch.context() as patch:
         press_ctrl_c_in_epoch(patch, 3)
         assert kerasae.train("vae", out="run", **asked).interrupted
@@ -460,9 +475,12 @@ def test_default_directory_and_epochs(tmp_path, monkeypatch, unmeasured):
 
 def test_data_without_test_or_validation_is_measured_on_what_there_is(tmp_path):
     run = kerasae.train(
-        "variational", out=tmp_path / "run", epochs=2, latent_dim=2,
+        "variational",
+        out=tmp_path / "run",
+        epochs=2,
+        latent_dim=2,
         **{**SMALL, "data_options": {"limit": 100, "validation": 0, "test": 0}},
-    )  # fmt: skip
+    )
     assert run.config["measured_on"] == "train"
     assert "val_loss" not in run.history
     assert run.metrics["training"]["best_epoch"] == 2
