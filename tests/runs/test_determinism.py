@@ -1,10 +1,5 @@
 """Deterministic mode: the same bits in every process, and nothing left behind."""
 
-import json
-import os
-import subprocess
-import sys
-
 import keras
 import pytest
 
@@ -25,24 +20,6 @@ VARIANTS = {
     "variational": {"variant": "variational", "batch_size": 16, "hidden": [16]},
     "conv": {"variant": "denoising", "network": "conv", "hidden": [4], "batch_size": 64},
 }
-PROGRAM = """
-import hashlib, json, sys
-import numpy as np
-import kerasae
-from kerasae import evaluation
-from kerasae.models import _chunks
-from kerasae.runs import figures
-
-chunks._WORTH = 0
-evaluation.measure = lambda *_, **__: {"test": {"mse": 1.0}, "baselines": {"pca": {"mse": 1.0}}}
-figures.draw = lambda *_, **__: []
-found = {}
-for name, asked in json.loads(sys.argv[1]).items():
-    run = kerasae.train(out=f"{sys.argv[2]}/{name}", deterministic=True, **asked)
-    words = [hashlib.sha256(np.asarray(w).tobytes()).hexdigest() for w in run.model.get_weights()]
-    found[name] = [*words, (run.path / "history.csv").read_text()]
-print(json.dumps(found))
-"""
 
 
 def enabled():
@@ -59,30 +36,6 @@ def _unmeasured(monkeypatch):
     measured = {"test": {"mse": 1.0}, "baselines": {"pca": {"mse": 1.0}}}
     monkeypatch.setattr(evaluation, "measure", lambda *_, **__: measured)
     monkeypatch.setattr(figures, "draw", lambda *_, **__: [])
-
-
-def test_weights_are_bit_equal_across_processes(tmp_path):
-    asked = {name: {**TRAINED, **options} for name, options in VARIANTS.items()}
-    found = []
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, json.dumps(asked), str(tmp_path / str(number))],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            # Another process in all that Python and TensorFlow may vary by.
-            env={**os.environ, "PYTHONHASHSEED": str(number)},
-        )
-        for number in range(2)
-    ]
-    try:
-        found = [json.loads(process.communicate(timeout=300)[0]) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert set(found[0]) == set(VARIANTS)
-    assert found[0] == found[1]
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="is about TensorFlow")
@@ -159,19 +112,3 @@ def test_jax_on_a_gpu_needs_a_flag_of_xla(monkeypatch):
 def test_deterministic_is_true_or_false(tmp_path):
     with pytest.raises(ValueError, match=r"must be True or False\. Received: deterministic='yes'"):
         kerasae.train("linear", out=tmp_path / "run", deterministic="yes")
-
-
-def test_the_command_line_has_the_option(tmp_path, monkeypatch):
-    from kerasae import cli
-
-    seen = {}
-
-    def train(variant, **asked):
-        seen.update(asked)
-        raise ValueError("enough")
-
-    monkeypatch.setattr("kerasae.runs.train", train)
-    for words, expected in (([], None), (["--deterministic"], True)):
-        with pytest.raises(SystemExit):
-            cli.main(["train", "linear", *words])
-        assert seen["deterministic"] is expected

@@ -11,7 +11,7 @@ import kerasae
 from kerasae import report, runs
 from kerasae.exporting import verify
 from kerasae.runs import columns as run_columns
-from kerasae.runs import configuration, data, figures, finishing
+from kerasae.runs import data, figures, preparation, publication
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow",
@@ -351,7 +351,7 @@ def fail(*args, **options):
 
 FAILING = {
     "figures": (figures, "draw"),
-    "metrics": (finishing.directory, "write_json"),
+    "metrics": (publication.directory, "write_json"),
     "export": (verify, "in_fresh_process"),
     "report": (report, "write_report"),
 }
@@ -539,7 +539,7 @@ def test_own_data_are_found_from_another_folder(tmp_path, monkeypatch, quick):
     assert "flagged" in found
     config = json.loads((run / "config.json").read_text("utf-8"))
     assert config["data"] == "train.csv"
-    told = finishing.provenance({**config, "data_options": {"data_dir": "/a/b", "limit": 9}})
+    told = publication.provenance({**config, "data_options": {"data_dir": "/a/b", "limit": 9}})
     assert str(tmp_path) not in json.dumps(told)
     assert told["data_options"] == {"limit": 9}
     # Runs of before know no more than what was typed.
@@ -551,7 +551,7 @@ def test_own_data_are_found_from_another_folder(tmp_path, monkeypatch, quick):
 
 def test_the_folder_of_named_sets_is_known_from_another_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    places = configuration._places("mnist", {"data_dir": "sets"})
+    places = preparation.places("mnist", {"data_dir": "sets"})
     assert places == {"data_path": None, "data_dir": str(tmp_path / "sets"), "columns": None}
     asked = {}
     monkeypatch.setattr(kerasae.data, "load", lambda source, **kept: asked.update(kept) or kept)

@@ -73,15 +73,15 @@ def test_two_trainings_never_share_a_run_directory(cut):
 
 def test_a_run_that_another_finished_meanwhile_is_not_trained_anew(cut, monkeypatch):
     import kerasae
-    from kerasae.runs import configuration
+    from kerasae.runs import preparation
 
-    original = configuration.load_data
+    original = preparation.load_data
 
     def load(asked):
         (cut / "metrics.json").write_text("{}")
         return original(asked)
 
-    monkeypatch.setattr(configuration, "load_data", load)
+    monkeypatch.setattr(preparation, "load_data", load)
     with pytest.raises(ValueError, match="The run in out is finished"):
         kerasae.train("denoising", out=cut, resume=True, **SMALL)
 
