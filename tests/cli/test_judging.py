@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae import cli
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow",
@@ -21,21 +20,6 @@ KINDS = {"anomaly_score": "float", "p_value": "double", "is_anomaly": "uint8"}
 
 def rows(n, seed):
     return np.random.default_rng(seed).normal(3, 2, (n, 4)).astype("float32")
-
-
-@pytest.fixture
-def kerasae_(capsys, monkeypatch):
-    """Run the command line in this process; return exit status, standard output and error."""
-    monkeypatch.delenv("KERASAE_DEBUG", raising=False)
-
-    def run(*words):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return exit_.value.code, out, err
-
-    return run
 
 
 @pytest.fixture(autouse=True)
@@ -269,9 +253,9 @@ def test_detect_takes_a_long_series_as_one(series_judge, tmp_path, kerasae_):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["detect", "run", "-i", "new.csv"], "detect needs a calibrated model"),
-        (["detect", "judge.keras", "-i", "wide.csv"], "must have shape (samples, 4)"),
-        (["detect", "judge.keras", "-i", "text.csv"], "which is not a number"),
+        (["detect", "run", "-i", "new.csv"], "calibrated"),
+        (["detect", "judge.keras", "-i", "wide.csv"], "(samples, 4)"),
+        (["detect", "judge.keras", "-i", "text.csv"], "'text.csv'"),
         (["detect", "judge.keras", "-i", "new.csv", "--column", "z"], "has no column 'z'"),
         (["detect", "judge.keras", "-i", "none.csv"], "no such file"),
         (["detect", "none", "-i", "new.csv"], "Received: path="),
@@ -280,23 +264,29 @@ def test_detect_takes_a_long_series_as_one(series_judge, tmp_path, kerasae_):
         (["calibrate", "run", "--false-alarm-rate", "0"], "between 0 and 1"),
         (["calibrate", "run", "--false-alarm-rate", "1"], "between 0 and 1"),
         (["calibrate", "run", "--false-alarm-rate", "2"], "--false-alarm-rate"),
-        (["calibrate", "run", "--false-alarm-rate", "0.001"], "needs at least 999 held-out"),
-        (["calibrate", "run", "--data", "new.csv", "--false-alarm-rate", "0.01"], "least 99 held"),
-        (["calibrate", "run", "--data", "wide.csv"], "must have shape (samples, 4)"),
+        (["calibrate", "run", "--false-alarm-rate", "0.001"], "999"),
+        (["calibrate", "run", "--data", "new.csv", "--false-alarm-rate", "0.01"], "99"),
+        (["calibrate", "run", "--data", "wide.csv"], "(samples, 4)"),
         (["calibrate", "run", "--data", "none.csv"], "none.csv"),
         (["calibrate", "run", "--split", "tset"], "Received: split='tset'"),
         (["evaluate", "run", "--split", "tset"], "Received: split='tset'"),
-        (["evaluate", "run", "--data", "new.csv", "--split", "validation"], "is taken whole"),
-        (["calibrate", "run", "--data", "new.csv", "--split", "validation"], "is taken whole"),
+        (
+            ["evaluate", "run", "--data", "new.csv", "--split", "validation"],
+            "Received: split='validation'",
+        ),
+        (
+            ["calibrate", "run", "--data", "new.csv", "--split", "validation"],
+            "Received: split='validation'",
+        ),
         (["calibrate", "run", "--data", "new.csv", "--label", "z"], "has no column 'z'"),
         (["evaluate", "run", "--data", "digits"], "samples of shape (4,)"),
-        (["calibrate", "judge.keras"], "name data with a file"),
+        (["calibrate", "judge.keras"], "Received: run="),
         (["calibrate", "none"], "Received: path="),
-        (["evaluate", "judge.keras"], "name data with a file"),
+        (["evaluate", "judge.keras"], "Received: run="),
         (["evaluate", "run", "--data", "wide.csv"], "samples of shape (4,)"),
         (["evaluate", "none"], "Received: path="),
-        (["generate", "run", "--sampler", "gausian"], "Did you mean 'gaussian'?"),
-        (["generate", "judge.keras", "--sampler", "gaussian"], "had by name"),
+        (["generate", "run", "--sampler", "gausian"], "'gaussian'?"),
+        (["generate", "judge.keras", "--sampler", "gaussian"], "Received: run="),
         (["generate", "run"], "ae.fit_sampler(x)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
