@@ -259,7 +259,7 @@ def test_a_transformer_names_its_columns_and_survives_a_pickle():
 
 
 def test_a_code_of_the_inputs_size_is_refused_in_the_transformers_words():
-    with pytest.raises(ValueError, match="^n_components .* n_components=10, n_features=10"):
+    with pytest.raises(ValueError, match=r"^n_components .* n_components=10, n_features=10"):
         CodeTransformer(10, **TINY).fit(correlated(60))
 
 
@@ -293,7 +293,7 @@ def test_p_values_need_a_fit_and_options_no_arguments():
 
     with pytest.raises(NotFittedError):
         AnomalyDetector().p_values(np.zeros((3, 2)))
-    with pytest.raises(ValueError, match="options .*'latent_dim'"):
+    with pytest.raises(ValueError, match=r"options .*'latent_dim'"):
         AnomalyDetector(options={"latent_dim": 3}).fit(
             np.random.default_rng(0).normal(size=(300, 3))
         )
