@@ -439,7 +439,7 @@ def test_columns_are_found_by_their_names(mixed, tmp_path, suffix, quick):
     np.testing.assert_allclose(ae.calibration.scores, np.sort(ae.score(x)), rtol=1e-4)
     kerasae.data.write(tmp_path / f"less{suffix}", [wide], ["c", "a", "extra", "d", "bb"])
     for verb in (runs.evaluate, runs.calibrate):
-        with pytest.raises(ValueError, match="no column 'b'.*'bb'"):
+        with pytest.raises(ValueError, match=r"no column 'b'.*'bb'"):
             verb(run, tmp_path / f"less{suffix}")
     # Asked for by the user, they are taken as they come.
     found = runs.calibrate(

@@ -171,7 +171,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_the_data_are_read(
     import kerasae
 
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(PermissionError, match="Received: out='.*/a/b'$"):
+    with pytest.raises(PermissionError, match=r"Received: out='.*/a/b'$"):
         kerasae.train("denoising", data="not there", out=tmp_path / "a" / "b")
     assert not list(tmp_path.iterdir())
 
