@@ -1,27 +1,27 @@
 """Commands that judge a trained model: evaluate, compare, report, calibrate."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from kerasae.cli import _helpers
-from kerasae.cli._options import Columns, DataDir, DataOption, Label, Quiet, RunPath
+from kerasae.cli._options import Columns, Data, DataDir, Label, Quiet, RunPath
 
 
 def evaluate(
     run: RunPath,
-    data: DataOption = None,
+    data: Data = None,
     split: Annotated[
         str | None,
-        typer.Option(help="train, validation or test.", show_default="as the run was measured"),
+        Option(help="train, validation or test; by default as the run was measured."),
     ] = None,
     samples: Annotated[
-        bool, typer.Option("--samples/--no-samples", help="Measure generated samples, too.")
+        bool, Option("--samples/--no-samples", help="Measure generated samples, too.")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Seed of noise and draws.")] = 0,
+    seed: Annotated[int, Option(help="Seed of noise and draws.")] = 0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="JSON file to write, too.")
+        Path | None, Option("--output", "-o", help="JSON file to write, too.")
     ] = None,
     label: Label = None,
     columns: Columns = None,
@@ -35,7 +35,7 @@ def evaluate(
     from kerasae import runs
     from kerasae.runs import directory
 
-    given = {"label": label, "columns": columns, "data_dir": data_dir}
+    given: dict[str, Any] = {"label": label, "columns": columns, "data_dir": data_dir}
     metrics = runs.evaluate(run, data, split=split, sample_quality=samples, seed=seed, **given)
     if output is not None:
         directory.write_json(output, metrics)
@@ -45,19 +45,17 @@ def evaluate(
 
 def calibrate(
     run: RunPath,
-    data: DataOption = None,
+    data: Data = None,
     false_alarm_rate: Annotated[
-        float, typer.Option(help="Share of normal samples that may be flagged.", min=0.0, max=1.0)
+        float, Option(help="Share of normal samples that may be flagged.", min=0.0, max=1.0)
     ] = 0.01,
-    split: Annotated[
-        str | None, typer.Option(help="Split of named data.", show_default="validation")
-    ] = None,
+    split: Annotated[str | None, Option(help="Split of named data; validation by default.")] = None,
     stride: Annotated[
         int | None,
-        typer.Option(help="Take --data as one series, a time step per row; windows this apart."),
+        Option(help="Take --data as one series, a time step per row; windows this apart."),
     ] = None,
     allow_training_rows: Annotated[
-        bool, typer.Option("--allow-training-rows", help="Take rows the model was trained on.")
+        bool, Option("--allow-training-rows", help="Take rows the model was trained on.")
     ] = False,
     label: Label = None,
     columns: Columns = None,
@@ -69,17 +67,13 @@ def calibrate(
     """
     from kerasae import runs
 
-    found = runs.calibrate(
-        run,
-        data,
-        false_alarm_rate=false_alarm_rate,
-        split=split,
-        stride=stride,
-        allow_training_rows=allow_training_rows,
-        label=label,
-        columns=columns,
-        data_dir=data_dir,
-    )
+    how: dict[str, Any] = {
+        "split": split,
+        "stride": stride,
+        "allow_training_rows": allow_training_rows,
+    }
+    how |= {"label": label, "columns": columns, "data_dir": data_dir}
+    found = runs.calibrate(run, data, false_alarm_rate=false_alarm_rate, **how)
     rows = [
         ("threshold", f"{found['threshold']:.6g}"),
         ("false-alarm rate", f"{found['false_alarm_rate']:g}"),
@@ -96,12 +90,9 @@ def calibrate(
 
 
 def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)
-    ],
+    runs: Annotated[list[Path], Argument(metavar="RUN...", help="Run directories.")],
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="HTML page to write, with table and figure."),
+        Path | None, Option("--output", "-o", help="HTML page to write, with table and figure.")
     ] = None,
 ) -> None:
     """Show runs side by side, best first."""

@@ -5,28 +5,23 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-RunPath = Annotated[
-    Path, typer.Argument(metavar="RUN", help="Run directory or .keras file.", show_default=False)
-]
+RunPath = Annotated[Path, Argument(metavar="RUN", help="Run directory or .keras file.")]
 ModelPath = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MODEL", help="Run directory, .keras file or SavedModel.", show_default=False
-    ),
+    Path, Argument(metavar="MODEL", help="Run directory, .keras file or SavedModel.")
+]
+Data = Annotated[
+    str | None, Option("--data", "-d", help="Name, TFDS set, or path; by default the run's own.")
 ]
 Columns = Annotated[
-    list[str] | None,
-    typer.Option("--column", help="Column of a table to read; repeat for more."),
+    list[str] | None, Option("--column", help="Column of a table to read; repeat for more.")
 ]
-Label = Annotated[
-    str | None, typer.Option("--label", help="Column (or .npz key) that holds labels.")
-]
-Limit = Annotated[int | None, typer.Option("--limit", help="Use at most this many samples.")]
+Label = Annotated[str | None, Option("--label", help="Column (or .npz key) that holds labels.")]
+Limit = Annotated[int | None, Option("--limit", help="Use at most this many samples.")]
 Window = Annotated[
     int | None,
-    typer.Option(
+    Option(
         "--window",
         help="Cut one long series, a time step per row, into samples of so many steps; the splits "
         "are blocks of time.",
@@ -34,25 +29,24 @@ Window = Annotated[
 ]
 WindowStride = Annotated[
     int | None,
-    typer.Option(
-        "--window-stride", help="Time steps from one window to the next.", show_default="1"
-    ),
+    Option("--window-stride", help="Time steps from one window to the next; 1 by default."),
 ]
 DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Folder of prepared TFDS sets.", show_default="TFDS_DATA_DIR"),
+    Path | None, Option("--data-dir", help="Folder of prepared TFDS sets, else TFDS_DATA_DIR.")
 ]
-DataOption = Annotated[
-    str | None,
-    typer.Option("--data", "-d", help="Name, TFDS set, or path.", show_default="the run's own"),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Print nothing.")]
+
+
+def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    """Return a parameter of a command."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
 
 def with_parameters(
     command: Callable[..., None], parameters: Iterable[inspect.Parameter]
 ) -> Callable[..., None]:
-    """Give a command that takes keywords the parameters that the command line shows.
+    """Show parameters of a command that takes any keywords to typer.
 
     Args:
         command: The command.
@@ -60,9 +54,3 @@ def with_parameters(
     """
     command.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
     return command
-
-
-def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
-    """Return a parameter of a command."""
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=default, annotation=annotation)

@@ -7,47 +7,28 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from kerasae.cli import _helpers
-from kerasae.cli._options import (
-    Columns,
-    DataDir,
-    Label,
-    Limit,
-    Quiet,
-    Window,
-    WindowStride,
-    parameter,
-    with_parameters,
-)
+from kerasae.cli import _helpers, _options
+from kerasae.cli._options import parameter, with_parameters
 from kerasae.runs import configuration
 
+_SHARE = "Share or number of training samples (or time steps) to"
 # Arguments of `kerasae.data.load`.
 _DATA: dict[str, Any] = {
-    "label": Label,
-    "columns": Columns,
-    "limit": Limit,
-    "window": Window,
-    "stride": WindowStride,
-    "validation": Annotated[
-        float | None,
-        typer.Option(help="Share or number of training samples (or time steps) to validate on."),
-    ],
-    "test": Annotated[
-        float | None,
-        typer.Option(help="Share or number of training samples (or time steps) to test on."),
-    ],
+    "label": _options.Label,
+    "columns": _options.Columns,
+    "limit": _options.Limit,
+    "window": _options.Window,
+    "stride": _options.WindowStride,
+    "validation": Annotated[float | None, Option(help=f"{_SHARE} validate on.")],
+    "test": Annotated[float | None, Option(help=f"{_SHARE} test on.")],
     "binarize": Annotated[
-        str | None, typer.Option(help="Make values 0 or 1: threshold, static or dynamic.")
+        str | None, Option(help="Make values 0 or 1: threshold, static or dynamic.")
     ],
-    "data_dir": DataDir,
+    "data_dir": _options.DataDir,
 }
-_Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Option of variant or network, such as hidden=[64]."
-    ),
-]
+_SETTING = "Option of variant or network, such as hidden=[64]."
 # Where Python takes more types than the command line has words for.
 _TYPES = {
     "data": str | None,
@@ -66,17 +47,16 @@ def _parameters_of_train() -> Iterator[inspect.Parameter]:
             continue
         help_ = meanings[name].replace("`", "")
         if name == "variant":
-            yield parameter(
-                name, Annotated[str, typer.Argument(help=help_)], inspect.Parameter.empty
-            )
+            yield parameter(name, Annotated[str, Argument(help=help_)], inspect.Parameter.empty)
             continue
-        option = typer.Option(*argument.flags, help=help_, show_default=False)
+        option = Option(*argument.flags, help=help_, show_default=False)
         type_ = _TYPES.get(name, configuration.type_of(name))
         yield parameter(name, Annotated[type_, option], defaults[name].default)
-    yield parameter("settings", _Settings)
+    settings = Option("--set", metavar="KEY=VALUE", help=_SETTING)
+    yield parameter("settings", Annotated[list[str] | None, settings])
     for name, annotation in _DATA.items():
         yield parameter(name, annotation)
-    yield parameter("quiet", Quiet, False)
+    yield parameter("quiet", _options.Quiet, False)
 
 
 def train(*, settings: list[str] | None, quiet: bool, **arguments: Any) -> None:
@@ -103,7 +83,7 @@ train = with_parameters(train, _parameters_of_train())
 
 
 def variants(
-    pattern: Annotated[str, typer.Argument(help="Shell pattern, such as '*sparse*'.")] = "*",
+    pattern: Annotated[str, Argument(help="Shell pattern, such as '*sparse*'.")] = "*",
 ) -> None:
     """List the variants, and the options of a single one with their defaults."""
     from kerasae.errors import nearest
@@ -131,14 +111,9 @@ def variants(
 
 def data(
     name: Annotated[
-        str | None, typer.Argument(help="Source to describe: a name, a TFDS set, or a path.")
+        str | None, Argument(help="Source to describe: a name, a TFDS set, or a path.")
     ] = None,
-    label: Label = None,
-    columns: Columns = None,
-    limit: Limit = None,
-    window: Window = None,
-    stride: WindowStride = None,
-    data_dir: DataDir = None,
+    **options: Any,
 ) -> None:
     """List the sources of data, or describe one."""
     import kerasae.data
@@ -149,15 +124,7 @@ def data(
         rows["PATH"] = "a .npy, .npz, .csv or .parquet file, or a folder of images or tables"
         _helpers.print_table(rows.items())
         return
-    splits = kerasae.data.load(
-        name,
-        label=label,
-        columns=columns,
-        limit=limit,
-        data_dir=data_dir,
-        window=window,
-        stride=stride,
-    )
+    splits = kerasae.data.load(name, **options)
     span = "" if splits.value_range is None else ", {:g} to {:g}".format(*splits.value_range)
     rows = {
         "sample": f"{' x '.join(map(str, splits.shape))} {splits.dtype}{span}",
@@ -167,3 +134,8 @@ def data(
     if splits.class_names:
         rows["classes"] = ", ".join(splits.class_names)
     _helpers.print_table(rows.items())
+
+
+_described = ("label", "columns", "limit", "window", "stride", "data_dir")
+_name = inspect.signature(data).parameters["name"]
+data = with_parameters(data, [_name, *(parameter(name, _DATA[name]) for name in _described)])

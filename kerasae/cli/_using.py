@@ -5,87 +5,43 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
-from kerasae.cli._options import ModelPath, RunPath, with_parameters
+from kerasae.cli._options import Columns, ModelPath, RunPath, with_parameters
 
-_TABLES = "A .npy, .npz, .csv or .parquet file; no suffix: a folder of PNGs."
+_OUTPUT = "A .npy, .npz, .csv or .parquet file; no suffix: a folder of PNGs."
+_OUTPUTS = f"{_OUTPUT} For several inputs a folder, that gets a file for each."
+_INPUTS = (
+    "A .npy, .npz, .csv or .parquet file, an image, a folder of them, or a pattern such as "
+    "'data/*.parquet'; repeat for more."
+)
+_KEEP = "Column of a table to pass through; repeat for more."
+_BATCH_SIZE = "Samples in a call of the model; by default by their size."
+_FORMAT = "Of files in a folder: parquet, csv or npy; by default that of the input."
 
 
 def _apply(
     model: ModelPath,
-    input: Annotated[
-        list[str],
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="FILE",
-            help="A .npy, .npz, .csv or .parquet file, an image, a folder of them, or a pattern "
-            "such as 'data/*.parquet'; repeat for more.",
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help=f"{_TABLES} For several inputs a folder, that gets a file for each.",
-        ),
-    ],
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            help="Column of a table to read; repeat for more.",
-            show_default="the run's own, or all",
-        ),
-    ] = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--keep", metavar="COLUMN", help="Column of a table to pass through; repeat for more."
-        ),
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            help="Of files in a folder: parquet, csv or npy.", show_default="that of the input"
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size",
-            min=1,
-            help="Samples in a call of the model.",
-            show_default="by their size",
-        ),
-    ] = None,
+    input: Annotated[list[str], Option("--input", "-i", metavar="FILE", help=_INPUTS)],
+    output: Annotated[Path, Option("--output", "-o", help=_OUTPUTS)],
+    columns: Columns = None,
+    keep: Annotated[list[str] | None, Option(metavar="COLUMN", help=_KEEP)] = None,
+    format: Annotated[str | None, Option(help=_FORMAT)] = None,
+    batch_size: Annotated[int | None, Option(min=1, help=_BATCH_SIZE)] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Skip inputs whose output in the folder is complete.")
+        bool, Option("--resume", help="Skip inputs whose output in the folder is complete.")
     ] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Make all outputs in the folder again.")
+        bool, Option("--replace", help="Make all outputs in the folder again.")
     ] = False,
     **how: Any,
 ) -> None:
     """Put files through a verb of a model and say how many rows that made."""
     from kerasae import scoring
 
-    done = scoring.apply(
-        model,
-        how.pop("verb"),
-        input,
-        output,
-        columns=column,
-        keep=keep or (),
-        format=format,
-        batch_size=batch_size,
-        resume=resume,
-        replace=replace,
-        progress=True,
-        **how,
-    )
+    how |= {"columns": columns, "keep": keep or (), "format": format, "batch_size": batch_size}
+    how |= {"resume": resume, "replace": replace, "progress": True}
+    done = scoring.apply(model, how.pop("verb"), input, output, **how)
     several = output.is_dir() and (done.files > 1 or (output / scoring.RECORD).exists())
     files = f" of {done.files:,} files" if several else ""
     line = f"{done.rows:,} rows{files} written to {output}"
@@ -124,7 +80,7 @@ def encode() -> dict[str, Any]:
 @_on_files
 def score(
     per_feature: Annotated[
-        bool, typer.Option("--per-feature", help="The error of every column, pixel or time step.")
+        bool, Option("--per-feature", help="The error of every column, pixel or time step.")
     ] = False,
 ) -> dict[str, Any]:
     """Write the reconstruction error of every sample; higher is worse."""
@@ -135,9 +91,7 @@ def score(
 def detect(
     false_alarm_rate: Annotated[
         float | None,
-        typer.Option(
-            help="Share of normal samples that may be flagged.", show_default="as calibrated"
-        ),
+        Option(help="Share of normal samples that may be flagged; by default as calibrated."),
     ] = None,
 ) -> dict[str, Any]:
     """Write score, p-value and decision for every sample, after kerasae calibrate.
@@ -151,23 +105,17 @@ def export(
     run: RunPath,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Folder of the versions.", show_default="RUN/saved_model"
-        ),
+        Option("--output", "-o", help="Folder of the versions; RUN/saved_model by default."),
     ] = None,
     to: Annotated[
         list[str] | None,
-        typer.Option(
-            "--to",
-            help="savedmodel, onnx or litert; repeat for more. The SavedModel is always there.",
-            show_default="savedmodel",
-        ),
+        Option(help="onnx or litert; repeat for more. The SavedModel is always written."),
     ] = None,
     samples: Annotated[
         Path | None,
-        typer.Option(
-            help="File of samples to verify on; eight of them go into golden.npz.",
-            show_default="the run's own data",
+        Option(
+            help="File of samples to verify on, eight of which go into golden.npz; by default the "
+            "run's own data."
         ),
     ] = None,
 ) -> None:
@@ -186,15 +134,14 @@ def export(
 
 def generate(
     model: ModelPath,
-    output: Annotated[Path, typer.Option("--output", "-o", help=_TABLES)],
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of samples.")] = 16,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    output: Annotated[Path, Option("--output", "-o", help=_OUTPUT)],
+    count: Annotated[int, Option("--count", "-n", min=1, help="Number of samples.")] = 16,
+    seed: Annotated[int, Option(help="Seed of the draw.")] = 0,
     sampler: Annotated[
         str | None,
-        typer.Option(
-            help="Fit to the codes of the training split, and keep in the run: "
-            "gaussian, mixture or neighbour.",
-            show_default="the prior, or the one kept",
+        Option(
+            help="Fit to the codes of the training split, and keep in the run: gaussian, mixture "
+            "or neighbour; by default the prior, or the one kept."
         ),
     ] = None,
 ) -> None:

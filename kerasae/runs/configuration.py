@@ -9,7 +9,6 @@ import inspect
 import json
 import os
 import re
-import textwrap
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -130,6 +129,7 @@ class TrainConfig:
     """
 
     variant: str
+    _: dataclasses.KW_ONLY
     data: Annotated[Any, Argument("digits", flags=("--data", "-d"))] = None
     out: Annotated[str | os.PathLike | None, Argument(flags=("--out", "-o"), of_call=True)] = None
     epochs: Annotated[int | None, Argument(check=_whole(), may_change=True)] = None
@@ -257,13 +257,14 @@ class TrainConfig:
 
 
 def _argument_of(hint: Any) -> Argument:
-    return next((one for one in getattr(hint, "__metadata__", ())), Argument())
+    return next(iter(getattr(hint, "__metadata__", ())), Argument())
 
 
 _TYPES = typing.get_type_hints(TrainConfig, include_extras=True)
-ARGUMENTS = {name: _argument_of(hint) for name, hint in _TYPES.items()}
+ARGUMENTS = {f.name: _argument_of(_TYPES[f.name]) for f in dataclasses.fields(TrainConfig)}
 # Options of the variant have names of their own.
 NAMES = [name for name in ARGUMENTS if name != "options"]
+_MAY_CHANGE = {name for name, argument in ARGUMENTS.items() if argument.may_change}
 
 
 def type_of(name: str) -> Any:
@@ -276,41 +277,36 @@ def flag_of(name: str) -> str:
     return next(iter(ARGUMENTS[name].flags or ()), f"--{name.replace('_', '-')}")
 
 
+_OPTIONS = inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=Any)
+
+
+def _entries() -> str:
+    """Return the section "Attributes" of the docstring of `TrainConfig`."""
+    text = inspect.getdoc(TrainConfig) or ""
+    return text.partition("Attributes:\n")[2].partition("\n\n")[0]
+
+
 def meanings() -> dict[str, str]:
     """Return what the docstring of `TrainConfig` says of each field."""
-    text = inspect.getdoc(TrainConfig) or ""
-    section = text.partition("Attributes:\n")[2].partition("\n\n")[0]
-    entries = re.split(r"^ {4}(?=\w)", section, flags=re.MULTILINE)[1:]
+    entries = re.split(r"^ {4}(?=\w)", _entries(), flags=re.MULTILINE)[1:]
     pairs = (entry.partition(": ")[::2] for entry in entries)
     return {name: " ".join(meaning.split()) for name, meaning in pairs}
 
 
 def documented(function: Function) -> Function:
     """Give a function of `(variant, **arguments)` the signature and the "Args" of `TrainConfig`."""
-    kinds = inspect.Parameter
-    parameters = [kinds("variant", kinds.POSITIONAL_OR_KEYWORD, annotation=str)]
-    for field in dataclasses.fields(TrainConfig)[1:-1]:
-        default = None if field.default is dataclasses.MISSING else field.default
-        annotation = type_of(field.name)
-        parameters.append(
-            kinds(field.name, kinds.KEYWORD_ONLY, default=default, annotation=annotation)
-        )
-    parameters.append(kinds("options", kinds.VAR_KEYWORD, annotation=Any))
-    returned = inspect.signature(function).return_annotation
-    signature = inspect.Signature(parameters, return_annotation=returned)
-    function.__signature__ = signature  # type: ignore[attr-defined]
-    entries = [
-        textwrap.fill(
-            f"{'**' * (name == 'options')}{name}: {meaning}",
-            92,
-            initial_indent=" " * 4,
-            subsequent_indent=" " * 8,
-        )
-        for name, meaning in meanings().items()
-    ]
+    parameters = dict(inspect.signature(TrainConfig).parameters)
+    del parameters["options"]
+    parameters["data_options"] = parameters["data_options"].replace(default=None)
+    plain = [one.replace(annotation=type_of(name)) for name, one in parameters.items()]
+    signature = inspect.signature(function)
+    function.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*plain, _OPTIONS]
+    )
     before, _, rest = (inspect.getdoc(function) or "").partition("\nArgs:\n")
-    args, after = "\n".join(entries), rest.partition("\n\n")[2]
-    function.__doc__ = f"{before}\nArgs:\n{args}\n\n{after}"
+    arguments = _entries().replace("    options:", "    **options:")
+    after = rest.partition("\n\n")[2]
+    function.__doc__ = f"{before}\nArgs:\n{arguments}\n\n{after}"
     return function
 
 
@@ -342,7 +338,6 @@ def check_same(before: dict[str, Any], config: dict[str, Any]) -> None:
     """
     now = json.loads(json.dumps(config))
     same_file = now.get("data_path") is not None and now["data_path"] == before.get("data_path")
-    may_change = {name for name, argument in ARGUMENTS.items() if argument.may_change}
     for name, value in now.items():
         if name in ("options", "data_options"):
             parts = {key: part for key, part in value.items() if key != "data_dir"}
@@ -351,14 +346,14 @@ def check_same(before: dict[str, Any], config: dict[str, Any]) -> None:
                     _refuse(key, before[name].get(key), parts.get(key))
         elif name == "data" and same_file:
             continue
-        elif name in before and name not in {*may_change, *_DERIVED} and before[name] != value:
+        elif name in before and name not in {*_MAY_CHANGE, *_DERIVED} and before[name] != value:
             _refuse(name, before[name], value)
 
 
 def resumed_command(before: dict[str, Any], config: dict[str, Any], path: Path) -> list[str] | None:
     """Return the command line of a resumed run: the one that began it, if that still says all."""
-    may_change = ("data", "data_options", "epochs", "patience", "export")
-    now = json.loads(json.dumps({name: config[name] for name in may_change}))
+    said = {"data", "data_options", *_MAY_CHANGE}
+    now = json.loads(json.dumps({name: config[name] for name in said}))
     if before.get("command") and all(before.get(name) == value for name, value in now.items()):
         return [*before["command"][:-1], path.as_posix()]
     return config["command"]
