@@ -88,7 +88,7 @@ class TrainConfig:
     """The arguments of one call of `kerasae.train`; None stands for what was left out.
 
     Attributes:
-        variant: Name of a variant, see `kerasae.variants()`.
+        variant: Name of a variant; `kerasae.variants()` and `kerasae variants` list them.
         data: Source for `kerasae.data.load`: a name, a path or an array; or its `Splits`.
             `"digits"` by default.
         out: The run directory; `runs/VARIANT-DATA` by default.

@@ -32,7 +32,7 @@ def train(variant: str, **arguments: Any) -> Run:
     result; what is left out is then taken from the run.
 
     Args:
-        variant: Name of a variant, see `kerasae.variants()`.
+        variant: Name of a variant.
         **arguments: The other fields of `TrainConfig`, which `help(kerasae.train)` lists, and
             options of the variant.
 

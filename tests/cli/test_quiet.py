@@ -56,6 +56,22 @@ def test_other_errors_pass_while_tensorflow_is_imported(tmp_path):
     assert "oneDNN" not in result.stderr
 
 
+def test_an_import_changes_nothing_in_the_process():
+    """Neither an environment variable, nor an import hook, nor a filter, nor a descriptor."""
+    result = run_python(
+        "import logging, os, sys, warnings\n"
+        "def state():\n"
+        "    loggers = {n: (l.level, l.filters, l.handlers)\n"
+        "               for n, l in logging.root.manager.loggerDict.items()}\n"
+        "    return (dict(os.environ), list(sys.meta_path), loggers, list(warnings.filters),\n"
+        "            warnings.formatwarning, os.listdir('/proc/self/fd'))\n"
+        "before = state()\n"
+        "import kerasae, kerasae.cli, kerasae.runs\n"
+        "assert state() == before"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_every_command_is_quiet(monkeypatch):
     """It is the first thing that the command line does."""
     from kerasae import cli
