@@ -168,7 +168,7 @@ class TrainConfig:
 
     @classmethod
     def of(cls, variant: str, arguments: dict[str, Any]) -> "TrainConfig":
-        """Return the configuration of a call; what is no field is an option of the variant."""
+        """Return the configuration of a call, in which all but fields are options of the variant."""
         known = {name: value for name, value in arguments.items() if name in NAMES}
         options = {name: value for name, value in arguments.items() if name not in NAMES}
         return cls(variant, **known, options=options)
@@ -189,7 +189,7 @@ class TrainConfig:
         return directory.run_directory(self.out, Path("runs") / f"{self.variant}-{Path(name).stem}")
 
     def check_options(self) -> None:
-        """Refuse an unknown variant, and an option that neither `train` nor the variant has."""
+        """Raise ValueError for an unknown variant, or an option that neither it nor `train` has."""
         from kerasae.models.variants import registry
 
         known = registry.options_of(self.variant)
@@ -330,7 +330,7 @@ def begun(path: Path) -> dict[str, Any]:
 
 
 def check_same(before: dict[str, Any], config: dict[str, Any]) -> None:
-    """Refuse to resume a run that was begun with other settings.
+    """Raise ValueError if a run to resume was begun with other settings.
 
     Args:
         before: `config.json` of the run.
@@ -351,7 +351,7 @@ def check_same(before: dict[str, Any], config: dict[str, Any]) -> None:
 
 
 def resumed_command(before: dict[str, Any], config: dict[str, Any], path: Path) -> list[str] | None:
-    """Return the command line of a resumed run: the one that began it, if that still says all."""
+    """Return the command line of a resumed run: the first one, if that still says everything."""
     said = {"data", "data_options", *_MAY_CHANGE}
     now = json.loads(json.dumps({name: config[name] for name in said}))
     if before.get("command") and all(before.get(name) == value for name, value in now.items()):

@@ -20,7 +20,7 @@ def config_of(path: Path) -> dict[str, Any]:
 
 
 def check_split(split: Any) -> None:
-    """Refuse what is no split; None stands for the usual one."""
+    """Raise ValueError unless `split` is the name of a split, or None."""
     if split is not None and split not in SPLITS:
         raise ValueError(
             f"split must be 'train', 'validation' or 'test'. Received: split={split!r}"
@@ -28,13 +28,13 @@ def check_split(split: Any) -> None:
 
 
 def check_not_empty(splits: Any, split: str) -> None:
-    """Refuse a split without samples."""
+    """Raise ValueError if a split has no samples."""
     if not splits.sizes[split]:
         raise ValueError(f"There are no samples in this split. Received: split={split!r}")
 
 
 def name_of(source: Any) -> str:
-    """Return what to call a source of data."""
+    """Return a name for a source of data, for messages and metrics."""
     return f"an array of {len(source):,} samples" if hasattr(source, "shape") else str(source)
 
 

@@ -184,7 +184,7 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int,
 
 @contextlib.contextmanager
 def _hinted(path: Path, config: dict[str, Any], verbose: int) -> Iterator[None]:
-    """Say how a run goes on that Ctrl-C ends at once."""
+    """Print how to continue a run that a second Ctrl-C ends at once."""
     try:
         yield
     except KeyboardInterrupt:
@@ -194,7 +194,7 @@ def _hinted(path: Path, config: dict[str, Any], verbose: int) -> Iterator[None]:
 
 
 def _remember(ae: Any, splits: Any) -> None:
-    """Let the model know its training rows, so that it is not calibrated on them."""
+    """Record the training rows in the model, so that it is not calibrated on them."""
     batches = [getattr(splits, split).rebatch(_ROWS) for split in ("train", "validation")]
     if not splits.sizes["validation"]:
         batches.pop()
@@ -204,7 +204,7 @@ def _remember(ae: Any, splits: Any) -> None:
 
 @contextlib.contextmanager
 def _policy(precision: str | None) -> Iterator[None]:
-    """Build and train under a Keras dtype policy, and leave the global one as it was."""
+    """Set a Keras dtype policy, and restore the previous one afterwards."""
     import keras
 
     before = keras.config.dtype_policy()
@@ -217,7 +217,7 @@ def _policy(precision: str | None) -> Iterator[None]:
 
 
 def _advice(error: Any, ae: Any, config: dict[str, Any], best: int | None) -> str:
-    """Say which term went bad and what to try."""
+    """Return a sentence on the term that diverged and what to try."""
     from kerasae.models.variants import registry
 
     options = registry.options_of(config["variant"])
