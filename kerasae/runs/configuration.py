@@ -168,7 +168,7 @@ class TrainConfig:
 
     @classmethod
     def of(cls, variant: str, arguments: dict[str, Any]) -> "TrainConfig":
-        """Return the configuration of a call, in which all but fields are options of the variant."""
+        """Return the configuration of a call; other names than fields are options."""
         known = {name: value for name, value in arguments.items() if name in NAMES}
         options = {name: value for name, value in arguments.items() if name not in NAMES}
         return cls(variant, **known, options=options)
