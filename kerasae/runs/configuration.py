@@ -11,6 +11,7 @@ import os
 import re
 import typing
 from collections.abc import Callable, Sequence
+from numbers import Number
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,21 @@ def _truth(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False. Received: {name}={value!r}")
     return value
+
+
+def _dictionary(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{name} must be a dictionary of arguments of kerasae.data.load. "
+            f"Received: {name}={value!r}"
+        )
+    return _plain(value)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values with NumPy's numbers as Python's, as JSON takes them."""
+    numpy = {k: v for k, v in values.items() if isinstance(v, Number) and hasattr(v, "item")}
+    return values | {name: value.item() for name, value in numpy.items()}
 
 
 def _precision(name: str, value: Any) -> str:
@@ -143,8 +159,8 @@ class TrainConfig:
     deterministic: Annotated[
         bool | None, Argument(False, check=_truth, flags=("--deterministic",))
     ] = None
-    data_options: Annotated[dict[str, Any], Argument(flags=None)] = dataclasses.field(
-        default_factory=dict
+    data_options: Annotated[dict[str, Any], Argument(check=_dictionary, flags=None)] = (
+        dataclasses.field(default_factory=dict)
     )
     resume: Annotated[bool, Argument(flags=("--resume",), of_call=True)] = False
     replace: Annotated[bool, Argument(flags=("--replace",), of_call=True)] = False
@@ -160,7 +176,8 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        self.data_options = dict(self.data_options or {})
+        self.data_options = {} if self.data_options is None else self.data_options
+        self.options = _plain(self.options)
         for name, argument in ARGUMENTS.items():
             value = getattr(self, name)
             if argument.check is not None and value is not None:

@@ -93,8 +93,19 @@ def test_numpy_numbers_are_taken_and_written_as_plain_ones(tmp_path):
     config = TrainConfig.of("linear", asked)
     recorded = json.loads(json.dumps(config.recorded()))
     assert {name: recorded[name] for name in asked} == asked
-    run = kerasae.train("linear", out=tmp_path / "run", epochs=np.int64(1), export=False, verbose=0)
+    run = kerasae.train(
+        "undercomplete",
+        out=tmp_path / "run",
+        epochs=np.int64(1),
+        data_options={"limit": np.int32(100)},
+        export=False,
+        verbose=0,
+    )
     assert run.history["epoch"] == [1]
+    assert run.config["data_options"] == {"limit": 100}
+    options = {"kl_weight": np.float32(0.5), "samples": np.int64(3), "hidden": [4]}
+    plain = TrainConfig("vae", options=options).options
+    assert [type(plain[name]) for name in options] == [float, int, list]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +123,8 @@ def test_numpy_numbers_are_taken_and_written_as_plain_ones(tmp_path):
         ("learning_rate", 0),
         ("deterministic", "yes"),
         ("precision", "bf16"),
+        ("data_options", [1]),
+        ("data_options", "limit"),
     ],
 )
 def test_a_value_that_does_not_work_is_named(name, value):
