@@ -1046,11 +1046,3 @@ def test_parquet_without_row_groups_or_rows(judge, tmp_path, groups):
     assert (done.rows, done.anomalies) == (0, None)
     lines = (tmp_path / "out.csv").read_text().splitlines()
     assert lines == ['"a","anomaly_score","p_value","is_anomaly"']
-
-
-def test_no_rows_are_no_share_of_anomalies(tmp_path, capsys, monkeypatch):
-    from kerasae.cli import _helpers
-
-    monkeypatch.setattr(scoring, "apply", lambda *_, **__: scoring.Applied(0, 1, 0, 0))
-    _helpers.apply("detect", tmp_path, [], tmp_path / "o.csv", keep=None)
-    assert capsys.readouterr().out == f"0 rows written to {tmp_path / 'o.csv'}\n"

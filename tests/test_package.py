@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import kerasae
-from kerasae.cli import quiet
 
 ROOT = Path(kerasae.__file__).parent
 HEAVY = ("keras", "tensorflow", "jax", "numpy", "matplotlib", "sklearn", "tensorflow_datasets")
@@ -84,51 +83,3 @@ def test_version_stands_in_one_place():
     assert project["project"]["dynamic"] == ["version"]
     assert project["tool"]["hatch"]["version"]["path"] == "kerasae/__init__.py"
     assert kerasae.__version__.count(".") == 2
-
-
-def test_tensorflow_starts_silently():
-    result = run_python(
-        "import kerasae; kerasae.build('vae', (4,), 2)\n"
-        "import tensorflow as tf; tf.constant(1.0) + 1; tf.config.list_physical_devices()",
-        KERAS_BACKEND="tensorflow",
-    )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-
-
-def test_start_up_lines_are_shown_on_request():
-    result = run_python("import kerasae, tensorflow", TF_CPP_MIN_LOG_LEVEL="0")
-    assert result.returncode == 0
-    assert "cc:" in result.stderr
-
-
-def test_other_errors_pass_while_tensorflow_is_imported(tmp_path):
-    """Only known lines are held back, and a failed import says all it wrote."""
-    package = tmp_path / "tensorflow"
-    package.mkdir()
-    (package / "__init__.py").write_text(
-        "import os, sys\n"
-        "os.write(2, b'I0000 00:00:1.2   3 port.cc:153] oneDNN custom operations are on.\\n')\n"
-        "print('worth reading', file=sys.stderr)\n"
-        "raise ImportError('libcudart is broken')\n"
-    )
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import kerasae, tensorflow"
-    result = run_python(code)
-    assert result.returncode == 1
-    assert result.stderr.startswith("worth reading\nTraceback")
-    assert "libcudart is broken" in result.stderr
-    assert "oneDNN" not in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        (b"WARNING: All log messages before absl::InitializeLog() is called are written", True),
-        (b"I0000 00:00:1795229327.559288   14505 port.cc:153] oneDNN custom operations", True),
-        (b"E0000 00:00:1795229331.093350   14505 cuda_platform.cc:52] failed call", True),
-        (b"2026-10-18 12:46:17.559288: I tensorflow/core/util/port.cc:153] oneDNN", True),
-        (b"2026-10-18 12:46:17 my own log: I read port.cc", False),
-        (b"RuntimeWarning: overflow", False),
-    ],
-)  # fmt: skip
-def test_start_up_lines_are_recognized(line, expected):
-    assert quiet._is_startup(line) is expected

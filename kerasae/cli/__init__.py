@@ -1,6 +1,5 @@
 """The command line. Whatever is heavy is imported inside the commands, so that help is instant."""
 
-import logging
 import os
 import sys
 import warnings
@@ -9,11 +8,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from kerasae.cli import _judging, _serving, _training, _tutorials, _using
+from kerasae.cli import _judging, _serving, _training, _tutorials, _using, quiet
 
 
 class _Commands(TyperGroup):
-    """The commands; Ctrl-C in one ends it with a word, which typer's own handling lacks."""
+    """The commands; Ctrl-C in one ends it with a word, where typer ends it silently."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -42,8 +41,7 @@ def main(args: list[str] | None = None) -> None:
     Args:
         args: Words after `kerasae`; those of the process by default.
     """
-    # Hints for those who write tf.functions, which nobody does here.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    quiet.silence_tensorflow()
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
     try:
         status = app(args=args, prog_name="kerasae", standalone_mode=False)
@@ -51,9 +49,6 @@ def main(args: list[str] | None = None) -> None:
         # The reader, such as `head`, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        status = 130
     except Exception as error:
         if os.environ.get(_DEBUG):
             raise
@@ -97,10 +92,11 @@ def _root(
         print(context.get_help())
 
 
-for command in (
-    _training.train, _training.variants, _training.data,
-    _judging.evaluate, _judging.compare, _judging.report, _judging.calibrate,
-    _using.encode, _using.reconstruct, _using.score, _using.detect, _using.generate,
-    _using.export, _serving.serve, _tutorials.tutorials,
-):  # fmt: skip
-    app.command()(command)
+_COMMANDS = (
+    *(_training.train, _training.variants, _training.data),
+    *(_judging.evaluate, _judging.compare, _judging.report, _judging.calibrate),
+    *(_using.encode, _using.reconstruct, _using.score, _using.detect, _using.generate),
+    *(_using.export, _serving.serve, _tutorials.tutorials),
+)
+for _command in _COMMANDS:
+    app.command()(_command)

@@ -1,28 +1,10 @@
-"""What the commands do once their options are read. Imports are inside, as in `cli`."""
+"""Settings in words, and tables on the terminal. Imports are inside, as in `cli`."""
 
 import json
 from collections.abc import Container, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 _CONSTANTS = {"None": None, "True": True, "False": False}
-
-
-def apply(verb: str, model: Path, inputs: list[str], output: Path, **options: Any) -> None:
-    """Put files through a verb of a model and say how many rows that made."""
-    from kerasae import scoring
-
-    options["keep"] = options["keep"] or ()
-    done = scoring.apply(model, verb, inputs, output, progress=True, **options)
-    several = output.is_dir() and (done.files > 1 or (output / scoring.RECORD).exists())
-    what = f"{done.rows:,} rows"
-    what += f" of {done.files:,} files" if several else ""
-    line = f"{what} written to {output}"
-    if done.anomalies is not None and done.rows:
-        line += f", {done.anomalies:,} of them anomalies ({done.anomalies / done.rows:.2%})"
-    if done.skipped:
-        line += f"; {done.skipped:,} of the files were there already"
-    print(line)
 
 
 def read_settings(words: list[str], taken: Container[str] = ()) -> dict[str, Any]:
@@ -63,17 +45,9 @@ def print_table(rows: Iterable[tuple[str, str]]) -> None:
         print(f"{name:<{width}}  {text}")
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON under a temporary name and rename it."""
-    from kerasae.files import replacing
-
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-
-
-def print_metrics(metrics: dict[str, Any], prefix: str = "") -> None:
+def print_metrics(metrics: dict[str, Any]) -> None:
     """Print nested numbers, one in a line, under the name that leads to each."""
-    print_table(_lines(metrics, prefix))
+    print_table(_lines(metrics, ""))
 
 
 def _lines(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

@@ -1,146 +1,89 @@
 """Commands before there is a model: train, variants, data."""
 
 import contextlib
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
-from kerasae.cli import _helpers
-from kerasae.cli._options import Columns, DataDir, Label, Limit, Window, WindowStride
+from kerasae.cli import _helpers, _options
+from kerasae.cli._options import parameter, with_parameters
+from kerasae.runs import configuration
+
+_SHARE = "Share or number of training samples (or time steps) to"
+# Arguments of `kerasae.data.load`.
+_DATA: dict[str, Any] = {
+    "label": _options.Label,
+    "columns": _options.Columns,
+    "limit": _options.Limit,
+    "window": _options.Window,
+    "stride": _options.WindowStride,
+    "validation": Annotated[float | None, Option(help=f"{_SHARE} validate on.")],
+    "test": Annotated[float | None, Option(help=f"{_SHARE} test on.")],
+    "binarize": Annotated[
+        str | None, Option(help="Make values 0 or 1: threshold, static or dynamic.")
+    ],
+    "data_dir": _options.DataDir,
+}
+_SETTING = "Option of variant or network, such as hidden=[64]."
+# Where Python takes more types than the command line has words for.
+_TYPES = {
+    "data": str | None,
+    "out": Path | None,
+    "devices": str | None,
+    "machines": str | None,
+}
 
 
-def train(
-    variant: Annotated[str, typer.Argument(help="Name of a variant, see [b]kerasae variants[/].")],
-    data: Annotated[
-        str | None,
-        typer.Option("--data", "-d", help="Name, TFDS set, or path.", show_default="digits"),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Run directory.", show_default="runs/VARIANT-DATA"),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Largest number of epochs.", show_default="about 12,000 steps"),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Samples per step.", show_default="128")
-    ] = None,
-    latent_dim: Annotated[
-        int | None, typer.Option(help="Size of the code.", show_default="the variant's choice")
-    ] = None,
-    network: Annotated[
-        str | None,
-        typer.Option(help="dense, conv or sequence.", show_default="the variant's choice"),
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Learning rate of Adam.", show_default="0.001")
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(help="Epochs to wait for a better one.", show_default="a tenth of the epochs"),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Seed of weights, noise, splits and order.", show_default="0"),
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="Keras dtype policy, such as mixed_bfloat16.")
-    ] = None,
-    deterministic: Annotated[
-        bool | None,
-        typer.Option(
-            "--deterministic",
-            help="Give the same bits in every process, on a GPU too; slower.",
-            show_default=False,
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Option of variant or network, such as hidden=[64]."
-        ),
-    ] = None,
-    label: Label = None,
-    column: Columns = None,
-    limit: Limit = None,
-    window: Window = None,
-    window_stride: WindowStride = None,
-    validation: Annotated[
-        float | None,
-        typer.Option(help="Share or number of training samples (or time steps) to validate on."),
-    ] = None,
-    test: Annotated[
-        float | None,
-        typer.Option(help="Share or number of training samples (or time steps) to test on."),
-    ] = None,
-    binarize: Annotated[
-        str | None, typer.Option(help="Make values 0 or 1: threshold, static or dynamic.")
-    ] = None,
-    data_dir: DataDir = None,
-    devices: Annotated[
-        str | None,
-        typer.Option(
-            help="Devices of this machine that share every batch: all, or how many.",
-            show_default="the first",
-        ),
-    ] = None,
-    machines: Annotated[
-        str | None,
-        typer.Option(
-            help="Addresses of several machines, the first with a port, as in host0:4000,host1; "
-            "auto reads them from the environment. Run the command on each (KERAS_BACKEND=jax).",
-        ),
-    ] = None,
-    machine: Annotated[
-        int | None, typer.Option(help="Number of this machine among --machines, from 0.")
-    ] = None,
-    model_parallel: Annotated[
-        int | None,
-        typer.Option(help="Devices of a machine that divide wide dense layers between them (JAX)."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an unfinished run.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace the run in --out.")] = False,
-    export: Annotated[
-        bool | None,
-        typer.Option(
-            "--export/--no-export", help="Write a verified SavedModel, too.", show_default="export"
-        ),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
-) -> None:
+def _parameters_of_train() -> Iterator[inspect.Parameter]:
+    """Yield an option for each field of `TrainConfig`, and those for data and variant."""
+    meanings = configuration.meanings()
+    defaults = inspect.signature(configuration.TrainConfig).parameters
+    for name, argument in configuration.ARGUMENTS.items():
+        if argument.flags is None:
+            continue
+        help_ = meanings[name].replace("`", "")
+        if name == "variant":
+            yield parameter(name, Annotated[str, Argument(help=help_)], inspect.Parameter.empty)
+            continue
+        option = Option(*argument.flags, help=help_, show_default=False)
+        type_ = _TYPES.get(name, configuration.type_of(name))
+        yield parameter(name, Annotated[type_, option], defaults[name].default)
+    settings = Option("--set", metavar="KEY=VALUE", help=_SETTING)
+    yield parameter("settings", Annotated[list[str] | None, settings])
+    for name, annotation in _DATA.items():
+        yield parameter(name, annotation)
+    yield parameter("quiet", _options.Quiet, False)
+
+
+def train(*, settings: list[str] | None, quiet: bool, **arguments: Any) -> None:
     """Train an autoencoder and leave a run directory with its report.
 
     Ctrl-C stops after the current batch, and twice at once; --resume goes on from there, with the
     run's own options.
     """
-    import inspect
+    from kerasae.runs import train
 
-    from kerasae.runs import train as run_training
-
-    options = _helpers.read_settings(settings or [], inspect.signature(run_training).parameters)
-    data_options = {
-        "label": label, "columns": column, "limit": limit, "validation": validation,
-        "test": test, "binarize": binarize, "data_dir": None if data_dir is None else str(data_dir),
-        "window": window, "stride": window_stride,
-    }  # fmt: skip
-    run = run_training(
-        variant, data=data, out=out, epochs=epochs, batch_size=batch_size, latent_dim=latent_dim,
-        network=network, seed=seed, precision=precision, learning_rate=learning_rate,
-        patience=patience, data_options={k: v for k, v in data_options.items() if v is not None},
-        deterministic=deterministic,
-        resume=resume, replace=replace, export=export, verbose=int(not quiet),
-        devices=int(devices) if devices is not None and devices.isdigit() else devices,
-        machines=machines, machine=machine, model_parallel=model_parallel,
-        **options,
-    )  # fmt: skip
+    options = _helpers.read_settings(settings or [], configuration.NAMES)
+    data_options = {name: arguments.pop(name) for name in _DATA}
+    if data_options["data_dir"] is not None:
+        data_options["data_dir"] = str(data_options["data_dir"])
+    arguments["data_options"] = {k: v for k, v in data_options.items() if v is not None}
+    if (arguments["devices"] or "").isdigit():
+        arguments["devices"] = int(arguments["devices"])
+    run = train(**arguments, verbose=int(not quiet), **options)
     if run.interrupted:
         raise typer.Exit(128 + (run.signal or 2))
 
 
+train = with_parameters(train, _parameters_of_train())
+
+
 def variants(
-    pattern: Annotated[str, typer.Argument(help="Shell pattern, such as '*sparse*'.")] = "*",
+    pattern: Annotated[str, Argument(help="Shell pattern, such as '*sparse*'.")] = "*",
 ) -> None:
     """List the variants, and the options of a single one with their defaults."""
     from kerasae.errors import nearest
@@ -168,14 +111,9 @@ def variants(
 
 def data(
     name: Annotated[
-        str | None, typer.Argument(help="Source to describe: a name, a TFDS set, or a path.")
+        str | None, Argument(help="Source to describe: a name, a TFDS set, or a path.")
     ] = None,
-    label: Label = None,
-    column: Columns = None,
-    limit: Limit = None,
-    window: Window = None,
-    window_stride: WindowStride = None,
-    data_dir: DataDir = None,
+    **options: Any,
 ) -> None:
     """List the sources of data, or describe one."""
     import kerasae.data
@@ -186,10 +124,7 @@ def data(
         rows["PATH"] = "a .npy, .npz, .csv or .parquet file, or a folder of images or tables"
         _helpers.print_table(rows.items())
         return
-    splits = kerasae.data.load(
-        name, label=label, columns=column, limit=limit, data_dir=data_dir, window=window,
-        stride=window_stride,
-    )  # fmt: skip
+    splits = kerasae.data.load(name, **options)
     span = "" if splits.value_range is None else ", {:g} to {:g}".format(*splits.value_range)
     rows = {
         "sample": f"{' x '.join(map(str, splits.shape))} {splits.dtype}{span}",
@@ -199,3 +134,8 @@ def data(
     if splits.class_names:
         rows["classes"] = ", ".join(splits.class_names)
     _helpers.print_table(rows.items())
+
+
+_described = ("label", "columns", "limit", "window", "stride", "data_dir")
+_name = inspect.signature(data).parameters["name"]
+data = with_parameters(data, [_name, *(parameter(name, _DATA[name]) for name in _described)])

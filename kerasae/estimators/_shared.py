@@ -1,4 +1,4 @@
-"""What both estimators do: build a model, train it for a number of steps, keep it in a pickle."""
+"""The base of both estimators: build a model, train it for a number of steps, pickle it."""
 
 import contextlib
 import random
@@ -17,7 +17,7 @@ from kerasae.layers.scaling import FAR
 from kerasae.models import Autoencoder, build
 
 # Rows go through the model in batches of this size, the last one padded: no input traces the
-# model anew, and a row's score does not depend, not even by rounding, on the rows beside it.
+# model again, and the score of a row does not depend on the other rows, not even by rounding.
 _ROWS = 256
 
 
@@ -78,7 +78,7 @@ class AutoencoderEstimator(BaseEstimator):
         return x
 
     def _trained(self, x: np.ndarray, latent_dim: int | None, seed: int, **own: Any) -> Autoencoder:
-        """Build the model and train it; `own` holds for options that the user left at None."""
+        """Build the model and train it; `own` are defaults of options that are None."""
         if not is_real(self.learning_rate) or self.learning_rate <= 0:
             raise ValueError(
                 "learning_rate must be a number > 0. "
@@ -101,8 +101,8 @@ class AutoencoderEstimator(BaseEstimator):
         for name in ("variant", "input_shape", "latent_dim"):
             if name in options:
                 raise ValueError(
-                    f"{name!r} is no option of the networks; the estimator says it by itself or "
-                    f"has an argument for it. Received: options={self.options!r}"
+                    f"options must not hold {name!r}, which the estimator knows or has an "
+                    f"argument for. Received: options={self.options!r}"
                 )
         with _seeded(seed):
             ae = build(self.variant, (x.shape[1],), latent_dim, **{"seed": seed, **options})
@@ -125,7 +125,7 @@ def by_batches(function: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed what initial weights are drawn from, and restore it."""
+    """Seed the generator of initial weights, and restore it afterwards."""
     # An initializer without a seed takes one from Python's generator and from nothing else.
     state = random.getstate()
     random.seed(seed)

@@ -1,5 +1,6 @@
 """An anomaly detector for scikit-learn."""
 
+import inspect
 import math
 import warnings
 from typing import Any
@@ -24,16 +25,16 @@ _DEFAULTS: dict[str, Any] = {
 
 
 class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
-    """Finds the samples that an autoencoder trained on normal ones reconstructs badly.
+    """Detector of the samples that an autoencoder trained on normal ones reconstructs badly.
 
-    By default a denoising autoencoder that learns to undo Gaussian noise of standard deviations
-    from 0.2 to 2 (of standardized features). Its residual then estimates the way back to where
-    the data are, and does not collapse to the distance from the mean, as the residual of a model
-    that reconstructs the mean does.
+    By default it trains a denoising autoencoder, which learns to undo Gaussian noise of standard
+    deviations from 0.2 to 2 (of standardized features). Its residual estimates the way back to
+    where the data are dense, and does not degenerate to the distance from the mean, as the
+    residual of a model that reconstructs the mean does.
 
-    Some of the rows are kept from training, and the threshold is their split-conformal quantile:
-    of new normal samples no more than a share `false_alarm_rate` is flagged, on average over draws
-    of the rows, provided that the rows given to `fit` are normal.
+    Some of the rows are held out, and the threshold is the split-conformal quantile of their
+    scores: at most a share `false_alarm_rate` of new normal samples is flagged, on average over
+    draws of the rows, provided that the rows given to `fit` are normal.
 
     Args:
         variant: Name of a variant, see `kerasae.variants()`.
@@ -53,7 +54,7 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         batch_size: Rows of a step.
         learning_rate: Of Adam, at the start; it decays to 0 along a cosine.
         false_alarm_rate: Share of normal samples that may be flagged, between 0 and 1.
-        held_out: Share of the rows kept from training, for the threshold. At least
+        held_out: Share of the rows held out for the threshold. At least
             `kerasae.anomaly.smallest_sample(false_alarm_rate)` rows are, and at most half.
         random_state: Int, `numpy.random.RandomState` or None, for the split, the initial weights
             and the noise. The same int gives the same detector on the same machine.
@@ -118,7 +119,7 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> "AnomalyDetector":
-        """Train on normal samples, and find the threshold on those kept from training.
+        """Train on normal samples, and find the threshold on those held out.
 
         Args:
             X: `(samples, features)`, normal samples.
@@ -136,8 +137,9 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         wanted = self._wanted(len(x))
         order = rng.permutation(len(x))
         held, rows = x[order[:wanted]], x[order[wanted:]]
-        default = (self.variant, self.network) == ("denoising", "dense")
-        own = dict(_DEFAULTS) if default else {}
+        defaults = inspect.signature(type(self)).parameters
+        is_default = all(getattr(self, n) == defaults[n].default for n in ("variant", "network"))
+        own = dict(_DEFAULTS) if is_default else {}
         if self.corruption is not None or "corruption" in (self.options or {}):
             own.pop("corruption_level", None)
         latent_dim = own.pop("latent_dim", None) if self.latent_dim is None else self.latent_dim
@@ -151,7 +153,7 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         return self
 
     def _wanted(self, n: int) -> int:
-        """Return how many of `n` rows to keep from training."""
+        """Return how many of `n` rows to hold out."""
         if not is_real(self.held_out) or not 0 < self.held_out < 1:
             raise ValueError(
                 "held_out must be a share of the rows, between 0 and 1. "
@@ -163,11 +165,11 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
     def _possible_rate(self, n: int) -> float:
         if n >= smallest_sample(self.false_alarm_rate):
             return self.false_alarm_rate
-        # A hair above, lest rounding makes the smallest sample one row larger.
+        # Slightly above, so that rounding does not make the smallest sample one row larger.
         possible = (1 + 1e-9) / (n + 1)
         warnings.warn(
             f"A false-alarm rate of {self.false_alarm_rate:g} needs at least "
-            f"{smallest_sample(self.false_alarm_rate)} rows beside as many to train on; "
+            f"{smallest_sample(self.false_alarm_rate)} rows and as many to train on; "
             f"calibrated at {possible:.3g}, the lowest rate that the {n} held out allow.",
             stacklevel=3,
         )

@@ -12,7 +12,7 @@ from kerasae.estimators._shared import AutoencoderEstimator, by_batches
 
 
 class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, AutoencoderEstimator):
-    """Maps samples to the code of an autoencoder and back, where PCA would map to components.
+    """Transformer from samples to the code of an autoencoder and back, used as PCA is.
 
     Codes are not ordered, not centred and not uncorrelated, as principal components are.
 
@@ -100,13 +100,15 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Autoenc
         """
         x = self._checked(X, reset=True)
         size = None if self.n_components is None else check_whole("n_components", self.n_components)
-        if self.variant == "undercomplete" and (size or 1) >= x.shape[1]:
-            raise ValueError(
-                "n_components must be below the number of features for variant='undercomplete'. "
-                f"Received: n_components={self.n_components}, n_features={x.shape[1]}"
-            )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self.autoencoder_ = self._trained(x, size, seed)
+        try:
+            self.autoencoder_ = self._trained(x, size, seed)
+        except ValueError as error:
+            if "Received: latent_dim" not in str(error):
+                raise
+            # What the builder calls latent_dim has another name here.
+            said = str(error).replace("latent_dim", "n_components")
+            raise ValueError(f"{said}, n_features={x.shape[1]}") from error
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -120,7 +122,7 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Autoenc
         return by_batches(self.autoencoder_.encode, x).astype(x.dtype)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """Return what codes decode to, `(samples, features)`, in raw units.
+        """Return the samples that codes decode to, `(samples, features)`, in raw units.
 
         Args:
             X: `(samples, n_components)`, codes.

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-from kerasae.cli.quiet import quiet
 from kerasae.exporting import signatures
+from kerasae.exporting._logging import quiet
 from kerasae.models import Autoencoder
 
 # Operations of ONNX, of 2022: every runtime of today has them.

@@ -15,10 +15,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasae.cli.quiet import quiet
 from kerasae.errors import nearest
 from kerasae.exporting import card as cards
 from kerasae.exporting import formats, signatures
+from kerasae.exporting._logging import quiet
 from kerasae.exporting.comparison import VerificationError, golden, verified
 from kerasae.models import Autoencoder, inputs
 from kerasae.serving import versions, vetting

@@ -1,4 +1,4 @@
-"""Training into a run directory: `kerasae.train`, what it leaves, and what is done with that.
+"""Training into a run directory with `kerasae.train`, and operations on the runs.
 
 Names are imported at first use: what reads a run needs neither Keras nor TensorFlow.
 """
@@ -7,12 +7,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kerasae.runs.configuration import TrainConfig
     from kerasae.runs.operations import calibrate, evaluate, export, fit_sampler
     from kerasae.runs.result import Run
     from kerasae.runs.training import TrainingDiverged, train
 
 _HOMES = {
     "Run": "result",
+    "TrainConfig": "configuration",
     "TrainingDiverged": "training",
     "calibrate": "operations",
     "evaluate": "operations",
@@ -21,7 +23,16 @@ _HOMES = {
     "train": "training",
 }
 
-__all__ = ["Run", "TrainingDiverged", "calibrate", "evaluate", "export", "fit_sampler", "train"]
+__all__ = [
+    "Run",
+    "TrainConfig",
+    "TrainingDiverged",
+    "calibrate",
+    "evaluate",
+    "export",
+    "fit_sampler",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

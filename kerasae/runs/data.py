@@ -1,4 +1,4 @@
-"""The data of a run, and other data beside them, as `kerasae.runs` needs them."""
+"""The data of a run, and other data next to them, as the operations on a run need them."""
 
 import warnings
 from pathlib import Path
@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from kerasae.data import Splits
+from kerasae.data.rows import SPLITS
 from kerasae.files import read_json
 from kerasae.runs import columns as run_columns
 from kerasae.runs import directory
-
-SPLITS = ("train", "validation", "test")
 
 
 def config_of(path: Path) -> dict[str, Any]:
@@ -21,7 +20,7 @@ def config_of(path: Path) -> dict[str, Any]:
 
 
 def check_split(split: Any) -> None:
-    """Refuse what is no split; None stands for the usual one."""
+    """Raise ValueError unless `split` is the name of a split, or None."""
     if split is not None and split not in SPLITS:
         raise ValueError(
             f"split must be 'train', 'validation' or 'test'. Received: split={split!r}"
@@ -29,13 +28,13 @@ def check_split(split: Any) -> None:
 
 
 def check_not_empty(splits: Any, split: str) -> None:
-    """Refuse a split without samples."""
+    """Raise ValueError if a split has no samples."""
     if not splits.sizes[split]:
         raise ValueError(f"There are no samples in this split. Received: split={split!r}")
 
 
 def name_of(source: Any) -> str:
-    """Return what to call a source of data."""
+    """Return a name for a source of data, for messages and metrics."""
     return f"an array of {len(source):,} samples" if hasattr(source, "shape") else str(source)
 
 
@@ -83,13 +82,13 @@ def other(
 ) -> tuple[Any, str | None]:
     """Return splits of other data, and which of them to take.
 
-    What is not named is read as the run's own data were. A file or an array is taken whole.
+    What is not said is read as the run's own data were. A file or an array is taken whole.
 
     Args:
         source: Source for `kerasae.data.load`.
         config: `config.json` of the run, or an empty dictionary.
         options: Arguments of `kerasae.data.load`; those that are None do not count.
-        split: The split asked for, which a file must bring along; None takes all of a file.
+        split: The split asked for, which a file must have; None takes all of a file.
         usual: The split of named data where none is asked for.
 
     Returns:
@@ -97,17 +96,19 @@ def other(
         are asked for are then all in "train".
     """
     from kerasae import data
-    from kerasae.data import loading
+    from kerasae.data import files, loading
 
     loading.check_options(options)
     options = {key: value for key, value in options.items() if value is not None}
     options = {"batch_size": config.get("batch_size", 128), "seed": config.get("seed", 0)} | options
-    if isinstance(source, str) and not run_columns.is_path(source):
+    is_path = run_columns.is_path(source)
+    if isinstance(source, str) and not is_path:
         return data.load(source, **options), split or usual
-    if run_columns.is_path(source):
-        options = _as_trained(source, config, options)
-    options = _windowed_as_trained(source, config, options)
-    parts = _own_parts(source, options.get("label"), "window" in options)
+    options = _as_trained(source, config, options)
+    parts = []
+    if is_path and Path(source).suffix.lower() == ".npz":
+        opened = files.open_path(source, label=options.get("label"), series="window" in options)
+        parts = list(opened.parts)
     if split is not None and split not in parts:
         has = f"it has {' and '.join(map(repr, parts))}" if parts else "it has no splits of its own"
         raise ValueError(
@@ -122,23 +123,22 @@ def other(
 
 
 def _as_trained(source: Any, config: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Add the columns and the label of the run where nothing is said of them."""
-    if "columns" not in options and (columns := run_columns.to_read(source, config)):
-        options["columns"] = columns
-    label = run_columns.label_to_read(source, config)
-    if label is not None and "label" not in options and label not in options.get("columns", ()):
-        options["label"] = label
-    return options
-
-
-def _windowed_as_trained(
-    source: Any, config: dict[str, Any], options: dict[str, Any]
-) -> dict[str, Any]:
-    """Cut a series into windows as the run's own was; what holds samples already stays so."""
+    """Add the columns, the label and the windows of the run where nothing is said of them."""
     trained = config.get("data_options") or {}
-    if "window" in options or "window" not in trained or not _is_series(source, options):
-        return options
-    return {name: trained[name] for name in ("window", "stride") if name in trained} | options
+    added: dict[str, Any] = {}
+    if run_columns.is_path(source):
+        if "columns" not in options and (columns := run_columns.to_read(source, config)):
+            added["columns"] = columns
+        label = run_columns.label_to_read(source, config)
+        if label is not None and label not in (added | options).get("columns", ()):
+            added["label"] = label
+    options = added | options
+    # What holds samples already is not cut into windows.
+    if "window" in trained and "window" not in options and _is_series(source, options):
+        options = {
+            name: trained[name] for name in ("window", "stride") if name in trained
+        } | options
+    return options
 
 
 def _is_series(source: Any, options: dict[str, Any]) -> bool:
@@ -149,15 +149,6 @@ def _is_series(source: Any, options: dict[str, Any]) -> bool:
         return len(getattr(source, "shape", ())) in (1, 2)
     x = open_path(source, columns=options.get("columns"), series=True).x
     return len(x.shape) == (2 if isinstance(x, np.ndarray) else 1)
-
-
-def _own_parts(source: Any, label: str | None, series: bool) -> list[str]:
-    """Return the splits that a file brings along; only array archives do."""
-    from kerasae.data.files import open_path
-
-    if not run_columns.is_path(source) or Path(source).suffix.lower() != ".npz":
-        return []
-    return list(open_path(source, label=label, series=series).parts)
 
 
 def _joined(splits: Any, names: list[str]) -> Any:
@@ -174,7 +165,7 @@ def _joined(splits: Any, names: list[str]) -> Any:
 
 
 class Beside(Splits):
-    """The training split of one data set, and another set, whole, to test on."""
+    """The training split of one data set, with all of another set as the test split."""
 
     def __init__(self, own: Splits, other: Splits):
         self._sources = {"train": own, "test": other}

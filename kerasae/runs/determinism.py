@@ -9,13 +9,13 @@ _XLA_FLAG = "--xla_gpu_deterministic_ops=true"
 
 @contextlib.contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Let only kernels run that always give the same bits, and leave the process as it was.
+    """Use only kernels that always give the same bits, and restore the process afterwards.
 
     On TensorFlow that is `tf.config.experimental.enable_op_determinism`. On JAX the CPU gives the
     same bits anyway; a GPU does with a flag of XLA, which is read when Python starts.
 
     Args:
-        wanted: Whether to do anything at all.
+        wanted: Whether to do so; False changes nothing.
 
     Raises:
         ValueError: JAX runs on a GPU without that flag.
@@ -35,7 +35,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
 def _tensorflow() -> Iterator[None]:
     import tensorflow as tf
 
-    # TensorFlow has no public way to ask, nor one back.
+    # TensorFlow has no public way to ask for the mode, nor to turn it off again.
     from tensorflow.python.framework import config
 
     before = config.is_op_determinism_enabled()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasae.runs import directory, resuming
+from kerasae.runs import directory
 from kerasae.runs import link as links
 
 # Seconds to wait for the machines to come; on a cluster one may be pulling an image.
@@ -132,7 +132,7 @@ def train(function: Callable[..., Any], asked: dict[str, Any]) -> Any:
     if parallel > 1:
         words += ("--model-parallel", str(parallel))
     _check_backend()
-    path = _run_directory(asked, index)
+    path = _run_directory(asked)
     if index == 0:
         with directory.explained(path):
             directory.settle(path)
@@ -165,12 +165,10 @@ def train(function: Callable[..., Any], asked: dict[str, Any]) -> Any:
     return run
 
 
-def _run_directory(asked: dict[str, Any], index: int) -> Path:
-    from kerasae.runs import configuration
+def _run_directory(asked: dict[str, Any]) -> Path:
+    from kerasae.runs.configuration import TrainConfig
 
-    data = resuming.DEFAULTS["data"] if asked["data"] is None else asked["data"]
-    named = configuration.default_name(asked["variant"], data)
-    return directory.run_directory(asked["out"], Path("runs") / named)
+    return TrainConfig(asked["variant"], data=asked["data"], out=asked["out"]).path()
 
 
 def _check_backend() -> None:

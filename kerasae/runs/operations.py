@@ -1,4 +1,4 @@
-"""What is done with a run directory after the training: measure, calibrate, fit a sampler.
+"""Operations on a run after its training: evaluate, calibrate, fit a sampler, export.
 
 Each leaves the run complete: model, metrics, figures, report, and a new version of the export.
 """
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kerasae import report
-from kerasae.errors import is_whole
+from kerasae.errors import check_whole
 from kerasae.loading import load
 from kerasae.runs import data as run_data
-from kerasae.runs import directory, finishing
+from kerasae.runs import directory, publication
 
 
 def evaluate(
@@ -23,11 +23,11 @@ def evaluate(
     seed: int = 0,
     **data_options: Any,
 ) -> dict[str, Any]:
-    """Measure a trained model beside baselines.
+    """Measure a trained model next to baselines.
 
-    On the split the run was measured on, its metrics, figures and report are made anew. On
-    another split or other data nothing is written; the baselines are still fitted on the run's
-    training split, or on the file itself where that cannot be had.
+    On the split that the run was measured on, its metrics, figures and report are made again. On
+    another split or other data nothing is written; the baselines are still fitted to the run's
+    training split, or to the file itself where the run's data cannot be had.
 
     Args:
         run: A run directory, or a `.keras` file, which needs `data`.
@@ -42,24 +42,20 @@ def evaluate(
         **data_options: Further arguments of `kerasae.data.load`.
 
     Returns:
-        What `kerasae.evaluation.measure` gives, with the loss terms in `"test"` and
-        `kerasae.evaluation.sample_quality` in `"generation"`, which says the `sampler`, too.
+        The result of `kerasae.evaluation.measure`, with the loss terms in `"test"` and the
+        result of `kerasae.evaluation.sample_quality`, with the `sampler`, in `"generation"`.
 
     Raises:
-        ValueError: The data do not fit, or an own data set of the run cannot be had by name.
+        ValueError: The data do not fit, or the run's own data cannot be had by name.
     """
     from kerasae import evaluation
 
     run_data.check_split(split)
-    if not is_whole(seed, 0):
-        raise ValueError(f"seed must be a whole number >= 0. Received: seed={seed!r}")
-    path = Path(run)
-    ae = load(path)
-    _check_is_model(ae, path)
-    config = run_data.config_of(path)
+    seed = check_whole("seed", seed, 0)
+    path, ae, config = _opened(run)
     splits, measured_on = _splits_to_measure(ae, config, data, split, data_options, path)
     run_data.check_not_empty(splits, measured_on)
-    metrics = finishing.measure(ae, splits, measured_on, seed)
+    metrics = publication.measure(ae, splits, measured_on, seed)
     if sample_quality and ae.can_generate:
         try:
             quality = evaluation.sample_quality(ae, splits, split=measured_on, seed=seed)
@@ -71,7 +67,8 @@ def evaluate(
     if data is None and measured_on == config["measured_on"]:
         kept = report.Run.read(path)
         metrics = {**kept.metrics, **metrics}
-        finishing.publish(path, ae, splits, {**config, "export": False}, kept.history, metrics)
+        unexported = {**config, "export": False}
+        publication.publish(path, ae, splits, unexported, kept.history, metrics)
     return metrics
 
 
@@ -107,27 +104,25 @@ def calibrate(
     Returns:
         `false_alarm_rate`, `threshold`, `n`, `data` and, if the run has a test split that was
         not calibrated on, `flagged` (share of it above the threshold). Of independent samples
-        also `rate_range`, which the rate of this very threshold lies in, in 90 % of
-        calibrations; windows and time steps of a series have no such range. Of time steps
-        also `stride`.
+        also `rate_range`, which holds the rate of this very threshold in 90 % of calibrations;
+        windows and time steps of a series have no such range. Of time steps also `stride`.
 
     Raises:
         ValueError: There are too few samples for the rate, or the model was trained on them.
     """
     run_data.check_split(split)
-    path = Path(run)
-    ae = load(path)
-    _check_is_model(ae, path)
-    config = run_data.config_of(path)
+    path, ae, config = _opened(run)
     name = run_data.name_of(data)
+    options = {"stride": stride, "allow_training_rows": allow_training_rows}
     if stride is not None:
         if split is not None:
             raise ValueError(f"A series has no splits. Received: split={split!r} with a stride")
-        calibration = ae.calibrate(
-            _series(ae, data, config, data_options), false_alarm_rate, stride=stride,
-            allow_training_rows=allow_training_rows,
-        )  # fmt: skip
-        found = _found(calibration, name)
+        series = run_data.series(data, config, data_options)
+        if len(ae.sample_shape) == 1 and series.ndim == 2 and series.shape[1] == 1:
+            series = series[:, 0]
+        held_out = series.astype(ae.input_dtype_name)
+        calibration = ae.calibrate(held_out, false_alarm_rate, **options)
+        found = {**_found(calibration, name), "stride": calibration.stride}
         _keep(path, ae, None, config, {"detection": found})
         return found
     own, used = None, split or "validation"
@@ -140,12 +135,10 @@ def calibrate(
             name = f"{used} split of {name}"
         used = taken or "train"
     run_data.check_not_empty(held, used)
-    calibration = ae.calibrate(
-        getattr(held, used), false_alarm_rate, allow_training_rows=allow_training_rows
-    )
+    calibration = ae.calibrate(getattr(held, used), false_alarm_rate, **options)
     found = _found(calibration, name)
-    if "window" in (config.get("data_options") or {}):
-        found.pop("rate_range", None)  # overlapping windows depend on each other as well
+    if "window" not in (config.get("data_options") or {}):  # overlapping windows are dependent
+        found["rate_range"] = list(calibration.rate_range())
     if own is None and config:
         own = run_data.own(config, path, must=False)
     if own is not None and own.sizes["test"] and (data is not None or used != "test"):
@@ -155,40 +148,26 @@ def calibrate(
 
 
 def _found(calibration: Any, name: str) -> dict[str, Any]:
-    found = {
+    return {
         "false_alarm_rate": calibration.false_alarm_rate,
         "threshold": calibration.threshold,
         "n": calibration.n,
         "data": name,
     }
-    if calibration.stride is not None:
-        return {**found, "stride": calibration.stride}
-    return {**found, "rate_range": list(calibration.rate_range())}
-
-
-def _series(ae: Any, source: Any, config: dict[str, Any], options: dict[str, Any]) -> Any:
-    """Return a source as one long series that a model takes."""
-    series = run_data.series(source, config, options)
-    if len(ae.sample_shape) == 1 and series.ndim == 2 and series.shape[1] == 1:
-        series = series[:, 0]
-    return series.astype(ae.input_dtype_name)
 
 
 def fit_sampler(run: Any, kind: str = "gaussian", *, seed: int = 0) -> None:
     """Fit a sampler to the codes of a run's training split, and save and export the model so.
 
-    What was measured on samples of another is dropped; `evaluate` measures these. After a failure
-    the run is as it was.
+    Measurements of samples from another sampler are dropped; `evaluate` measures these. After a
+    failure the run is as it was.
 
     Args:
         run: A run directory.
         kind: `"gaussian"`, `"mixture"` or `"neighbour"`, see `Autoencoder.fit_sampler`.
         seed: Seed of what is random in the fit.
     """
-    path = Path(run)
-    ae = load(path)
-    _check_is_model(ae, path)
-    config = run_data.config_of(path)
+    path, ae, config = _opened(run)
     own = run_data.own(config, path)
     ae.fit_sampler(own.train, kind, seed)
     _keep(path, ae, own, config, {"generation": None})
@@ -202,7 +181,7 @@ def export(
     Args:
         run: A run directory or a `.keras` file.
         path: Folder of the versions; by default `saved_model` in the run directory.
-        also: Other formats to write beside the SavedModel, see `kerasae.export`.
+        also: Other formats to write next to the SavedModel, see `kerasae.export`.
         samples: A file of samples in raw units to verify on, such as may be published: eight of
             them go into `golden.npz`. By default the run's own data, where they can be had.
         verify: Whether to compare the result with the model.
@@ -213,33 +192,46 @@ def export(
     from kerasae import data
     from kerasae.exporting import export as write
 
-    source = Path(run)
     rows = None if samples is None else next(data.batches(samples, 257))
-    ae = load(source)
-    _check_is_model(ae, source)
-    config = run_data.config_of(source)
-    if path is None:
-        if not config:
-            raise ValueError(
-                f"A .keras file needs a folder to export to. Received: run={str(source)!r}"
-            )
-        path = source / directory.EXPORT
-    own = None
+    source, ae, config = _opened(run)
+    if path is None and not config:
+        raise ValueError(
+            f"A .keras file needs a folder to export to. Received: run={str(source)!r}"
+        )
     if config and verify and rows is None:
         own = run_data.own(config, source, must=False)
-    if own is not None:
-        rows = own.array(config["measured_on"], 257)
+        rows = None if own is None else own.array(config["measured_on"], 257)
     return write(
-        ae, path, also=also, samples=rows, verify=verify,
+        ae,
+        source / directory.EXPORT if path is None else path,
+        also=also,
+        samples=rows,
+        verify=verify,
         metrics=report.Run.read(source).metrics if config else None,
-        training=finishing.provenance(config),
-    )  # fmt: skip
+        training=publication.provenance(config),
+    )
+
+
+def _opened(run: Any) -> tuple[Path, Any, dict[str, Any]]:
+    """Return path, model and `config.json` of a run; the last is empty for a `.keras` file."""
+    path = Path(run)
+    ae = load(path)
+    if not hasattr(ae, "fit"):
+        raise ValueError(
+            "run must be a run directory or a .keras file; an exported model cannot be changed. "
+            f"Received: run={str(path)!r}"
+        )
+    return path, ae, run_data.config_of(path)
 
 
 def _splits_to_measure(
-    ae: Any, config: dict[str, Any], data: Any, split: str | None, options: dict[str, Any],
+    ae: Any,
+    config: dict[str, Any],
+    data: Any,
+    split: str | None,
+    options: dict[str, Any],
     path: Path,
-) -> tuple[Any, str]:  # fmt: skip
+) -> tuple[Any, str]:
     """Return splits, and the one to measure on."""
     if data is None:
         own = run_data.own(config, path)
@@ -266,12 +258,4 @@ def _keep(path: Path, ae: Any, own: Any, config: dict[str, Any], found: dict[str
         return
     run = report.Run.read(path)
     metrics = {k: v for k, v in {**run.metrics, **found}.items() if v is not None}
-    finishing.publish(path, ae, own, config, run.history, metrics, save=True)
-
-
-def _check_is_model(ae: Any, path: Path) -> None:
-    if not hasattr(ae, "fit"):
-        raise ValueError(
-            "run must be a run directory or a .keras file; an exported model cannot be changed. "
-            f"Received: run={str(path)!r}"
-        )
+    publication.publish(path, ae, own, config, run.history, metrics, save=True)

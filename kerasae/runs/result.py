@@ -1,4 +1,4 @@
-"""What a training leaves, in memory and as a table on the terminal."""
+"""The result of a training, in memory and as a table on the terminal."""
 
 import io
 import math
@@ -12,7 +12,7 @@ from kerasae.runs import directory
 
 @dataclass
 class Run:
-    """A training and what came of it.
+    """The result of a training.
 
     Attributes:
         path: The run directory.
@@ -36,7 +36,7 @@ class Run:
     signal: int | None = None
 
     def summary(self) -> str:
-        """Return a table of the model beside its baselines, and where to look."""
+        """Return a table of the model next to its baselines, and where to look."""
         from rich.console import Console
 
         console = Console(file=io.StringIO(), width=88, soft_wrap=True)
@@ -45,9 +45,7 @@ class Run:
 
 
 def show(run: Run, console: Any) -> None:
-    """Print the outcome: a table beside the baselines, and where to look."""
-    from rich.table import Table
-
+    """Print the outcome: a table next to the baselines, and where to look."""
     config, trained = run.config, run.metrics["training"]
     title = f"{config['variant']} autoencoder on {config['data']}"
     if run.restored:
@@ -70,9 +68,18 @@ def show(run: Run, console: Any) -> None:
         f"{_plural(trained['epochs'], 'epoch')} in {trained['seconds']:.0f} s on "
         f"{config['device']}; the best was epoch {trained['best_epoch']}."
     )
-    own = run.metrics["test"]
-    others = {**run.metrics["baselines"], **{k: run.metrics[k] for k in ("noisy",)
-              if k in run.metrics}}  # fmt: skip
+    console.print(_table(run))
+    console.print(f"\nReport  {run.path / 'report.html'}")
+    console.print(f"Model   {run.path / directory.MODEL}")
+    if config["export"]:
+        console.print(f"Export  {run.path / directory.EXPORT / '1'}")
+
+
+def _table(run: Run) -> Any:
+    """Return the errors of the model and its baselines as a table, the smallest first."""
+    from rich.table import Table
+
+    own, config = run.metrics["test"], run.config
     features = math.prod(config["input_shape"])
     code = min(config["latent_dim"], features)
     names = {
@@ -81,20 +88,20 @@ def show(run: Run, console: Any) -> None:
         "noisy": "noisy input, as it is",
         "linear_denoiser": "best linear denoiser",
     }
+    rows = {"this model": own, **run.metrics["baselines"]}
+    if "noisy" in run.metrics:
+        rows["noisy"] = run.metrics["noisy"]
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(f"on {own['samples']:,} {config['measured_on']} samples")
-    table.add_column("MSE", justify="right")
-    if "psnr" in own:
-        table.add_column("PSNR, dB", justify="right")
-    rows = {"this model": own, **{names.get(k, k): v for k, v in others.items()}}
-    for name, row in sorted(rows.items(), key=lambda item: item[1]["mse"]):
-        cells = [name, f"{row['mse']:.5f}"] + ([f"{row['psnr']:.2f}"] if "psnr" in row else [])
-        table.add_row(*cells, style="bold" if row is own else "")
-    console.print(table)
-    console.print(f"\nReport  {run.path / 'report.html'}")
-    console.print(f"Model   {run.path / directory.MODEL}")
-    if config["export"]:
-        console.print(f"Export  {run.path / directory.EXPORT / '1'}")
+    columns = {"mse": ("MSE", 5), "psnr": ("PSNR, dB", 2)}
+    shown = [name for name in columns if name in own]
+    for name in shown:
+        table.add_column(columns[name][0], justify="right")
+    for row, values in sorted(rows.items(), key=lambda item: item[1]["mse"]):
+        cells = [f"{values[name]:.{columns[name][1]}f}" for name in shown if name in values]
+        style = "bold" if values is own else ""
+        table.add_row(names.get(row, row), *cells, style=style)
+    return table
 
 
 def resume_command(config: dict[str, Any]) -> str:

@@ -1,59 +1,29 @@
 """`train`: a variant and data in, a run directory out."""
 
 import contextlib
-import inspect
-import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasae.runs import configuration, determinism, directory, finishing, resuming
+from kerasae.runs import configuration, determinism, directory, preparation, publication
 from kerasae.runs import devices as placing
+from kerasae.runs.configuration import TrainConfig
 from kerasae.runs.result import Run, resume_command, show
 
 # Seconds between checkpoints: one takes about 50 ms, as long as an epoch of a small data set.
 _SAVE_EVERY = 2.0
 # Rows to hash at a time, and in all: of more, the first million of an epoch.
 _ROWS, _MOST = 2**13, 2**20
-_ADVICE = {
-    "kl_loss": "a smaller kl_weight",
-    "sparsity_loss": "a smaller sparsity_weight",
-    "jacobian_loss": "a smaller jacobian_weight",
-}
 
 
 class TrainingDiverged(ArithmeticError):
     """A loss became NaN or infinite; the message says which and what to try."""
 
 
-def train(
-    variant: str,
-    *,
-    data: Any = None,
-    out: str | os.PathLike | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    latent_dim: int | None = None,
-    network: str | None = None,
-    seed: int | None = None,
-    precision: str | None = None,
-    learning_rate: float | None = None,
-    patience: int | None = None,
-    deterministic: bool | None = None,
-    data_options: dict[str, Any] | None = None,
-    resume: bool = False,
-    replace: bool = False,
-    export: bool | None = None,
-    devices: int | str | None = None,
-    strategy: Any = None,
-    machines: str | Sequence[str] | None = None,
-    machine: int | None = None,
-    model_parallel: int | None = None,
-    verbose: int = 1,
-    **options: Any,
-) -> Run:
+@configuration.documented
+def train(variant: str, **arguments: Any) -> Run:
     """Train an autoencoder and leave a run directory: model, history, metrics, figures, report.
 
     The same call twice gives the same metrics on one machine. Training stops early when the
@@ -62,40 +32,9 @@ def train(
     result; what is left out is then taken from the run.
 
     Args:
-        variant: Name of a variant, see `kerasae.variants()`.
-        data: Source for `kerasae.data.load`: a name, a path or an array; or its `Splits`.
-            `"digits"` by default.
-        out: The run directory; `runs/VARIANT-DATA` by default.
-        epochs: Largest number of epochs. By default as many as give about 12,000 steps, at
-            least 20 and at most 300.
-        batch_size: Samples per step, on all devices together; 128 by default.
-        latent_dim: Size of the code; by default the variant's choice.
-        network: `"dense"`, `"conv"` or `"sequence"`; by default the variant's choice.
-        seed: Seed of weights, noise, splits and order; 0 by default.
-        precision: Keras dtype policy for the model, such as `"mixed_bfloat16"`.
-        learning_rate: Learning rate of Adam; 0.001 by default.
-        patience: Epochs without improvement before training stops; by default a tenth of
-            `epochs`, at least 5.
-        deterministic: Whether to use only kernels that give the same bits in every process, on a
-            GPU too; False by default. It is slower, see `docs/guides/training.md`.
-        data_options: Further arguments of `kerasae.data.load`, such as `label` or `limit`.
-        resume: Continue the unfinished run in `out`, or begin it. The options that are given
-            must be those of the run; only `epochs`, `patience` and `export` may be others.
-        replace: Replace the run in `out`. It stays as it was if the new one fails before its
-            first epoch is done.
-        export: Whether to write a SavedModel too, verified, to `saved_model/1`; by default
-            on the TensorFlow backend.
-        devices: `"all"` or a number of devices of this machine, GPUs where there are some, which
-            share every batch. By default the first.
-        strategy: A `tf.distribute.Strategy` instead, on the TensorFlow backend.
-        machines: Addresses of several machines, machine 0 first and with a port, or `"auto"`
-            to read them from the environment; on the JAX backend. `train` is called on each.
-        machine: Number of this machine among them, from 0. Machine 0 writes the run.
-        model_parallel: Devices of a machine that divide the dense layers of 512 and more units
-            between them, on the JAX backend. By default each has all of the model.
-        verbose: 1 shows progress and a summary, 0 nothing.
-        **options: Options of the variant, see `kerasae.build`. `scaler` is `"standardize"` by
-            default for float data that leaves [0, 1].
+        variant: Name of a variant.
+        **arguments: The other fields of `TrainConfig`, which `help(kerasae.train)` lists, and
+            options of the variant.
 
     Returns:
         The `Run`.
@@ -113,64 +52,63 @@ def train(
         run.model.reconstruct(x)
         ```
     """
-    if machines is not None or machine is not None:
-        from kerasae.runs import machines as several_machines
+    asked = TrainConfig.of(variant, arguments)
+    if asked.machines is not None or asked.machine is not None:
+        from kerasae.runs import machines
 
-        return several_machines.train(train, dict(locals()))
-    placing.check(devices, strategy, model_parallel)
-    asked = {
-        "variant": variant, "data": data, "epochs": epochs, "batch_size": batch_size,
-        "latent_dim": latent_dim, "network": network, "seed": seed, "precision": precision,
-        "learning_rate": learning_rate, "patience": patience,
-        "deterministic": deterministic, "options": options,
-        "data_options": data_options or {}, "export": export,
-    }  # fmt: skip
-    named = configuration.default_name(variant, resuming.DEFAULTS["data"] if data is None else data)
-    path = directory.run_directory(out, Path("runs") / named)
+        return machines.train(train, asked.arguments())
+    placing.check(asked.devices, asked.strategy, asked.model_parallel)
+    path = asked.path()
     with directory.explained(path):
         directory.settle(path)
-        directory.check_target(path, resume, replace)
-    configuration.check_names(variant, options, inspect.signature(train).parameters)
-    begun = resuming.begun(path) if resume else {}
-    asked = resuming.complete(asked, begun)
-    configuration.check(asked)
-    if resume and not begun and verbose:
+        directory.check_target(path, asked.resume, asked.replace)
+    asked.check_options()
+    begun = configuration.begun(path) if asked.resume else {}
+    asked = asked.completed(begun)
+    if asked.resume and not begun and asked.verbose:
         print(f"There is no run in {path} to resume; a new one begins.", file=sys.stderr)
 
     import keras
 
-    with _policy(asked["precision"]), determinism.deterministic(asked["deterministic"]):
-        keras.utils.set_random_seed(asked["seed"])
-        place = placing.place(devices, strategy, model_parallel)
-        splits = configuration.load_data(asked)
+    with _policy(asked.precision), determinism.deterministic(bool(asked.deterministic)):
+        keras.utils.set_random_seed(asked.seed)
+        place = placing.place(asked.devices, asked.strategy, asked.model_parallel)
+        splits = preparation.load_data(asked)
         with place.scope():
-            ae = configuration.build_model(asked, splits)
-        config = configuration.resolve(asked, path, splits, ae)
+            ae = preparation.build_model(asked, splits)
+        config = preparation.describe(asked, path, splits, ae)
         place.settle(config, splits)
         if begun:
-            config["command"] = resuming.command(begun, config, path)
-            resuming.check_same(begun, config)
+            config["command"] = configuration.resumed_command(begun, config, path)
+            configuration.check_same(begun, config)
         # More epochs must not change how the first ones were computed.
         config["first_epochs"] = begun.get("first_epochs", begun.get("epochs", config["epochs"]))
         ae.planned_epochs = config["first_epochs"]
         with (
-            directory.explained(path), directory.opened(path, resume, replace) as replaced,
-            _hinted(path, config, verbose),
-        ):  # fmt: skip
-            if resume and resuming.begun(path) != begun:
+            directory.explained(path),
+            directory.opened(path, asked.resume, asked.replace) as replaced,
+            _hinted(path, config, asked.verbose),
+        ):
+            if asked.resume and configuration.begun(path) != begun:
                 raise ValueError(
                     "Another training has changed the run meanwhile; try again. "
                     f"Received: out={str(path)!r}"
                 )
             directory.write_json(path / directory.CONFIG, config)
-            run = _fit(ae, splits, config, path, verbose, place)
+            run = _fit(ae, splits, config, path, asked.verbose, place)
             if run.interrupted and replaced and not run.history:
                 # There is nothing to resume; the run that was there comes back.
                 directory.restore(path)
                 run.restored = True
             if not run.interrupted and place.writes:
-                _finish(run, splits)
-    if verbose:
+                metrics = publication.measure(
+                    run.model, splits, config["measured_on"], config["seed"]
+                )
+                run.metrics = {**metrics, **run.metrics}
+                publication.publish(path, run.model, splits, config, run.history, run.metrics)
+                # They stay until the run is complete: a figure may fail after the training.
+                shutil.rmtree(path / directory.CHECKPOINTS, ignore_errors=True)
+    if asked.verbose:
         from rich.console import Console
 
         show(run, Console(highlight=False, soft_wrap=True))
@@ -189,7 +127,6 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int,
     stopping = keras.callbacks.EarlyStopping(
         monitor, patience=config["patience"], mode="min", restore_best_weights=True
     )
-    # The state stays until the run is complete; training may be done and a figure fail.
     backup = callbacks.Backup(
         path / directory.CHECKPOINTS, stopping, delete_checkpoint=False, min_seconds=_SAVE_EVERY
     )
@@ -199,15 +136,18 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int,
     )
     events = callbacks.EventLog(path / directory.LOGS)
     guards = [interrupt, callbacks.StopOnNonFinite(), callbacks.EpochOrder(splits)]
-    shown = [] if progress is None else [progress]
+    shown: list[Any] = [] if progress is None else [progress]
     savers = [stopping, callbacks.HistoryFile(path / directory.HISTORY), events, backup]
     diverged = None
     try:
         with place.fitting(ae, splits):
             ae.fit(
-                place.batches(splits, "train"), validation_data=validation,
-                epochs=config["epochs"], verbose=0, callbacks=[*guards, *shown, *savers],
-            )  # fmt: skip
+                place.batches(splits, "train"),
+                validation_data=validation,
+                epochs=config["epochs"],
+                verbose=0,
+                callbacks=[*guards, *shown, *savers],
+            )
     except KeyboardInterrupt:
         # A second Ctrl-C leaves at once, with what was saved before.
         if interrupt.at_once or not interrupt.interrupted:
@@ -215,10 +155,8 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int,
     except callbacks.NonFiniteLoss as error:
         diverged = error
     finally:
-        interrupt.close()
-        events.close()
-        if progress is not None:
-            progress.close()
+        for opened in [interrupt, events, *shown]:
+            opened.close()
     # Ctrl-C while an epoch was saved ends the training after it, and is no error.
     interrupted = interrupt.interrupted
     if (interrupted or diverged) and stopping.best_weights is not None:
@@ -227,11 +165,13 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int,
     directory.save_model(ae, path / directory.MODEL)
     history = report.Run.read(path).history
     best = None if stopping.best_weights is None else int(stopping.best_epoch) + 1
-    trained = {"epochs": len(history.get("epoch", [])), "seconds": round(backup.seconds, 3),
-               "best_epoch": best}  # fmt: skip
-    run = Run(
-        path, ae, history, {"training": trained}, config, interrupted, signal=interrupt.signal
-    )
+    trained = {
+        "epochs": len(history.get("epoch", [])),
+        "seconds": round(backup.seconds, 3),
+        "best_epoch": best,
+    }
+    metrics = {"training": trained}
+    run = Run(path, ae, history, metrics, config, interrupted, signal=interrupt.signal)
     place.release(run)
     if diverged is not None:
         shutil.rmtree(path / directory.CHECKPOINTS, ignore_errors=True)
@@ -242,18 +182,9 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int,
     return run
 
 
-def _finish(run: Run, splits: Any) -> None:
-    """Measure, draw, export and report a trained model; then the checkpoints may go."""
-    config = run.config
-    measured = finishing.measure(run.model, splits, config["measured_on"], config["seed"])
-    run.metrics = {**measured, **run.metrics}
-    finishing.publish(run.path, run.model, splits, config, run.history, run.metrics)
-    shutil.rmtree(run.path / directory.CHECKPOINTS, ignore_errors=True)
-
-
 @contextlib.contextmanager
 def _hinted(path: Path, config: dict[str, Any], verbose: int) -> Iterator[None]:
-    """Say how a run goes on that Ctrl-C ends at once."""
+    """Print how to continue a run that a second Ctrl-C ends at once."""
     try:
         yield
     except KeyboardInterrupt:
@@ -263,7 +194,7 @@ def _hinted(path: Path, config: dict[str, Any], verbose: int) -> Iterator[None]:
 
 
 def _remember(ae: Any, splits: Any) -> None:
-    """Let the model know its training rows, so that it is not calibrated on them."""
+    """Record the training rows in the model, so that it is not calibrated on them."""
     batches = [getattr(splits, split).rebatch(_ROWS) for split in ("train", "validation")]
     if not splits.sizes["validation"]:
         batches.pop()
@@ -273,7 +204,7 @@ def _remember(ae: Any, splits: Any) -> None:
 
 @contextlib.contextmanager
 def _policy(precision: str | None) -> Iterator[None]:
-    """Build and train under a Keras dtype policy, and leave the global one as it was."""
+    """Set a Keras dtype policy, and restore the previous one afterwards."""
     import keras
 
     before = keras.config.dtype_policy()
@@ -286,10 +217,13 @@ def _policy(precision: str | None) -> Iterator[None]:
 
 
 def _advice(error: Any, ae: Any, config: dict[str, Any], best: int | None) -> str:
-    """Say which term went bad and what to try."""
+    """Return a sentence on the term that diverged and what to try."""
+    from kerasae.models.variants import registry
+
+    options = registry.options_of(config["variant"])
+    weights = [f"{t.removeprefix('val_').removesuffix('_loss')}_weight" for t in error.terms]
     tries = [f"a smaller learning_rate (it was {config['learning_rate']:g})"]
-    tries += [_ADVICE[t.removeprefix("val_")] for t in error.terms
-              if t.removeprefix("val_") in _ADVICE]  # fmt: skip
+    tries += [f"a smaller {weight}" for weight in weights if weight in options]
     if config["precision"] not in (None, "float32"):
         tries.append("precision='float32'")
     if ae.scaler is None:

