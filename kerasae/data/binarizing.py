@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasae.data.assignment import uniform_hash
 from kerasae.data.pipelines import AHEAD, Epoch, untuned
 from kerasae.data.rows import Loaded, Reader, bad
+from kerasae.data.splits import uniform_hash
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""`load`: from a name, a path or an array to `Splits`."""
+"""Load a name, a path or an array as `Splits`."""
 
 import inspect
 import os
@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from kerasae.data import binarizing, embedded, images, tfds_sets
-from kerasae.data.assignment import assign
-from kerasae.data.files import open_path
-from kerasae.data.finding import SUFFIXES
+from kerasae.data.files import SUFFIXES, open_path
 from kerasae.data.rows import Loaded, Reader, as_column, as_table, bad, encode
-from kerasae.data.splits import MemoryStore, Splits, StreamStore
+from kerasae.data.splits import MemoryStore, Splits, StreamStore, assign
 from kerasae.data.windowing import WindowStore, check_series, check_windows
-from kerasae.errors import nearest
+from kerasae.errors import check_whole, is_real, nearest
 
 _SOURCES: dict[str, tuple[Callable[[int], Loaded], str]] = {
     "digits": (embedded.digits, "1,797 handwritten digits, 8x8x1, ten classes (scikit-learn)"),
@@ -43,7 +41,7 @@ def load(
     label: str | None = None,
     columns: Sequence[str] | None = None,
     memory_budget: int = 2**30,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     binarize: str | None = None,
     window: int | None = None,
     stride: int | None = None,
@@ -88,7 +86,7 @@ def load(
             that becomes numbers and `class_names`.
         columns: Columns of a table to use, in this order; by default all but the label.
         memory_budget: Bytes of samples to hold in memory at most.
-        size: Height and width to resize a folder of images to.
+        size: Height and width to resize a folder of images to; one number is both.
         binarize: None, or how grey values (uint8, or floats in [0, 1]) become 0.0 or 1.0, float32.
             Likelihoods of the three compare only each with its own. `"threshold"`: 1 from the
             middle of the range on. `"static"`: 1 with the value as probability, one draw by `seed`
@@ -115,13 +113,13 @@ def load(
         splits = kerasae.data.load("series.npy", window=100)  # samples (100, 1)
         ```
     """
-    _check_integer("batch_size", batch_size, 1)
-    _check_integer("seed", seed, 0)
-    _check_integer("memory_budget", memory_budget, 1)
+    batch_size = check_whole("batch_size", batch_size)
+    seed = check_whole("seed", seed, 0, 2**63 - 1)
+    memory_budget = check_whole("memory_budget", memory_budget)
     if limit is not None:
-        _check_integer("limit", limit, 3)
+        limit = check_whole("limit", limit, 3, optional=True)
     binarizing.check_kind(binarize)
-    check_windows(window, stride, label)
+    window, stride = check_windows(window, stride, label)
     loaded = _open(source, seed, limit, data_dir, label, columns, memory_budget, size, window)
     if window is not None:
         check_series(loaded, window)
@@ -133,7 +131,7 @@ def load(
     if window is not None:
         _check_in_memory(loaded, memory_budget)
         cut = partial(
-            WindowStore, window=window, stride=stride or 1, shares=shares, limit=limit, seed=seed
+            WindowStore, window=window, stride=stride, shares=shares, limit=limit, seed=seed
         )
         return Splits(_store(cut, loaded, binarize, seed), loaded, batch_size)
     if isinstance(loaded.x, Reader):
@@ -204,12 +202,6 @@ def _store(make: Callable[[Loaded], Any], loaded: Loaded, binarize: str | None, 
     return drawn
 
 
-def _check_integer(name: str, value: Any, least: int) -> None:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or not least <= value < 2**63:
-        raise bad(f"`{name}` must be an integer of at least {least}.", **{name: value})
-
-
 def _share(split: str, share: float | None, loaded: Loaded) -> float:
     if split in loaded.parts:
         if share is not None:
@@ -220,8 +212,7 @@ def _share(split: str, share: float | None, loaded: Loaded) -> float:
         return 0.0
     if share is None:
         return 0.1
-    number = isinstance(share, (int, float, np.integer, np.floating))
-    if isinstance(share, bool) or not number or not (0 <= share < 1 or share % 1 == 0 < share):
+    if not is_real(share) or not (0 <= share < 1 or share % 1 == 0 < share):
         raise bad(f"`{split}` must be a share from 0 to below 1, or a number.", **{split: share})
     return float(share)
 
@@ -242,13 +233,13 @@ def _open(
     label: str | None,
     columns: Sequence[str] | None,
     memory_budget: int,
-    size: tuple[int, int] | None,
+    size: int | tuple[int, int] | None,
     window: int | None,
 ) -> Loaded:
     """Find out what a source is, and open it."""
     if isinstance(source, str) and not source:
         raise bad("`source` must not be empty.", source=source)
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_path(source)):
+    if is_path(source):
         series = window is not None
         return open_path(source, columns=columns, label=label, size=size, series=series)
     for name, value in (("label", label), ("columns", columns), ("size", size)):
@@ -278,8 +269,13 @@ def _open(
     )
 
 
-def _is_path(source: str) -> bool:
-    """Tell paths from names; a name stays a name though a folder of that name exists."""
+def is_path(source: Any) -> bool:
+    """Say whether `load` takes a source for a path.
+
+    A known name stays a name even if there is a folder of that name.
+    """
+    if not isinstance(source, str) or not source:
+        return isinstance(source, os.PathLike)
     if Path(source).suffix.lower() in (*SUFFIXES, *images.SUFFIXES):
         return True
     if source in _SOURCES or not os.path.exists(source):
@@ -292,15 +288,15 @@ def _scan(loaded: Loaded, memory_budget: int) -> Loaded:
     reader = loaded.x
     assert isinstance(reader, Reader)
     kept: list[np.ndarray] | None = []
-    label_pieces: list[Any] = []
+    labels: list[Any] = []
     starts, rows, low, high = [0], 0, np.inf, -np.inf
     for block in range(reader.blocks):
-        for x, labels in reader.read(block):
+        for x, others in reader.read(block):
             rows += len(x)
             if len(x) and reader.dtype != "uint8":
                 low, high = min(low, float(x.min())), max(high, float(x.max()))
-            if labels is not None:
-                label_pieces.append(labels.dictionary_encode())
+            if others is not None:
+                labels.append(others.column(0).dictionary_encode())
             if kept is not None:
                 kept.append(x)
             if rows * reader.row_bytes > memory_budget:
@@ -308,8 +304,8 @@ def _scan(loaded: Loaded, memory_budget: int) -> Loaded:
         starts.append(rows)
     if rows == 0:
         raise bad(f"Data must not be empty, but {reader.name!r} has no rows.", source=loaded.name)
-    if label_pieces:
-        loaded.labels, loaded.class_names = _decode(label_pieces, reader.name)
+    if labels:
+        loaded.labels, loaded.class_names = _decode(labels, reader.name)
     if kept is not None:
         loaded.x = np.concatenate(kept)
         return loaded

@@ -4,16 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasae.data.assignment import assign
 from kerasae.data.pipelines import Epoch, Resident
 from kerasae.data.rows import SPLITS, Loaded, bad
+from kerasae.data.splits import assign
+from kerasae.errors import check_whole
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def check_windows(window: Any, stride: Any, label: str | None) -> None:
-    """Refuse lengths and distances of windows that will not do, and labels of windows."""
+def check_windows(window: Any, stride: Any, label: str | None) -> tuple[int | None, int]:
+    """Check length and distance of windows, and return them; windows have no labels."""
     if window is None:
         if stride is not None:
             raise bad(
@@ -21,16 +22,10 @@ def check_windows(window: Any, stride: Any, label: str | None) -> None:
                 "(--window), too.",
                 stride=stride,
             )
-        return
-    if not _is_whole(window) or not 2 <= window < 2**31:
-        raise bad("`window` must be an integer of at least 2 time steps.", window=window)
-    if stride is not None and (not _is_whole(stride) or not 1 <= stride <= window):
-        raise bad(
-            "`stride` (--window-stride) must be an integer from 1 to `window`, so that windows "
-            "leave no time step out.",
-            stride=stride,
-            window=window,
-        )
+        return None, 1
+    window = check_whole("window", window, 2, 2**31 - 1)
+    # Up to `window`, so that windows leave no time step out.
+    stride = 1 if stride is None else check_whole("stride", stride, 1, window)
     if label is not None:
         raise bad(
             "`label` is one value per sample, which a window of time steps does not have; name "
@@ -38,10 +33,7 @@ def check_windows(window: Any, stride: Any, label: str | None) -> None:
             label=label,
             window=window,
         )
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return window, stride
 
 
 def check_series(loaded: Loaded, window: int) -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from kerasae.data.assignment import assign, uniform_hash
+from kerasae.data.splits import assign, uniform_hash
 from kerasae.data.rows import SPLITS
 
 

@@ -16,6 +16,7 @@ from pyarrow import parquet as pq
 
 import kerasae
 from kerasae import cli, files, scoring
+from kerasae.scoring.answering import VERBS
 
 COLUMNS = ["a", "b", "c", "d"]
 HIDDEN = ".kerasae-batch"
@@ -312,7 +313,7 @@ def test_replace_never_mixes_old_and_new(model, many, tmp_path, monkeypatch, at)
 # Nothing to do ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", scoring.applying.VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_a_table_without_rows_gives_one_without_rows(judge, tmp_path, verb, suffix):
     (tmp_path / "in").mkdir()
