@@ -13,7 +13,7 @@ from kerasae.data import files
 from kerasae.errors import check_whole, nearest, shorten
 from kerasae.runs import columns as run_columns
 from kerasae.scoring import jobs
-from kerasae.scoring.answering import VERBS, answers
+from kerasae.scoring.answering import VERBS, answers, quick
 from kerasae.scoring.identity import identify, located, recorded
 from kerasae.scoring.record import Record, describe
 
@@ -144,7 +144,7 @@ def apply(
             )
     rows = skipped = anomalies = 0
     old = [job.target for job in plan.jobs]
-    with _made(plan.folder), _Progress(len(plan.jobs), progress) as shown:
+    with _made(plan.folder), quick(loaded), _Progress(len(plan.jobs), progress) as shown:
         for job in plan.jobs:
             found = record.done(job.source, job.target) if record is not None and resume else None
             first = opened.pop() if opened else None

@@ -70,6 +70,7 @@ class Record:
         if before is not None and not self._has_ended(before):
             self._compare(before)
             self._made = _entries(self.path.parent, _id(before))
+            self._begun = True
 
     def done(self, source: Path, target: Path) -> dict[str, Any] | None:
         """Return what was found in an input whose output need not be made again, or None."""

@@ -32,7 +32,7 @@ import kerasae  # noqa: E402
 from kerasae.scoring.beam import SavedModelHandler  # noqa: E402
 
 COLUMNS = ["height", "width", "depth", "weight"]
-EXAMPLE = Path(__file__).parents[1] / "docs" / "guides" / "beam_scoring.py"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "guides" / "beam_scoring.py"
 
 
 def rows(n, seed=0):
