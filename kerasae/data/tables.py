@@ -6,6 +6,7 @@ group of a Parquet file at once: 1,000,000 rows of 64 columns took 310 MB of mem
 """
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -214,9 +215,9 @@ class _File:
         """Raise ValueError for columns that cannot be samples."""
         for name in names:
             kind = self.schema.field(name).type
-            if _is_number(_inner(kind)) and (kind == _inner(kind) or len(names) == 1):
+            if _is_number(_inner(kind)) and (len(names) == 1 or not _is_list(kind)):
                 continue
-            alone = "; read a column of lists alone" if kind != _inner(kind) else ""
+            alone = "; read a column of lists alone" if _is_list(kind) else ""
             raise bad(
                 f"Columns must be numeric, but column {name!r} of {self.path.name!r} holds "
                 f"{kind} values{alone}; choose others with columns=[...] (--column), pass it "
@@ -267,7 +268,7 @@ class _File:
     def _numbers(self, batch: pa.RecordBatch, row: int, dtype: str, width: int) -> np.ndarray:
         """Return the columns of a batch without nulls as rows `(rows, width)`, checked."""
         names = batch.schema.names
-        if _inner(batch.schema.types[0]) != batch.schema.types[0]:
+        if _is_list(batch.schema.types[0]):
             x = self._unlisted(batch.column(0), names[0], row, dtype, width)
         elif set(batch.schema.types) == {pa.from_numpy_dtype(dtype)}:
             # Twice as fast as one column after the other.
@@ -361,7 +362,7 @@ class _Parquet(_File):
 
     def width(self, names: list[str]) -> int:
         kind = self.schema.field(names[0]).type
-        if kind == _inner(kind):
+        if not _is_list(kind):
             return len(names)
         if types.is_fixed_size_list(kind):
             return kind.list_size
@@ -395,13 +396,14 @@ class _Csv(_File):
         try:
             source = pa.OSFile(str(path))
             head = source.read(_HEAD_BYTES)
-            if b"\n" not in head:
+            whole = len(head) < _HEAD_BYTES
+            if b"\n" not in head and not whole:
                 head += source.read(BLOCK_BYTES)
+                whole = len(head) < _HEAD_BYTES + BLOCK_BYTES
         except OSError as error:
             raise self._bad(f"cannot be read: {shorten(error)}") from error
         if keep_open:
             self._source = source
-        whole = len(head) < _HEAD_BYTES
         lines = [line for line in head.removeprefix(b"\xef\xbb\xbf").splitlines() if line.strip()]
         # The last line may be cut.
         self._find_columns(lines if whole else lines[:-1], whole)
@@ -429,9 +431,7 @@ class _Csv(_File):
             )
         sample = self._sample(lines)
         self.names = sample.column_names
-        self._header = not all(map(_is_numeric, self.names))
-        # pandas names the columns of a frame without names 0, 1, 2, ...
-        self._header |= self.names == [str(index) for index in range(len(self.names))]
+        self._header = not all(map(_is_numeric, self.names)) or self._are_names(sample)
         if not self._header:
             self.names = [f"x{index}" for index in range(len(self.names))]
         kinds = [t if types.is_boolean(t) else pa.float32() for t in sample.schema.types]
@@ -451,11 +451,36 @@ class _Csv(_File):
                 problem = error
         raise self._bad(f"cannot be read: {shorten(problem)}")
 
+    def _are_names(self, sample: pa.Table) -> bool:
+        """Say whether a first row of numbers names the columns, and warn if it does.
+
+        It does where it counts 0, 1, 2, ... as pandas does for a frame without names; or where it
+        rises or falls, as wavelengths and years do, and the rows below neither do that nor come
+        near it in any column.
+        """
+        found = self.names == [str(index) for index in range(len(self.names))]
+        if not found and len(self.names) > 2 and all(map(_is_number, sample.schema.types)):
+            first = np.array(self.names, float)
+            rows = np.stack([column.to_numpy().astype(float) for column in sample.columns], axis=1)
+            up, all_up = np.diff(first) > 0, np.diff(rows, axis=1) > 0
+            monotonic = up.all() or (np.diff(first) < 0).all()
+            chance = (2 / (len(rows) + 1)) ** len(first)  # of a row beyond all others everywhere
+            if monotonic and chance < 1e-5 and (all_up == up).all(axis=1).mean() < 0.1:
+                found = bool(((first < rows.min(axis=0)) | (first > rows.max(axis=0))).all())
+        if found:
+            warnings.warn(
+                f"The first row of {self.path.name!r} holds numbers and is taken for the names of "
+                "the columns; write names above it if it is data.",
+                stacklevel=2,
+            )
+        return found
+
     def as_it_is(self, name: str) -> pa.Field:
         return pa.field(name, pa.string())
 
     def place(self, row: int) -> str:
-        return f"row {row + 1 + self._header} (counted from 1, without blank lines)"
+        first = "the header is" if self._header else "the first one is"
+        return f"row {row + 1 + self._header} ({first} row 1)"
 
     def explain(self, error: Exception) -> str:
         pattern = r"In CSV column #(\d+): Row #(\d+): .*invalid value '(.*)'"
@@ -513,10 +538,14 @@ def _lossless(*schemas: pa.Schema) -> list[pa.Schema]:
     return plain
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    return any(is_kind(kind) for is_kind in lists)
+
+
 def _inner(kind: pa.DataType) -> pa.DataType:
     """Return the type of the values of a list, and any other type as it is."""
-    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list)
-    return kind.value_type if any(is_kind(kind) for is_kind in lists) else kind
+    return kind.value_type if _is_list(kind) else kind
 
 
 def _is_number(kind: pa.DataType) -> bool:
