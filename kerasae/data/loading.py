@@ -13,7 +13,7 @@ from kerasae.data import binarizing, embedded, images, tfds_sets
 from kerasae.data.files import SUFFIXES, open_path
 from kerasae.data.rows import Loaded, Reader, as_column, as_table, bad, encode
 from kerasae.data.splits import MemoryStore, Splits, StreamStore, assign
-from kerasae.data.windowing import WindowStore, check_series, check_windows
+from kerasae.data.windowing import check_series, check_windows, cut
 from kerasae.errors import check_whole, is_real, nearest
 
 _SOURCES: dict[str, tuple[Callable[[int], Loaded], str]] = {
@@ -128,35 +128,27 @@ def load(
     shares = {}
     for split, share in (("validation", validation), ("test", test)):
         shares[split] = _share(split, share, loaded)
+    make: Callable[[Loaded], Any]
     if window is not None:
         _check_in_memory(loaded, memory_budget)
-        cut = partial(
-            WindowStore, window=window, stride=stride, shares=shares, limit=limit, seed=seed
-        )
-        return Splits(_store(cut, loaded, binarize, seed), loaded, batch_size)
+        make = partial(cut, window=window, stride=stride, shares=shares, limit=limit, seed=seed)
+        return Splits(_store(make, loaded, binarize, seed), loaded, batch_size)
     if isinstance(loaded.x, Reader):
-        assert loaded.starts is not None
-        rows = int(loaded.starts[-1])
-        growth = _growth(loaded.x, binarize)
-        if limit is None or limit * loaded.x.row_bytes * growth > memory_budget:
-            make = partial(_stream, shares=shares, limit=limit, seed=seed, budget=memory_budget)
-            splits = Splits(_store(make, loaded, binarize, seed), loaded, batch_size)
-            splits.streamed = True
-            return splits
-        loaded = _take(loaded, np.random.default_rng(seed).choice(rows, limit, replace=False))
-    x = loaded.x
-    assert isinstance(x, np.ndarray)
-    rows_of = assign(
-        len(x), loaded.labels, loaded.parts, shares["validation"], shares["test"], limit, seed
-    )
-    if len(rows_of["train"]) == 0:
-        raise _too_few(loaded.name, len(x))
+        row_bytes = loaded.x.row_bytes * _growth(loaded.x, binarize)
+        if limit is not None and limit * row_bytes <= memory_budget:
+            loaded = _take(loaded, limit, seed)
+    if isinstance(loaded.x, Reader):
+        make = partial(_stream, shares=shares, limit=limit, seed=seed, budget=memory_budget)
+        return Splits(_store(make, loaded, binarize, seed), loaded, batch_size)
+    rows = assign(len(loaded.x), loaded.labels, loaded.parts, shares, limit, seed)
+    if len(rows["train"]) == 0:
+        raise _too_few(loaded.name, len(loaded.x))
 
-    def resident(loaded: Loaded) -> MemoryStore:
+    def hold(loaded: Loaded) -> MemoryStore:
         assert isinstance(loaded.x, np.ndarray)
-        return MemoryStore(loaded.x, rows_of, seed)
+        return MemoryStore(loaded.x, rows, seed)
 
-    return Splits(_store(resident, loaded, binarize, seed), loaded, batch_size)
+    return Splits(_store(hold, loaded, binarize, seed), loaded, batch_size)
 
 
 def _growth(reader: Reader, binarize: str | None) -> int:
@@ -335,11 +327,13 @@ def _decode(pieces: list[Any], name: str) -> tuple[np.ndarray, list[str] | None]
     return numbers[codes], names
 
 
-def _take(loaded: Loaded, chosen: np.ndarray) -> Loaded:
-    """Read the chosen rows of a reader into memory."""
+def _take(loaded: Loaded, limit: int, seed: int) -> Loaded:
+    """Read as many rows of a reader into memory, drawn by `seed`."""
     reader = loaded.x
     assert isinstance(reader, Reader)
-    chosen = np.sort(chosen)
+    assert loaded.starts is not None
+    rows = int(loaded.starts[-1])
+    chosen = np.sort(np.random.default_rng(seed).choice(rows, min(limit, rows), replace=False))
     parts, row = [], 0
     for piece in reader.pieces():
         inside = chosen[np.searchsorted(chosen, row) : np.searchsorted(chosen, row + len(piece))]

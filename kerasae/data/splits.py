@@ -31,8 +31,7 @@ def assign(
     count: int,
     labels: np.ndarray | None,
     parts: dict[str, np.ndarray],
-    validation: float,
-    test: float,
+    shares: dict[str, float],
     limit: int | None,
     seed: int,
 ) -> dict[str, np.ndarray]:
@@ -42,8 +41,8 @@ def assign(
         count: Number of rows.
         labels: `(count,)` integers to stratify by, or None.
         parts: Splits the source defines; they stay as they are.
-        validation: Share (below 1) or number of the training rows to set aside.
-        test: Likewise.
+        shares: Share (below 1) or number of the training rows to set aside, for validation and
+            test.
         limit: At most this many rows in total, every split shortened in proportion.
         seed: Seed of the draws.
 
@@ -54,8 +53,9 @@ def assign(
     rest = parts["train"] if parts else np.arange(count)
     out = dict(parts)
     whole = len(rest)
-    for split, share in (("test", test), ("validation", validation)):
+    for split in ("test", "validation"):
         if split not in parts:
+            share = shares[split]
             number = int(share) if share >= 1 else max(round(share * whole), int(share > 0))
             out[split] = _draw(rest, number, labels, rng)
             rest = np.setdiff1d(rest, out[split], assume_unique=True)
@@ -114,7 +114,7 @@ class Splits:
         ```
     """
 
-    def __init__(self, store: "MemoryStore | StreamStore", loaded: Loaded, batch_size: int) -> None:
+    def __init__(self, store: Any, loaded: Loaded, batch_size: int) -> None:
         self.name = loaded.name
         self.shape = store.shape
         self.dtype = store.dtype
@@ -126,7 +126,7 @@ class Splits:
             key: {split: store.select(values, split) for split in SPLITS}
             for key, values in loaded.extras.items()
         }
-        self.streamed = isinstance(store, StreamStore)
+        self.streamed = store.streamed
         self.batch_size = batch_size
         self.seed = store.seed
         self._store = store
@@ -186,29 +186,56 @@ class Splits:
 
 
 class MemoryStore:
-    """All rows in one array; a split is a sorted array of row numbers."""
+    """All rows in one array; a split is a sorted array of row numbers.
 
-    def __init__(self, x: np.ndarray, rows: dict[str, np.ndarray], seed: int) -> None:
-        self.x, self.rows, self.seed = x, rows, seed
-        self.shape = x.shape[1:]
+    Args:
+        x: The rows.
+        rows: Number of the row where each sample begins, by split.
+        seed: Seed of the order.
+        length: Rows of a sample; None for a sample per row.
+        measured: The rows whose range is that of the data; those of train by default.
+    """
+
+    streamed = False
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        rows: dict[str, np.ndarray],
+        seed: int,
+        length: int | None = None,
+        measured: np.ndarray | None = None,
+    ) -> None:
+        self.x, self.rows, self.seed, self.length = x, rows, seed, length
+        self.shape = x.shape[1:] if length is None else (length, *x.shape[1:])
         self.dtype = x.dtype.name
         self._resident: Any = None
-        if self.dtype == "uint8":
-            self.value_range = (0.0, 255.0)
-        else:
-            self.value_range = _range(x, rows["train"])
+        self.value_range = (0.0, 255.0)
+        if self.dtype != "uint8":
+            chunks = _chunks(x, rows["train"]) if measured is None else [measured]
+            extremes = [(float(chunk.min()), float(chunk.max())) for chunk in chunks]
+            lows, highs = zip(*extremes, strict=True)
+            self.value_range = (min(lows), max(highs))
 
     def size(self, split: str) -> int:
-        """Return the number of rows of a split."""
+        """Return the number of samples of a split."""
         return len(self.rows[split])
 
     def select(self, values: np.ndarray | None, split: str) -> np.ndarray | None:
-        """Return the entries of a per-row array that belong to a split."""
-        return None if values is None else values[self.rows[split]]
+        """Return the entries of a per-row array that belong to a split; windows have none."""
+        return None if values is None or self.length else values[self.rows[split]]
 
     def array(self, split: str, limit: int | None) -> np.ndarray:
-        """Return the first rows of a split."""
-        return self.x[self.rows[split][:limit]]
+        """Return the first samples of a split; evenly spaced windows are a read-only view."""
+        rows = self.rows[split][:limit]
+        if self.length is None:
+            return self.x[rows]
+        view = np.lib.stride_tricks.sliding_window_view(self.x, self.length, axis=0)
+        view = np.moveaxis(view, -1, 1)
+        distances = np.diff(rows)
+        if len(distances) and (distances == distances[0]).all():
+            return view[rows[0] : rows[-1] + 1 : distances[0]]
+        return view[rows]
 
     def dataset(self, split: str, batch_size: int, epoch: Epoch | None) -> "tf.data.Dataset":
         """Return the pipeline of a split; all splits gather from one resident tensor."""
@@ -217,21 +244,19 @@ class MemoryStore:
         if self._resident is None:
             with tf.device("CPU:0"):
                 self._resident = tf.constant(self.x)
-        resident = Resident(self._resident, self.rows[split], batch_size, self.seed, epoch)
-        return resident.dataset()
+        rows = self.rows[split]
+        return Resident(self._resident, rows, batch_size, self.seed, epoch, self.length).dataset()
 
 
-def _range(x: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
-    """Return the extremes of the given rows, in chunks because indexing copies."""
-    low, high = np.inf, -np.inf
-    for start in range(0, len(rows), 4096):
-        chunk = x[rows[start : start + 4096]]
-        low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
-    return low, high
+def _chunks(x: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the given rows in chunks, because indexing copies."""
+    return (x[rows[start : start + 4096]] for start in range(0, len(rows), 4096))
 
 
 class StreamStore:
     """Rows read from files in every pass; a hash of the row number says which split a row is in."""
+
+    streamed = True
 
     def __init__(self, loaded: Loaded, shares: dict[str, float], seed: int, window: int) -> None:
         assert isinstance(loaded.x, Reader)
