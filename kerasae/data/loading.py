@@ -64,6 +64,10 @@ def load(
     needed, and `array` gives a read-only view of it where it can. A folder of tables is one series,
     in the order of the file names; each of `x_train` and `x_test` of an `.npz` is one.
 
+    CSV: UTF-8, separated by commas, semicolons or tabs. A first row of numbers is data, unless it
+    counts 0, 1, 2, ... as pandas does, or is monotonic and far from the rows below, as wavelengths
+    and years are: then it names the columns, with a warning. True and False become 1 and 0.
+
     Order of `train` when streamed: blocks (row groups, files, images) at random and rows shuffled
     within a window of a quarter of `memory_budget`. A single CSV file is one block, so a sorted
     CSV file larger than memory should become Parquet first.

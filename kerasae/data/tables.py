@@ -486,6 +486,8 @@ class _Csv(_File):
         pattern = r"In CSV column #(\d+): Row #(\d+): .*invalid value '(.*)'"
         found = re.fullmatch(pattern, str(error), re.DOTALL)
         if found is None:
+            if "straddling" in str(error):
+                return f"has a row of more than {BLOCK_BYTES:,} bytes"
             return super().explain(error)
         column, row, text = found.groups()
         place = self.place(int(row) - 1 - self._header)
