@@ -254,10 +254,9 @@ class _File:
             for batch in self.batches(block, names, fields, width):
                 for name in needed:
                     if batch.column(name).null_count:
-                        first = row + _first(batch.column(name).is_null())
-                        raise self._bad(
-                            f"has no value in {self.place(first)}, column {name!r}{way_out(None)}"
-                        )
+                        missing = batch.column(name).is_null().to_numpy(zero_copy_only=False)
+                        place = self.place(row + int(np.argmax(missing)))
+                        raise self._bad(f"has no value in {place}, column {name!r}{way_out(None)}")
                 x = self._numbers(batch.select(names), row, dtype, width)
                 columns = [self._cast(batch.column(f.name), f, row) for f in fields]
                 yield x, pa.RecordBatch.from_arrays(columns, schema=fields) if columns else None
@@ -404,6 +403,8 @@ class _Csv(_File):
             raise self._bad(f"cannot be read: {shorten(error)}") from error
         if keep_open:
             self._source = source
+        else:
+            source.close()
         lines = [line for line in head.removeprefix(b"\xef\xbb\xbf").splitlines() if line.strip()]
         # The last line may be cut.
         self._find_columns(lines if whole else lines[:-1], whole)
@@ -566,7 +567,3 @@ def _is_numeric(text: str) -> bool:
 def _no_number(text: str, place: str, name: str) -> str:
     shown = repr(shorten(text) if text else text)
     return f"holds {shown}, which is not a number, in {place}, column {name!r}{way_out(text)}"
-
-
-def _first(mask: pa.Array) -> int:
-    return int(np.argmax(mask.to_numpy(zero_copy_only=False)))

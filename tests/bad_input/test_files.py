@@ -138,7 +138,7 @@ DATA = {
     "write unequal": (lambda w: data.write("x.npy", [ROWS, ROWS[:, :2]]), r"shape="),
     "write names": (lambda w: data.write("x.csv", [ROWS], ["a"]), r"names="),
     "write text": (lambda w: data.write("x.csv", [np.array([["a"]])]), r"dtype="),
-    "write vectors as images": (lambda w: data.write("x", [ROWS]), r"path='x', shape="),
+    "write vectors as images": (lambda w: data.write("x", [ROWS]), r"shape="),
 }  # fmt: skip
 
 LOADING = {

@@ -317,13 +317,14 @@ def test_parquet_that_will_not_do(tmp_path, x):
         kerasae.data.load(path)
 
 
-def test_streaming_needs_less_memory_than_the_rows(tmp_path):
-    groups, rows, width = 40, 20_000, 64
+@pytest.mark.parametrize(("groups", "rows"), [(40, 20_000), (1, 800_000)])
+def test_streaming_needs_less_memory_than_the_rows(tmp_path, groups, rows):
+    width = 64
     schema = pa.schema([(f"c{j}", pa.float32()) for j in range(width)])
     part = np.random.default_rng(0).normal(size=(width, rows)).astype(np.float32)
     with pq.ParquetWriter(tmp_path / "t.parquet", schema) as writer:
         for _ in range(groups):
-            writer.write(pa.table(list(part), schema=schema))
+            writer.write(pa.table(list(part), schema=schema), row_group_size=rows)
     megabytes = groups * rows * width * 4 / 2**20
     # A process of its own: the peak of this one belongs to whatever ran before.
     code = f"""
