@@ -26,20 +26,22 @@ from kerasae.errors import nearest, shorten
 _MOST = 2**34
 
 
-def open_npy(path: Path, series: bool) -> Reader:
+def open_npy(path: Path, series: bool, empty: bool) -> Reader:
     """Open an array file as a reader of blocks of rows.
 
     Args:
         path: The file.
         series: Take an array `(n,)` for rows of one value.
+        empty: Take an array without rows, too.
     """
     x = _mapped(path)
     if series:
         x = as_column(x)
-    if x.ndim < 2 or x.size == 0 or x.dtype.kind not in "biuf":
+    taken = x.size or (empty and x.ndim and not len(x))
+    if x.ndim < 2 or not taken or x.dtype.kind not in "biuf":
         as_table(x, path.name)
     dtype = "uint8" if x.dtype == np.uint8 else "float32"
-    rows = max(1, BLOCK_BYTES // max(1, x[0].nbytes))
+    rows = max(1, BLOCK_BYTES * len(x) // max(1, x.nbytes))
 
     def read(block: int) -> Iterator[tuple[np.ndarray, Any]]:
         start = block * rows
@@ -47,13 +49,7 @@ def open_npy(path: Path, series: bool) -> Reader:
         part = np.array(np.lib.format.open_memmap(path, mode="r")[start : start + rows])
         yield as_rows(as_column(part), path.name, first_row=start), None
 
-    return Reader(path.name, x.shape[1:], dtype, -(-len(x) // rows), read)
-
-
-def shape_without_rows(path: Path) -> tuple[int, ...] | None:
-    """Return the shape of a row of an `.npy` file of numbers without rows, None for any other."""
-    x = _mapped(path)
-    return x.shape[1:] if x.ndim and not len(x) and x.dtype.kind in "biuf" else None
+    return Reader(path.name, x.shape[1:], dtype, -(-len(x) // rows), read, rows=len(x))
 
 
 def _mapped(path: Path) -> np.ndarray:

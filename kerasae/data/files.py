@@ -4,9 +4,7 @@ import difflib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -52,29 +50,6 @@ def batches(
     return rebatch(pieces, batch_size)
 
 
-@dataclass(frozen=True)
-class Stream:
-    """A file to be read once in large pieces, for `kerasae.scoring`.
-
-    Args:
-        name: What messages call it.
-        shape: Shape of one row.
-        names: Names of the values of a row of a table, empty for a text file without any; None
-            for anything but tables.
-        rows: Number of rows, None where only reading tells.
-        kept: pyarrow schema of the columns to keep, None without any.
-        pieces: Yields `(x, kept)`: `(rows, *shape)` uint8 or float32, and a record batch of
-            the columns to keep, or None.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    names: list[str] | None
-    rows: int | None
-    kept: Any
-    pieces: Callable[[], Iterator[tuple[np.ndarray, Any]]]
-
-
 def stream(
     path: str | os.PathLike,
     columns: Sequence[str] | None = None,
@@ -82,11 +57,11 @@ def stream(
     *,
     preferred: Callable[[list[str]], list[str] | None] = lambda names: None,
     unwanted: str | None = None,
-) -> Stream:
+) -> Reader:
     """Open what `batches` opens, with columns of a table passed through next to the rows.
 
     Args:
-        path: As in `batches`. A file without rows gives a stream without pieces.
+        path: As in `batches`; a table or array may have no rows.
         columns: Columns of a table to read, in this order; or one column of lists.
         keep: Columns of a table to pass through.
         preferred: Where `columns` is None, takes the names of a table's columns and returns those
@@ -105,24 +80,15 @@ def stream(
         kept = table.kept(keep)
         columns = preferred(table.names) if columns is None else columns
         if not table.names:
-            names = list(columns or ())
-            return Stream(path.name, (len(names),), names, 0, kept, lambda: iter(()))
-        names = table.choose(columns, leave_out=(*keep, unwanted))
-        reader = table.reader(names, kept)
-        width = reader.shape[0]
-        if len(names) < width:
-            names = [f"{names[0]}_{i}" for i in range(width)]
-        return Stream(path.name, (width,), names, table.rows, kept, reader.pairs)
+            return table.reader(list(columns or ()), kept)
+        return table.reader(table.choose(columns, leave_out=(*keep, unwanted)), kept)
     if keep:
         raise bad("`keep` selects from CSV and Parquet files only.", keep=list(keep))
-    if path.suffix.lower() == ".npy" and path.is_file() and columns is None:
-        shape = arrays.shape_without_rows(path)
-        if shape is not None:
-            return Stream(path.name, shape, None, 0, None, lambda: iter(()))
-    x = open_path(path, columns=columns, series=True).x
+    x = open_path(path, columns=columns, series=True, empty=True).x
     if isinstance(x, Reader):
-        return Stream(path.name, x.shape, None, None, None, x.pairs)
-    return Stream(path.name, x.shape[1:], None, len(x), None, lambda: iter([(x, None)]))
+        return x
+    whole = (x, None)
+    return Reader(path.name, x.shape[1:], x.dtype.name, 1, lambda _: iter([whole]), rows=len(x))
 
 
 def table_files(path: str | os.PathLike) -> list[Path]:
@@ -143,6 +109,7 @@ def open_path(
     label: str | None = None,
     size: int | tuple[int, int] | None = None,
     series: bool = False,
+    empty: bool = False,
 ) -> Loaded:
     """Find what a path is and open it; values are not read yet where they can be streamed.
 
@@ -152,6 +119,7 @@ def open_path(
         label: Column, or key of an `.npz`.
         size: Height and width of images; one number is both.
         series: Take an array `(n,)` for rows of one value, and an `.npz` without its labels.
+        empty: Take an `.npy` file without rows.
     """
     path = Path(path)
     if not path.exists():
@@ -174,7 +142,7 @@ def open_path(
         return images.open_images(path, files, size)
     if kind == ".npz":
         return arrays.open_npz(path, label, series)
-    return Loaded(str(path), arrays.open_npy(path, series))
+    return Loaded(str(path), arrays.open_npy(path, series, empty))
 
 
 def kind_of(path: Path) -> tuple[str, list[Path]]:

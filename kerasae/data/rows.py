@@ -25,6 +25,10 @@ class Reader:
         blocks: Number of blocks; any block can be read without the others.
         read: Block number -> pieces `(x, others)` of consecutive rows, checked. `others` is a
             pyarrow record batch of columns that are no samples, such as labels, or None.
+        rows: Number of rows, None where only reading tells.
+        names: Names of the values of a row of a table, empty for a text file without any; None
+            for anything but tables.
+        others: pyarrow schema of the other columns, None without any.
     """
 
     name: str
@@ -32,6 +36,9 @@ class Reader:
     dtype: str
     blocks: int
     read: Callable[[int], Iterator[tuple[np.ndarray, Any]]]
+    rows: int | None = None
+    names: list[str] | None = None
+    others: Any = None
 
     @property
     def row_bytes(self) -> int:

@@ -51,12 +51,14 @@ class Table:
     def __init__(self, path: Path, files: list[Path]) -> None:
         is_csv = files[0].suffix.lower() == ".csv"
         self.path = path
-        self._files = [
+        opened = [
             _Csv(file, keep_open=len(files) == 1) if is_csv else _Parquet(file) for file in files
         ]
+        # An empty text file adds no row.
+        self._files = [file for file in opened if file.names] or opened[:1]
         self.names = self._files[0].names
         counts = [file.rows for file in self._files if file.rows is not None]
-        self.rows = sum(counts) if len(counts) == len(files) else None
+        self.rows = sum(counts) if len(counts) == len(self._files) else None
 
     def choose(
         self,
@@ -165,7 +167,7 @@ class Table:
             others: Fields of the columns that come as a record batch with each piece.
         """
         uint8 = True
-        for file in self._files:
+        for file in self._files if self.names else ():
             file.check_names([*names, *(others.names if others else ())], self.path)
             file.check_types(names)
             uint8 = uint8 and all(_inner(file.schema.field(n).type) == pa.uint8() for n in names)
@@ -177,7 +179,8 @@ class Table:
             file, block = blocks[number]
             return file.read(block, names, others, dtype, width)
 
-        return Reader(self.path.name, (width,), dtype, len(blocks), read)
+        titles = names if len(names) == width else [f"{names[0]}_{i}" for i in range(width)]
+        return Reader(self.path.name, (width,), dtype, len(blocks), read, self.rows, titles, others)
 
 
 class _File:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasae.data.files import Stream
+from kerasae.data.rows import Reader
 
 VERBS = ("encode", "reconstruct", "score", "feature_scores", "detect")
 _DETECTED = [("anomaly_score", "f4"), ("p_value", "f8"), ("is_anomaly", "?")]
@@ -21,7 +21,7 @@ _PIECES_AHEAD = 2
 def answers(
     model: Any,
     verb: str,
-    stream: Stream,
+    stream: Reader,
     rate: float | None,
     batch_size: int | None,
     columns: Sequence[str] | None,
@@ -53,8 +53,8 @@ def answers(
 
     def pieces() -> Iterator[Any]:
         some = False
-        with ThreadPoolExecutor(1, "kerasae-reader") as reader:
-            read = ahead(stream.pieces(), reader)
+        with ThreadPoolExecutor(1, "kerasae-reader") as thread:
+            read = ahead(stream.pairs(), thread)
             for x, kept in _whole(read, model, stream) if as_series else gathered(read):
                 answer = _answer(
                     model,
@@ -69,7 +69,7 @@ def answers(
                 yield answer if kept is None else (kept, answer)
         if not some:
             answer = _no_answers(model, verb)
-            yield answer if stream.kept is None else (stream.kept.empty_table(), answer)
+            yield answer if stream.others is None else (stream.others.empty_table(), answer)
 
     names = stream.names
     width = math.prod(model.sample_shape)
@@ -122,11 +122,11 @@ def quick(model: Any) -> Iterator[None]:
         object.__delattr__(model, "_run")
 
 
-def ahead(pieces: Iterator[Any], reader: ThreadPoolExecutor) -> Iterator[Any]:
+def ahead(pieces: Iterator[Any], thread: ThreadPoolExecutor) -> Iterator[Any]:
     """Yield pieces, none of them None, of which a thread reads the next ones meanwhile."""
-    waiting = deque(reader.submit(next, pieces, None) for _ in range(_PIECES_AHEAD))
+    waiting = deque(thread.submit(next, pieces, None) for _ in range(_PIECES_AHEAD))
     while (piece := waiting.popleft().result()) is not None:
-        waiting.append(reader.submit(next, pieces, None))
+        waiting.append(thread.submit(next, pieces, None))
         yield piece
 
 
@@ -177,7 +177,7 @@ def _no_answers(model: Any, verb: str) -> np.ndarray:
     return np.empty((0, *shape), "float32")
 
 
-def is_series(model: Any, verb: str, stream: Stream) -> bool:
+def is_series(model: Any, verb: str, stream: Reader) -> bool:
     """Say whether an input is one long series, which is judged by its time steps.
 
     Args:
@@ -229,7 +229,7 @@ def _stride(model: Any) -> int | None:
     return ((info or {}).get("calibration") or {}).get("stride")
 
 
-def _check_width(model: Any, stream: Stream, columns: Sequence[str] | None) -> None:
+def _check_width(model: Any, stream: Reader, columns: Sequence[str] | None) -> None:
     shape = model.sample_shape
     if not stream.names or math.prod(stream.shape) == math.prod(shape):
         return
@@ -252,7 +252,7 @@ def rows_at_once(model: Any) -> int:
     return max(1024, min(8192, 2**23 // (4 * model.sample_shape[0])))
 
 
-def _whole(pieces: Iterator[Any], model: Any, stream: Stream) -> Iterator[Any]:
+def _whole(pieces: Iterator[Any], model: Any, stream: Reader) -> Iterator[Any]:
     """Yield a file as one long series, a time step per row."""
     held = [*pieces]
     if not held:
@@ -269,7 +269,7 @@ def _whole(pieces: Iterator[Any], model: Any, stream: Stream) -> Iterator[Any]:
     yield x.astype(model.input_dtype_name, copy=False), kept
 
 
-def _fitting(model: Any, x: np.ndarray, stream: Stream) -> np.ndarray:
+def _fitting(model: Any, x: np.ndarray, stream: Reader) -> np.ndarray:
     try:
         return fit_to(model, x)
     except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kerasae import data
 from kerasae.data import files
+from kerasae.data.rows import Reader
 from kerasae.errors import check_whole, nearest, shorten
 from kerasae.runs import columns as run_columns
 from kerasae.scoring import jobs
@@ -184,7 +185,7 @@ def _open(
     columns: Sequence[str] | None,
     keep: Sequence[str],
     config: dict[str, Any],
-) -> tuple[dict[str, Any], files.Stream]:
+) -> tuple[dict[str, Any], Reader]:
     """Open an input; return what tells whether it has changed, too."""
     state = describe(source)
     stream = files.stream(

@@ -277,7 +277,7 @@ def test_one_csv_is_opened_once_for_one_reading(tmp_path, monkeypatch):
         )
     )
     stream = files.stream(path, keep=["b"])
-    [(x, kept)] = stream.pieces()
+    [(x, kept)] = stream.pairs()
     hooked.clear()
     assert opened == [str(path)]
     np.testing.assert_array_equal(x, [[1], [3]])
@@ -362,7 +362,7 @@ def test_cells_with_line_breaks_and_long_cells_are_passed_over(tmp_path):
             note = "two\nlines" if i > 30_000 else "one"
             writer.writerow([repr(float(a)), "long " * 600_000 if i == 50_000 else note, b])
     stream = files.stream(tmp_path / "in.csv", columns=["a", "b"], keep=["note"])
-    pieces = list(stream.pieces())
+    pieces = list(stream.pairs())
     np.testing.assert_allclose(np.concatenate([p for p, _ in pieces]), x, rtol=1e-6)
     notes = [note for _, kept in pieces for note in kept.column("note").to_pylist()]
     assert notes[:2] == ["one", "one"]
