@@ -500,29 +500,32 @@ class _Csv(_File):
     def batches(
         self, block: int, names: list[str], others: pa.Schema, width: int
     ) -> Iterator[pa.RecordBatch]:
-        source, self._source = self._source or pa.OSFile(str(self.path)), None
-        source.seek(0)
         kinds = {name: self.schema.field(name).type for name in names}
         kinds |= {field.name: field.type for field in others}
-        with (
-            source,
-            pa.csv.open_csv(
-                source,
-                # Errors name rows only without threads, which are no faster here.
-                pa.csv.ReadOptions(
-                    use_threads=False,
-                    block_size=BLOCK_BYTES,
-                    column_names=None if self._header else self.names,
-                ),
-                pa.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True),
-                pa.csv.ConvertOptions(
-                    include_columns=list(kinds),
-                    column_types=kinds,
-                    null_values=[""],
-                    strings_can_be_null=not all(field.nullable for field in others),
-                ),
-            ) as reader,
-        ):
+        options = pa.csv.ConvertOptions(
+            include_columns=list(kinds),
+            column_types=kinds,
+            null_values=[""],
+            strings_can_be_null=not all(field.nullable for field in others),
+        )
+        try:
+            yield from self._batches(options, threads=True)
+        except pa.ArrowInvalid:
+            # Without threads, the error names the row.
+            for _ in self._batches(options, threads=False):
+                pass
+            raise
+
+    def _batches(self, options: pa.csv.ConvertOptions, threads: bool) -> Iterator[pa.RecordBatch]:
+        source, self._source = self._source or pa.OSFile(str(self.path)), None
+        source.seek(0)
+        reading = pa.csv.ReadOptions(
+            use_threads=threads,
+            block_size=BLOCK_BYTES,
+            column_names=None if self._header else self.names,
+        )
+        parsing = pa.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True)
+        with source, pa.csv.open_csv(source, reading, parsing, options) as reader:
             yield from reader
 
 
