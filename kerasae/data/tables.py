@@ -435,7 +435,10 @@ class _Csv(_File):
             )
         sample = self._sample(lines)
         self.names = sample.column_names
-        self._header = not all(map(_is_numeric, self.names)) or self._are_names(sample)
+        # Writers that quote names do not quote numbers.
+        quoted = b'"' in lines[0] and not any(b'"' in line for line in lines[1:2])
+        named = quoted or not all(map(_is_numeric, self.names))
+        self._header = named or self._are_names(sample)
         if not self._header:
             self.names = [f"x{index}" for index in range(len(self.names))]
         kinds = [t if types.is_boolean(t) else pa.float32() for t in sample.schema.types]
@@ -456,28 +459,36 @@ class _Csv(_File):
         raise self._bad(f"cannot be read: {shorten(problem)}")
 
     def _are_names(self, sample: pa.Table) -> bool:
-        """Say whether a first row of numbers names the columns, and warn if it does.
+        """Say whether a first row of numbers names the columns, and warn where it may be data.
 
         It does where it counts 0, 1, 2, ... as pandas does for a frame without names; or where it
         rises or falls, as wavelengths and years do, and the rows below neither do that nor come
         near it in any column.
         """
-        found = self.names == [str(index) for index in range(len(self.names))]
-        if not found and len(self.names) > 2 and all(map(_is_number, sample.schema.types)):
-            first = np.array(self.names, float)
-            rows = np.stack([column.to_numpy().astype(float) for column in sample.columns], axis=1)
-            up, all_up = np.diff(first) > 0, np.diff(rows, axis=1) > 0
-            monotonic = up.all() or (np.diff(first) < 0).all()
-            chance = (2 / (len(rows) + 1)) ** len(first)  # of a row beyond all others everywhere
-            if monotonic and chance < 1e-5 and (all_up == up).all(axis=1).mean() < 0.1:
-                found = bool(((first < rows.min(axis=0)) | (first > rows.max(axis=0))).all())
-        if found:
-            warnings.warn(
-                f"The first row of {self.path.name!r} holds numbers and is taken for the names of "
-                "the columns; write names above it if it is data.",
-                stacklevel=2,
-            )
-        return found
+        counts = self.names == [str(index) for index in range(len(self.names))]
+        if counts and len(self.names) > 2:
+            return True
+        if not (counts or (all(map(_is_number, sample.schema.types)) and self._are_apart(sample))):
+            return False
+        warnings.warn(
+            f"The first row of {self.path.name!r} holds numbers and is taken for the names of the "
+            "columns; write names above it if it is data.",
+            stacklevel=2,
+        )
+        return True
+
+    def _are_apart(self, sample: pa.Table) -> bool:
+        """Say whether names that are numbers rise or fall, far from rows that do not."""
+        first = np.array(self.names, float)
+        rows = np.stack([column.to_numpy().astype(float) for column in sample.columns], axis=1)
+        up, all_up = np.diff(first) > 0, np.diff(rows, axis=1) > 0
+        if not (up.all() or (np.diff(first) < 0).all()):
+            return False
+        # The chance of a row to lie beyond all others in every column.
+        chance = (2 / (len(rows) + 1)) ** len(first)
+        if len(first) < 3 or chance > 1e-5 or (all_up == up).all(axis=1).mean() > 0.1:
+            return False
+        return bool(((first < rows.min(axis=0)) | (first > rows.max(axis=0))).all())
 
     def as_it_is(self, name: str) -> pa.Field:
         return pa.field(name, pa.string())
