@@ -96,8 +96,7 @@ DATA = {
     "column twice": (read("good.csv", columns=["a", "a"]), r"Received: source="),
     "no columns": (read("good.csv", columns=[]), r"columns=\[\]"),
     "unknown label": (read("good.csv", label="e"), r"label='e'"),
-    "label among columns": (read("good.csv", columns=["a"], label="a"),
-        r"label='a'"),
+    "label among columns": (read("good.csv", columns=["a"], label="a"), r"label='a'"),
     "label of npy": (read("good.npy", label="y"), r"label='y'"),
     "label in npz": (read("good.npz", label="z"), r"label='z'"),
     "columns of npz": (read("good.npz", columns=["x"]), r"columns=\['x'\]"),
@@ -128,7 +127,9 @@ DATA = {
     "window and label": (read("good.csv", window=4, label="a"), r"label='a'"),
     "batches of nothing": (lambda w: data.batches(w.strange / "good.csv", 0), r"batch_size=0"),
     "batches of text": (
-        lambda w: list(data.batches(w.strange / "words.csv")), r"'four', which is not a number"),
+        lambda w: list(data.batches(w.strange / "words.csv")),
+        r"'four', which is not a number",
+    ),
     # Writing
     "write html": (lambda w: data.write("x.html", [ROWS]), r"x.html"),
     "write nowhere": (lambda w: data.write("no/such/x.npy", [ROWS]), r"no/such/x.npy"),
@@ -139,7 +140,7 @@ DATA = {
     "write names": (lambda w: data.write("x.csv", [ROWS], ["a"]), r"names="),
     "write text": (lambda w: data.write("x.csv", [np.array([["a"]])]), r"dtype="),
     "write vectors as images": (lambda w: data.write("x", [ROWS]), r"shape="),
-}  # fmt: skip
+}
 
 LOADING = {
     "nothing there": (lambda w: kerasae.load("nowhere"), r"There is no file or folder to load"),
@@ -165,10 +166,12 @@ LOADING = {
     "SavedModel without variables": (opened("unfinished_export"), r"cannot be"),
     "run with a broken model": (opened("broken_model"), r"which is not a Keras file"),
     "runtime of a Keras file": (
-        lambda w: kerasae.load(w.keras, runtime="onnx"), r"runtime is for the folder"),
+        lambda w: kerasae.load(w.keras, runtime="onnx"),
+        r"runtime is for the folder",
+    ),
     "unknown runtime": (lambda w: kerasae.load(w.exported, runtime="torch"), r"runtime must be"),
     "no ONNX files": (lambda w: kerasae.load(w.exported, runtime="onnx"), r"has no ONNX files"),
-}  # fmt: skip
+}
 
 
 def train(**options):
@@ -217,42 +220,63 @@ RUNS = {
     "evaluate a file alone": (lambda w: runs.evaluate(w.keras), r"name data with a file"),
     "evaluate split": (lambda w: runs.evaluate(w.run, split="valid"), r"split must be"),
     "evaluate other data": (
-        lambda w: runs.evaluate(w.run, w.strange / "three.npy"), r"samples of shape \(4,\)"),
+        lambda w: runs.evaluate(w.run, w.strange / "three.npy"),
+        r"samples of shape \(4,\)",
+    ),
     "evaluate others' columns": (
-        lambda w: runs.evaluate(w.run, w.strange / "words.csv"), r"has no column 'c'"),
+        lambda w: runs.evaluate(w.run, w.strange / "words.csv"),
+        r"has no column 'c'",
+    ),
     "evaluate an export": (lambda w: runs.evaluate(w.exported, ROWS), r"cannot be changed"),
     "evaluate option": (lambda w: runs.evaluate(w.run, ROWS, limits=3), r"Did you mean 'limit'\?"),
     "evaluate seed": (lambda w: runs.evaluate(w.run, ROWS, seed=-1), r"seed"),
     "evaluate broken config": (
-        lambda w: runs.evaluate(w.strange / "broken_config"), r"config.json must be JSON"),
+        lambda w: runs.evaluate(w.strange / "broken_config"),
+        r"config.json must be JSON",
+    ),
     "evaluate list config": (
-        lambda w: runs.evaluate(w.strange / "list_config"), r"config.json must hold a JSON object"),
+        lambda w: runs.evaluate(w.strange / "list_config"),
+        r"config.json must hold a JSON object",
+    ),
     "evaluate empty config": (lambda w: runs.evaluate(w.strange / "empty_config"), r"name data"),
     "evaluate broken metrics": (
-        lambda w: runs.evaluate(w.strange / "broken_metrics"), r"metrics.json must be JSON"),
+        lambda w: runs.evaluate(w.strange / "broken_metrics"),
+        r"metrics.json must be JSON",
+    ),
     "calibrate nothing": (lambda w: runs.calibrate("nowhere"), r"no file or folder to load"),
     "calibrate rate": (lambda w: runs.calibrate(w.run, false_alarm_rate=0), r"between 0 and 1"),
     "calibrate few": (lambda w: runs.calibrate(w.run), r"needs at least 99"),
     "calibrate training rows": (
         lambda w: runs.calibrate(w.run, w.folder / "rows.csv", false_alarm_rate=0.1),
-        r"not trained on"),
+        r"not trained on",
+    ),
     "calibrate stride": (lambda w: runs.calibrate(w.run, stride=1), r"A stride needs data"),
     "calibrate split and stride": (
-        lambda w: runs.calibrate(w.run, ROWS, stride=1, split="test"), r"A series has no splits"),
+        lambda w: runs.calibrate(w.run, ROWS, stride=1, split="test"),
+        r"A series has no splits",
+    ),
     "sampler": (lambda w: runs.fit_sampler(w.run, "gauss"), r"Did you mean 'gaussian'\?"),
     "export to where": (lambda w: runs.export(w.keras), r"needs a folder to export to"),
     "export samples": (
-        lambda w: runs.export(w.run, samples=w.strange / "three.npy"), r"samples must have shape"),
+        lambda w: runs.export(w.run, samples=w.strange / "three.npy"),
+        r"samples must have shape",
+    ),
     "export missing samples": (
-        lambda w: runs.export(w.run, samples="nowhere.npy"), r"no such file"),
+        lambda w: runs.export(w.run, samples="nowhere.npy"),
+        r"no such file",
+    ),
     "export format": (lambda w: runs.export(w.run, also=["tflite"]), r"also \(--to\) may name"),
     "report of nothing": (lambda w: report.write_report("nowhere"), r"run directory"),
     "report of a file": (lambda w: report.write_report(w.keras), r"run directory"),
     "report broken": (
-        lambda w: report.write_report(w.strange / "broken_config"), r"config.json must be JSON"),
+        lambda w: report.write_report(w.strange / "broken_config"),
+        r"config.json must be JSON",
+    ),
     "compare none": (lambda w: report.compare_rows([]), r"at least one run"),
-    "compare folder of runs": (lambda w: report.Run.read(w.folder),
-        r"Did you mean '.*/\*', the runs in it\?"),
+    "compare folder of runs": (
+        lambda w: report.Run.read(w.folder),
+        r"Did you mean '.*/\*', the runs in it\?",
+    ),
     "apply verb": (apply("encod", "good.npy"), r"Did you mean 'encode'\?"),
     "apply nothing": (apply("encode", "nowhere.npy"), r"nowhere.npy"),
     "apply batch": (apply("encode", "good.npy", batch_size=0), r"batch_size must be"),
@@ -267,16 +291,22 @@ RUNS = {
     "serve unexported": (lambda w: serving.serve(w.run), r"has not been exported"),
     "serve a table": (lambda w: serving.serve(w.strange / "good.csv"), r"path must be a folder of"),
     "serve name": (lambda w: serving.serve(w.exported, name="ä b"), r"letters, digits"),
-    "serve port": (lambda w: serving.serve(w.exported, port=70000),
-        r"port must be from 0 to 65535"),
+    "serve port": (
+        lambda w: serving.serve(w.exported, port=70000),
+        r"port must be from 0 to 65535",
+    ),
     "serve ports": (
-        lambda w: serving.serve(w.exported, port=8123, grpc_port=8123), r"ports must differ"),
+        lambda w: serving.serve(w.exported, port=8123, grpc_port=8123),
+        r"ports must differ",
+    ),
     "serve host": (lambda w: serving.serve(w.exported, host="no.such.host.invalid"), r"host="),
     "serve runtime": (lambda w: serving.serve(w.exported, runtime="torch"), r"runtime must be"),
-    "serve workers": (lambda w: serving.serve(w.exported, workers=-1),
-        r"workers must be 0 or more"),
+    "serve workers": (
+        lambda w: serving.serve(w.exported, workers=-1),
+        r"workers must be 0 or more",
+    ),
     "serve empty list": (lambda w: serving.serve([]), r"paths must name a model"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("call", "sentence"), DATA.values(), ids=DATA)

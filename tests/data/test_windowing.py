@@ -230,9 +230,24 @@ def test_a_run_remembers_its_windows(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     series = np.sin(np.arange(3000) / 5) + 0.1 * rng.normal(size=3000)
     np.save(tmp_path / "series.npy", series[:2000])
-    words = ["train", "linear", "-d", tmp_path / "series.npy", "--window", 20, "--window-stride", 4,
-             "--latent-dim", 3, "--epochs", 2, "--no-export", "-q",
-             "-o", tmp_path / "run"]  # fmt: skip
+    words = [
+        "train",
+        "linear",
+        "-d",
+        tmp_path / "series.npy",
+        "--window",
+        20,
+        "--window-stride",
+        4,
+        "--latent-dim",
+        3,
+        "--epochs",
+        2,
+        "--no-export",
+        "-q",
+        "-o",
+        tmp_path / "run",
+    ]
     with pytest.raises(SystemExit) as exit_:
         cli.main([str(word) for word in words])
     assert exit_.value.code == 0
