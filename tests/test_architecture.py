@@ -108,7 +108,7 @@ def test_no_file_imports_itself_by_way_of_others():
 def test_the_top_level_is_small():
     entries = [path for path in ROOT.iterdir() if path.name != "__pycache__"]
     assert len(entries) <= 24
-    assert {p.stem for p in entries} - {"py", "py"} <= set(FLOOR)
+    assert {p.stem for p in entries} - {"py"} <= set(FLOOR)
 
 
 def test_no_submodule_shares_a_public_functions_name():

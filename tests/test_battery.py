@@ -114,7 +114,15 @@ def test_trains_saves_loads_and_goes_on(variant, network, tmp_path):
     # The whole state survives the file, and training goes on as if nothing had happened.
     ae.save(tmp_path / "model.keras")
     loaded = kerasae.load(tmp_path / "model.keras")
-    for key in ("input_shape", "input_dtype", "output_activation", "prior", "built_with", "recipe", "loss"):
+    for key in (
+        "input_shape",
+        "input_dtype",
+        "output_activation",
+        "prior",
+        "built_with",
+        "recipe",
+        "loss",
+    ):
         assert loaded.get_config()[key] == ae.get_config()[key]
     np.testing.assert_array_equal(loaded.reconstruct(x), reconstruction)
     np.testing.assert_array_equal(loaded.score(x), score)

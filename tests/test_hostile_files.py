@@ -16,7 +16,7 @@ import pytest
 
 import kerasae
 from kerasae import data
-from kerasae.data import delimited, files
+from kerasae.data import arrays, tables
 
 MEGABYTE = 2**20
 
@@ -457,7 +457,7 @@ def test_arrays_that_claim_to_be_huge_are_refused(shape, tmp_path):
 
 
 def test_an_array_archive_expands_within_bounds(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_MOST", MEGABYTE)
+    monkeypatch.setattr(arrays, "_MOST", MEGABYTE)
     np.savez_compressed(tmp_path / "bomb.npz", x=np.zeros((MEGABYTE, 1), "float32"))
     assert (tmp_path / "bomb.npz").stat().st_size < MEGABYTE / 100
     with pytest.raises(ValueError, match=r"read whole, at most 1,048,576 bytes.*save.*as \.npy"):
@@ -476,7 +476,7 @@ def test_a_million_columns_are_refused(tmp_path):
 
 @pytest.mark.parametrize("start", ["", "a,b\n", "a,b\n1,2\n", 'a,b\n"'])
 def test_a_line_without_end_is_refused(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(delimited, "_LONGEST", 2**21)
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 2**21)
     path = tmp_path / "long.csv"
     path.write_text(start + "1" * (16 * MEGABYTE))
     tracemalloc.start()

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasae.data.assignment import uniform_hash
 from kerasae.data.pipelines import AHEAD, Epoch, untuned
 from kerasae.data.rows import Loaded, Reader, bad
+from kerasae.data.splits import uniform_hash
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -100,7 +100,7 @@ class DynamicStore:
 
     def __init__(self, grey: Any, drawn: Any) -> None:
         self._grey, self._drawn = grey, drawn
-        self.shape, self.dtype = drawn.shape, drawn.dtype
+        self.shape, self.dtype, self.streamed = drawn.shape, drawn.dtype, drawn.streamed
         self.value_range, self.seed = drawn.value_range, drawn.seed
         self.size, self.select, self.array = drawn.size, drawn.select, drawn.array
 

@@ -1,34 +1,22 @@
-"""Files by suffix: NumPy arrays here, tables and images in their own modules."""
+"""Files and folders: what is at a path, opened by its kind."""
 
-import math
+import difflib
+import itertools
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
-from kerasae.data import images, tables
-from kerasae.data.finding import beside, kind_of
-from kerasae.data.rows import (
-    BLOCK_BYTES,
-    Loaded,
-    Reader,
-    as_column,
-    as_labels,
-    as_rows,
-    as_table,
-    bad,
-    rebatch,
-    shorten,
-)
-from kerasae.errors import nearest
+from kerasae.data import arrays, images
+from kerasae.data.rows import Loaded, Reader, bad, rebatch
+from kerasae.errors import check_whole, nearest
 
-# Bytes that an .npz may expand to.
-_MOST = 2**34
+TABLES = (".parquet", ".csv")
+SUFFIXES = (".npy", ".npz", *TABLES)
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+# Further kinds of data that a folder may hold, which are not read.
+_OTHERS = (".tsv", ".jsonl", ".feather", ".arrow", ".orc", ".avro", ".pq", ".xlsx", ".h5")
 
 
 def batches(
@@ -56,31 +44,10 @@ def batches(
             print(ae.score(x))
         ```
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise bad("`batch_size` must be an integer of at least 1.", batch_size=batch_size)
+    batch_size = check_whole("batch_size", batch_size)
     opened = open_path(path, columns=columns, series=True)
     pieces = opened.x.pieces() if isinstance(opened.x, Reader) else [opened.x]
     return rebatch(pieces, batch_size)
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A file to be read once in pieces as large as pays, for `kerasae.scoring`.
-
-    Args:
-        name: What messages call it.
-        shape: Shape of one row.
-        names: Names of the values of a row of a table, None for anything else.
-        rows: Number of rows, None where only reading tells.
-        pieces: Yields `(x, kept)`: `(rows, *shape)` uint8 or float32, and a record batch of
-            the columns to keep, or None.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    names: list[str] | None
-    rows: int | None
-    pieces: Callable[[], Iterator[tuple[np.ndarray, Any]]]
 
 
 def stream(
@@ -88,42 +55,40 @@ def stream(
     columns: Sequence[str] | None = None,
     keep: Sequence[str] = (),
     *,
-    preferred: Sequence[str] | None = None,
+    preferred: Callable[[list[str]], list[str] | None] = lambda names: None,
     unwanted: str | None = None,
-) -> Stream:
-    """Open what `batches` opens, with columns of a table passed through beside the rows.
+) -> Reader:
+    """Open what `batches` opens, with columns of a table passed through next to the rows.
 
     Args:
-        path: As in `batches`.
+        path: As in `batches`; a table or array may have no rows.
         columns: Columns of a table to read, in this order; or one column of lists.
         keep: Columns of a table to pass through.
-        preferred: Columns to read where `columns` is None and the table has all of them.
-        unwanted: Column not to read where `columns` is None.
+        preferred: Where `columns` is None, takes the names of a table's columns and returns those
+            to read, or None for all but those to keep.
+        unwanted: Column not to read where all others are.
 
     Raises:
         ValueError: The file cannot be opened, or lacks a column.
         FileNotFoundError: If there is no such file.
     """
-    files = table_files(path)
-    if files:
-        reader, names, rows = tables.open_stream(
-            Path(path), files, columns, keep, preferred, unwanted
-        )
-        return Stream(Path(path).name, reader.shape, names, rows, _read_all(reader))
+    path = Path(path)
+    if files := table_files(path):
+        from kerasae.data.tables import Table
+
+        table = Table(path, files)
+        kept = table.kept(keep)
+        columns = preferred(table.names) if columns is None else columns
+        if not table.names:
+            return table.reader(list(columns or ()), kept)
+        return table.reader(table.choose(columns, leave_out=(*keep, unwanted)), kept)
     if keep:
         raise bad("`keep` selects from CSV and Parquet files only.", keep=list(keep))
-    x = open_path(path, columns=columns, series=True).x
+    x = open_path(path, columns=columns, series=True, empty=True).x
     if isinstance(x, Reader):
-        return Stream(Path(path).name, x.shape, None, None, _read_all(x))
-    return Stream(Path(path).name, x.shape[1:], None, len(x), lambda: iter([(x, None)]))
-
-
-def _read_all(reader: Reader) -> Callable[[], Iterator[tuple[np.ndarray, Any]]]:
-    def pieces() -> Iterator[tuple[np.ndarray, Any]]:
-        for block in range(reader.blocks):
-            yield from reader.read(block)
-
-    return pieces
+        return x
+    whole = (x, None)
+    return Reader(path.name, x.shape[1:], x.dtype.name, 1, lambda _: iter([whole]), rows=len(x))
 
 
 def table_files(path: str | os.PathLike) -> list[Path]:
@@ -134,7 +99,7 @@ def table_files(path: str | os.PathLike) -> list[Path]:
     """
     path = Path(path)
     kind, files = kind_of(path) if path.exists() else ("", [])
-    return files if kind in tables.SUFFIXES else []
+    return files if kind in TABLES else []
 
 
 def open_path(
@@ -142,8 +107,9 @@ def open_path(
     *,
     columns: Sequence[str] | None = None,
     label: str | None = None,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     series: bool = False,
+    empty: bool = False,
 ) -> Loaded:
     """Find what a path is and open it; values are not read yet where they can be streamed.
 
@@ -151,186 +117,111 @@ def open_path(
         path: File or folder.
         columns: Columns of a table to read.
         label: Column, or key of an `.npz`.
-        size: Height and width of images.
+        size: Height and width of images; one number is both.
         series: Take an array `(n,)` for rows of one value, and an `.npz` without its labels.
+        empty: Take an `.npy` file without rows.
     """
     path = Path(path)
     if not path.exists():
-        near = beside(path)
+        near = nearest_file(path)
         raise FileNotFoundError(f"There is no such file or folder.{near} Received: {str(path)!r}")
     kind, files = kind_of(path)
-    if columns is not None and kind not in tables.SUFFIXES:
+    if columns is not None and kind not in TABLES:
         raise bad("`columns` selects from CSV and Parquet files only.", columns=columns)
-    if label is not None and kind not in (*tables.SUFFIXES, ".npz"):
+    if label is not None and kind not in (*TABLES, ".npz"):
         raise bad("`label` names a column of a table or a key of an .npz file.", label=label)
     if size is not None and kind != "images":
         raise bad("`size` is for folders of images only.", size=size)
-    if kind in tables.SUFFIXES:
-        return Loaded(str(path), tables.open_table(path, files, columns, label))
+    if kind in TABLES:
+        from kerasae.data.tables import Table
+
+        table = Table(path, files)
+        names = table.choose(columns, label)
+        return Loaded(str(path), table.reader(names, table.label(label) if label else None))
     if kind == "images":
         return images.open_images(path, files, size)
     if kind == ".npz":
-        return _npz(path, label, series)
-    return Loaded(str(path), _npy(path, series))
+        return arrays.open_npz(path, label, series)
+    return Loaded(str(path), arrays.open_npy(path, series, empty))
 
 
-def _npy(path: Path, series: bool) -> Reader:
-    """Open an array file as a reader of blocks of rows, mapped rather than read."""
-    try:
-        with path.open("rb") as file:
-            _check_claim(file, path.stat().st_size)
-        # Maps the file and, unlike `np.load`, never unpickles.
-        x: np.ndarray = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, OSError, EOFError) as error:
-        raise _unreadable(path, error) from error
-    if series:
-        x = as_column(x)
-    if x.ndim < 2 or x.size == 0 or x.dtype.kind not in "biuf":
-        as_table(x, path.name)
-    dtype = "uint8" if x.dtype == np.uint8 else "float32"
-    rows = max(1, BLOCK_BYTES // max(1, x[0].nbytes))
+def kind_of(path: Path) -> tuple[str, list[Path]]:
+    """Return a suffix of `SUFFIXES` or "images", and the files.
 
-    def read(block: int) -> Iterator[tuple[np.ndarray, Any]]:
-        start = block * rows
-        # A fresh map each time: pages of a long-lived one would count as our memory.
-        part = np.array(np.lib.format.open_memmap(path, mode="r")[start : start + rows])
-        yield as_rows(as_column(part), path.name, first_row=start), None
+    Args:
+        path: A file, or a folder of images or of tables.
 
-    return Reader(path.name, x.shape[1:], dtype, -(-len(x) // rows), read)
-
-
-def _npz(path: Path, label: str | None, series: bool) -> Loaded:
-    """Read an array archive: `x`, or `x_train` and `x_test`, with labels if any."""
-    try:
-        # Opened here because NumPy leaves a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            keys = list(archive.files)
-            x_key, y_key = _npz_keys(path, keys, label)
-            y_key = None if series else y_key
-            wanted = [key for key in keys if key in _wanted(keys, x_key, y_key)]
-            _check_sizes(path, archive.zip, wanted)
-            arrays = {key: archive[key] for key in wanted}
-            arrays = {key: as_column(x) for key, x in arrays.items()} if series else arrays
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise _unreadable(path, error) from error
-    except ValueError as error:
-        if "pickle" not in str(error):
-            raise
-        # NumPy takes any file that it does not know for a pickle.
+    Raises:
+        ValueError: It is no data file, a folder without any, or one of several kinds.
+    """
+    if path.is_file():
+        suffix = path.suffix.lower()
+        if suffix in images.SUFFIXES:
+            return "images", [path]
+        if suffix in SUFFIXES:
+            return suffix, [path]
         raise bad(
-            f"{path.name!r} is not an .npz file, or holds Python objects (or rows of unequal "
-            f"length).",
-            source=str(path),
-        ) from error
-    x_keys = _split_keys(keys, x_key)
-    if not x_keys:
-        x = as_table(arrays[x_key], path.name)
-        labels, names = None, None
-        if y_key:
-            labels, names = as_labels(arrays[y_key], path.name, len(x))
-        return Loaded(str(path), x, labels, names)
-    xs = {split: as_table(arrays[key], f"{path.name}:{key}") for split, key in x_keys.items()}
-    shapes = {split: x.shape[1:] for split, x in xs.items()}
-    if len(set(shapes.values())) > 1 or len({x.dtype for x in xs.values()}) > 1:
-        raise bad(
-            f"All splits must have samples of one shape and type, but {path.name!r} has {shapes}.",
+            f"A data file must end in {', '.join(SUFFIXES)} or be a folder of images."
+            f"{nearest(suffix, SUFFIXES)}",
             source=str(path),
         )
-    x = np.concatenate(list(xs.values()))
-    ends = np.cumsum([0] + [len(part) for part in xs.values()])
-    parts = {split: np.arange(a, b) for split, a, b in zip(xs, ends[:-1], ends[1:], strict=True)}
-    labels, names = None, None
-    if y_key:
-        y_keys = _split_keys(keys, y_key)
-        for split, part in xs.items():
-            if split not in y_keys or len(arrays[y_keys[split]]) != len(part):
-                raise bad(
-                    f"Labels must be one per sample, but {path.name!r} has {len(part)} samples in "
-                    f"{x_keys[split]!r} and no labels that fit.",
-                    source=str(path),
-                )
-        joined = np.concatenate([np.ravel(arrays[y_keys[split]]) for split in xs])
-        labels, names = as_labels(joined, path.name, len(x))
-    return Loaded(str(path), x, labels, names, parts=parts)
+    check_one_kind(path)
+    if found := images.find(path):
+        return "images", found
+    for suffix in TABLES:
+        found = sorted(
+            entry
+            for entry in path.iterdir()
+            if entry.suffix.lower() == suffix and not entry.name.startswith(".")
+        )
+        if found:
+            return suffix, found
+    raise bad(
+        f"A folder must hold images ({', '.join(images.SUFFIXES)}), .parquet or .csv files, "
+        f"but {path.name!r} holds none.",
+        source=str(path),
+    )
 
 
-def _check_claim(file: IO[bytes], size: int) -> None:
-    """Refuse an array whose head says that it is larger than its bytes."""
-    version = np.lib.format.read_magic(file)
-    first = version == (1, 0)
-    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > size:
-        raise OSError(f"its shape would be {shape}, and it has {size:,} bytes")
+def check_one_kind(folder: Path, patterns: bool = False) -> None:
+    """Refuse a folder of which some files would be left out silently.
 
+    Args:
+        folder: A folder of images or of tables.
+        patterns: Whether the caller takes shell patterns, too.
 
-def _check_sizes(path: Path, archive: zipfile.ZipFile, keys: list[str]) -> None:
-    """Refuse arrays that say they are larger than they are, or than may be read whole."""
-    total = 0
-    for key in keys:
-        name = key if key in archive.namelist() else f"{key}.npy"
-        size = archive.getinfo(name).file_size
-        total += size
-        with archive.open(name) as member:
-            _check_claim(member, size)
-    if total > _MOST:
+    Raises:
+        ValueError: It holds files of several kinds.
+    """
+    known = {*SUFFIXES, *images.SUFFIXES, *_OTHERS, *PACKED}
+    kinds: dict[str, str] = {}
+    for entry in sorted(folder.iterdir()):
+        suffix = entry.suffix.lower()
+        if suffix in known and not entry.name.startswith("."):
+            kinds.setdefault("images" if suffix in images.SUFFIXES else suffix, entry.name)
+    if len(kinds) > 1:
+        read = [suffix for suffix in SUFFIXES if suffix in kinds]
+        way_out = "give each kind a folder of its own"
+        if read and patterns:
+            way_out = f"pass a pattern such as {str(folder / f'*{read[0]}')!r}"
         raise bad(
-            f"An .npz file is read whole, at most {_MOST:,} bytes, and {path.name!r} has "
-            f"{total:,}; save the samples as .npy, which is streamed.",
-            source=str(path),
+            f"{folder.name!r} holds files of several kinds, such as "
+            f"{' and '.join(map(repr, kinds.values()))}, and one kind is read at a time; "
+            f"{way_out}.",
+            source=str(folder),
         )
 
 
-_SPLIT_ENDINGS = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "val"),
-    "test": ("test",),
-}
-
-
-def _split_keys(keys: list[str], base: str) -> dict[str, str]:
-    """Return the keys `base_train`, `base_test`, ... by split; empty without `base_train`."""
-    found = {
-        split: f"{base}_{ending}"
-        for split, endings in _SPLIT_ENDINGS.items()
-        for ending in endings
-        if f"{base}_{ending}" in keys
-    }
-    return found if "train" in found else {}
-
-
-def _wanted(keys: list[str], x_key: str, y_key: str | None) -> set[str]:
-    wanted = {x_key, y_key}
-    for base in (x_key, y_key):
-        wanted |= set(_split_keys(keys, base).values()) if base else set()
-    return {key for key in wanted if key}
-
-
-def _npz_keys(path: Path, keys: list[str], label: str | None) -> tuple[str, str | None]:
-    """Choose the keys (or their stems, as in `x_train`) of samples and of labels."""
-
-    def present(names: Sequence[str]) -> str | None:
-        return next((n for n in names if n in keys or _split_keys(keys, n)), None)
-
-    if label is not None and present([label]) is None:
-        raise bad(f"{path.name!r} holds {_listed(keys)}.{nearest(label, keys)}", label=label)
-    y_key = label or present(("y", "labels"))
-    x_key = present(("x", "X"))
-    if x_key is None:
-        others = [key for key in keys if key != y_key]
-        if len(others) != 1:
-            raise bad(
-                f"An .npz file must hold its samples under 'x' (or 'x_train' and 'x_test'), or "
-                f"hold one array only, but {path.name!r} holds {_listed(keys)}.",
-                source=str(path),
-            )
-        x_key = others[0]
-    return x_key, y_key
-
-
-def _listed(keys: list[str]) -> str:
-    return ", ".join(map(repr, keys)) or "nothing"
-
-
-def _unreadable(path: Path, error: BaseException) -> ValueError:
-    return bad(f"{path.name!r} cannot be read: {shorten(error)}.", source=str(path))
+def nearest_file(path: Path) -> str:
+    """Return a hint at a file next to a missing one, among those that can be read."""
+    readable = {*SUFFIXES, *images.SUFFIXES}
+    stems: dict[str, str] = {}
+    # A long folder is not worth the time.
+    entries = itertools.islice(path.parent.iterdir(), 10_000) if path.parent.is_dir() else ()
+    for entry in sorted(entries):
+        fits = entry.suffix.lower() in readable if path.suffix else entry.is_dir()
+        if fits and not entry.name.startswith("."):
+            stems.setdefault(entry.stem.lower(), entry.name)
+    # Equal suffixes would make any two short names alike.
+    close = difflib.get_close_matches(path.stem.lower(), stems, n=1, cutoff=0.6)
+    return f" Did you mean {stems[close[0]]!r}?" if close else ""

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasae.data.rows import BLOCK_BYTES, Loaded, Reader, bad, shorten
+from kerasae.data.rows import BLOCK_BYTES, Loaded, Reader, bad
+from kerasae.errors import is_whole, shorten
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _GREY = ("1", "L", "LA")
@@ -24,7 +25,7 @@ def find(folder: Path) -> list[Path]:
     )
 
 
-def open_images(path: Path, files: list[Path], size: tuple[int, int] | None) -> Loaded:
+def open_images(path: Path, files: list[Path], size: int | tuple[int, int] | None) -> Loaded:
     """Open images as a reader of `(height, width, channels)` uint8; sub-folders become labels.
 
     Grey if all files are grey, RGB otherwise; transparency is dropped. Headers alone are read here.
@@ -32,11 +33,11 @@ def open_images(path: Path, files: list[Path], size: tuple[int, int] | None) -> 
     Args:
         path: The folder, or the one image.
         files: The images in order.
-        size: Height and width that every image is resized to (bilinear, antialiased); None asks
-            for images of equal size.
+        size: Height and width that every image is resized to (bilinear, antialiased), or one
+            number for both; None asks for images of equal size.
     """
-    if size is not None and not (len(size) == 2 and all(side >= 1 for side in size)):
-        raise bad("`size` must be (height, width).", size=size)
+    if size is not None:
+        size = _height_and_width(size)
     heads = [_head(file) for file in files]
     channels = 1 if all(mode in _GREY for _, mode in heads) else 3
     first = heads[0][0]
@@ -60,6 +61,13 @@ def open_images(path: Path, files: list[Path], size: tuple[int, int] | None) -> 
     reader = Reader(path.name, (height, width, channels), "uint8", blocks, read)
     labels, names = _labels(path, files)
     return Loaded(str(path), reader, labels, names)
+
+
+def _height_and_width(size: Any) -> tuple[int, int]:
+    sides = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2 or not all(is_whole(side, 1) for side in sides):
+        raise bad("`size` must be (height, width), or one whole number.", size=size)
+    return int(sides[0]), int(sides[1])
 
 
 def _labels(path: Path, files: list[Path]) -> tuple[np.ndarray | None, list[str] | None]:

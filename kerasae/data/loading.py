@@ -1,4 +1,4 @@
-"""`load`: from a name, a path or an array to `Splits`."""
+"""Load a name, a path or an array as `Splits`."""
 
 import inspect
 import os
@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from kerasae.data import binarizing, embedded, images, tfds_sets
-from kerasae.data.assignment import assign
-from kerasae.data.files import open_path
-from kerasae.data.finding import SUFFIXES
+from kerasae.data.files import SUFFIXES, open_path
 from kerasae.data.rows import Loaded, Reader, as_column, as_table, bad, encode
-from kerasae.data.splits import MemoryStore, Splits, StreamStore
-from kerasae.data.windowing import WindowStore, check_series, check_windows
-from kerasae.errors import nearest
+from kerasae.data.splits import MemoryStore, Splits, StreamStore, assign
+from kerasae.data.windowing import check_series, check_windows, cut
+from kerasae.errors import check_whole, is_real, nearest
 
 _SOURCES: dict[str, tuple[Callable[[int], Loaded], str]] = {
     "digits": (embedded.digits, "1,797 handwritten digits, 8x8x1, ten classes (scikit-learn)"),
@@ -43,7 +41,7 @@ def load(
     label: str | None = None,
     columns: Sequence[str] | None = None,
     memory_budget: int = 2**30,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
     binarize: str | None = None,
     window: int | None = None,
     stride: int | None = None,
@@ -65,6 +63,10 @@ def load(
     from one into the next. The series is held in memory once, windows are cut from it as they are
     needed, and `array` gives a read-only view of it where it can. A folder of tables is one series,
     in the order of the file names; each of `x_train` and `x_test` of an `.npz` is one.
+
+    CSV: UTF-8, separated by commas, semicolons or tabs. A first row of numbers is data, unless it
+    counts 0, 1, 2, ... as pandas does, or is monotonic and far from the rows below, as wavelengths
+    and years are: then it names the columns, with a warning. True and False become 1 and 0.
 
     Order of `train` when streamed: blocks (row groups, files, images) at random and rows shuffled
     within a window of a quarter of `memory_budget`. A single CSV file is one block, so a sorted
@@ -88,7 +90,7 @@ def load(
             that becomes numbers and `class_names`.
         columns: Columns of a table to use, in this order; by default all but the label.
         memory_budget: Bytes of samples to hold in memory at most.
-        size: Height and width to resize a folder of images to.
+        size: Height and width to resize a folder of images to; one number is both.
         binarize: None, or how grey values (uint8, or floats in [0, 1]) become 0.0 or 1.0, float32.
             Likelihoods of the three compare only each with its own. `"threshold"`: 1 from the
             middle of the range on. `"static"`: 1 with the value as probability, one draw by `seed`
@@ -115,13 +117,13 @@ def load(
         splits = kerasae.data.load("series.npy", window=100)  # samples (100, 1)
         ```
     """
-    _check_integer("batch_size", batch_size, 1)
-    _check_integer("seed", seed, 0)
-    _check_integer("memory_budget", memory_budget, 1)
+    batch_size = check_whole("batch_size", batch_size)
+    seed = check_whole("seed", seed, 0, 2**63 - 1)
+    memory_budget = check_whole("memory_budget", memory_budget)
     if limit is not None:
-        _check_integer("limit", limit, 3)
+        limit = check_whole("limit", limit, 3, optional=True)
     binarizing.check_kind(binarize)
-    check_windows(window, stride, label)
+    window, stride = check_windows(window, stride, label)
     loaded = _open(source, seed, limit, data_dir, label, columns, memory_budget, size, window)
     if window is not None:
         check_series(loaded, window)
@@ -130,35 +132,27 @@ def load(
     shares = {}
     for split, share in (("validation", validation), ("test", test)):
         shares[split] = _share(split, share, loaded)
+    make: Callable[[Loaded], Any]
     if window is not None:
         _check_in_memory(loaded, memory_budget)
-        cut = partial(
-            WindowStore, window=window, stride=stride or 1, shares=shares, limit=limit, seed=seed
-        )
-        return Splits(_store(cut, loaded, binarize, seed), loaded, batch_size)
+        make = partial(cut, window=window, stride=stride, shares=shares, limit=limit, seed=seed)
+        return Splits(_store(make, loaded, binarize, seed), loaded, batch_size)
     if isinstance(loaded.x, Reader):
-        assert loaded.starts is not None
-        rows = int(loaded.starts[-1])
-        growth = _growth(loaded.x, binarize)
-        if limit is None or limit * loaded.x.row_bytes * growth > memory_budget:
-            make = partial(_stream, shares=shares, limit=limit, seed=seed, budget=memory_budget)
-            splits = Splits(_store(make, loaded, binarize, seed), loaded, batch_size)
-            splits.streamed = True
-            return splits
-        loaded = _take(loaded, np.random.default_rng(seed).choice(rows, limit, replace=False))
-    x = loaded.x
-    assert isinstance(x, np.ndarray)
-    rows_of = assign(
-        len(x), loaded.labels, loaded.parts, shares["validation"], shares["test"], limit, seed
-    )
-    if len(rows_of["train"]) == 0:
-        raise _too_few(loaded.name, len(x))
+        row_bytes = loaded.x.row_bytes * _growth(loaded.x, binarize)
+        if limit is not None and limit * row_bytes <= memory_budget:
+            loaded = _take(loaded, limit, seed)
+    if isinstance(loaded.x, Reader):
+        make = partial(_stream, shares=shares, limit=limit, seed=seed, budget=memory_budget)
+        return Splits(_store(make, loaded, binarize, seed), loaded, batch_size)
+    rows = assign(len(loaded.x), loaded.labels, loaded.parts, shares, limit, seed)
+    if len(rows["train"]) == 0:
+        raise _too_few(loaded.name, len(loaded.x))
 
-    def resident(loaded: Loaded) -> MemoryStore:
+    def hold(loaded: Loaded) -> MemoryStore:
         assert isinstance(loaded.x, np.ndarray)
-        return MemoryStore(loaded.x, rows_of, seed)
+        return MemoryStore(loaded.x, rows, seed)
 
-    return Splits(_store(resident, loaded, binarize, seed), loaded, batch_size)
+    return Splits(_store(hold, loaded, binarize, seed), loaded, batch_size)
 
 
 def _growth(reader: Reader, binarize: str | None) -> int:
@@ -204,12 +198,6 @@ def _store(make: Callable[[Loaded], Any], loaded: Loaded, binarize: str | None, 
     return drawn
 
 
-def _check_integer(name: str, value: Any, least: int) -> None:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or not least <= value < 2**63:
-        raise bad(f"`{name}` must be an integer of at least {least}.", **{name: value})
-
-
 def _share(split: str, share: float | None, loaded: Loaded) -> float:
     if split in loaded.parts:
         if share is not None:
@@ -220,8 +208,7 @@ def _share(split: str, share: float | None, loaded: Loaded) -> float:
         return 0.0
     if share is None:
         return 0.1
-    number = isinstance(share, (int, float, np.integer, np.floating))
-    if isinstance(share, bool) or not number or not (0 <= share < 1 or share % 1 == 0 < share):
+    if not is_real(share) or not (0 <= share < 1 or share % 1 == 0 < share):
         raise bad(f"`{split}` must be a share from 0 to below 1, or a number.", **{split: share})
     return float(share)
 
@@ -242,13 +229,13 @@ def _open(
     label: str | None,
     columns: Sequence[str] | None,
     memory_budget: int,
-    size: tuple[int, int] | None,
+    size: int | tuple[int, int] | None,
     window: int | None,
 ) -> Loaded:
     """Find out what a source is, and open it."""
     if isinstance(source, str) and not source:
         raise bad("`source` must not be empty.", source=source)
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and _is_path(source)):
+    if is_path(source):
         series = window is not None
         return open_path(source, columns=columns, label=label, size=size, series=series)
     for name, value in (("label", label), ("columns", columns), ("size", size)):
@@ -278,8 +265,13 @@ def _open(
     )
 
 
-def _is_path(source: str) -> bool:
-    """Tell paths from names; a name stays a name though a folder of that name exists."""
+def is_path(source: Any) -> bool:
+    """Say whether `load` takes a source for a path.
+
+    A known name stays a name even if there is a folder of that name.
+    """
+    if not isinstance(source, str) or not source:
+        return isinstance(source, os.PathLike)
     if Path(source).suffix.lower() in (*SUFFIXES, *images.SUFFIXES):
         return True
     if source in _SOURCES or not os.path.exists(source):
@@ -292,15 +284,15 @@ def _scan(loaded: Loaded, memory_budget: int) -> Loaded:
     reader = loaded.x
     assert isinstance(reader, Reader)
     kept: list[np.ndarray] | None = []
-    label_pieces: list[Any] = []
+    labels: list[Any] = []
     starts, rows, low, high = [0], 0, np.inf, -np.inf
     for block in range(reader.blocks):
-        for x, labels in reader.read(block):
+        for x, others in reader.read(block):
             rows += len(x)
             if len(x) and reader.dtype != "uint8":
                 low, high = min(low, float(x.min())), max(high, float(x.max()))
-            if labels is not None:
-                label_pieces.append(labels.dictionary_encode())
+            if others is not None:
+                labels.append(others.column(0).dictionary_encode())
             if kept is not None:
                 kept.append(x)
             if rows * reader.row_bytes > memory_budget:
@@ -308,8 +300,8 @@ def _scan(loaded: Loaded, memory_budget: int) -> Loaded:
         starts.append(rows)
     if rows == 0:
         raise bad(f"Data must not be empty, but {reader.name!r} has no rows.", source=loaded.name)
-    if label_pieces:
-        loaded.labels, loaded.class_names = _decode(label_pieces, reader.name)
+    if labels:
+        loaded.labels, loaded.class_names = _decode(labels, reader.name)
     if kept is not None:
         loaded.x = np.concatenate(kept)
         return loaded
@@ -339,11 +331,13 @@ def _decode(pieces: list[Any], name: str) -> tuple[np.ndarray, list[str] | None]
     return numbers[codes], names
 
 
-def _take(loaded: Loaded, chosen: np.ndarray) -> Loaded:
-    """Read the chosen rows of a reader into memory."""
+def _take(loaded: Loaded, limit: int, seed: int) -> Loaded:
+    """Read as many rows of a reader into memory, drawn by `seed`."""
     reader = loaded.x
     assert isinstance(reader, Reader)
-    chosen = np.sort(chosen)
+    assert loaded.starts is not None
+    rows = int(loaded.starts[-1])
+    chosen = np.sort(np.random.default_rng(seed).choice(rows, min(limit, rows), replace=False))
     parts, row = [], 0
     for piece in reader.pieces():
         inside = chosen[np.searchsorted(chosen, row) : np.searchsorted(chosen, row + len(piece))]

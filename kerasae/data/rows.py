@@ -1,16 +1,17 @@
-"""Rows from any source: the two containers sources hand over, and the checks all values pass."""
+"""Rows from any source: the two containers that sources return, and the checks of their values."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from kerasae.data.arrays import way_out
-
-# How much a reader reads at a time, about.
-BLOCK_BYTES = 1 << 22
 SPLITS = ("train", "validation", "test")
+# Approximate number of bytes that a reader reads at a time.
+BLOCK_BYTES = 1 << 22
+# Texts that stand for a missing value in tables.
+_MISSING = ("", "na", "n/a", "#n/a", "<na>", "null", "none", "-", "?")
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,12 @@ class Reader:
         shape: Shape of one row.
         dtype: "uint8" or "float32".
         blocks: Number of blocks; any block can be read without the others.
-        read: Block number -> pieces `(x, labels)` of consecutive rows, checked. `labels` is a
-            pyarrow array, or None.
+        read: Block number -> pieces `(x, others)` of consecutive rows, checked. `others` is a
+            pyarrow record batch of columns that are no samples, such as labels, or None.
+        rows: Number of rows, None where only reading tells.
+        names: Names of the values of a row of a table, empty for a text file without any; None
+            for anything but tables.
+        others: pyarrow schema of the other columns, None without any.
     """
 
     name: str
@@ -31,22 +36,28 @@ class Reader:
     dtype: str
     blocks: int
     read: Callable[[int], Iterator[tuple[np.ndarray, Any]]]
+    rows: int | None = None
+    names: list[str] | None = None
+    others: Any = None
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one row once read."""
         return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
 
+    def pairs(self) -> Iterator[tuple[np.ndarray, Any]]:
+        """Yield all pieces in file order, each with its other columns."""
+        for block in range(self.blocks):
+            yield from self.read(block)
+
     def pieces(self) -> Iterator[np.ndarray]:
         """Yield all rows in file order."""
-        for block in range(self.blocks):
-            for x, _ in self.read(block):
-                yield x
+        return (x for x, _ in self.pairs())
 
 
 @dataclass
 class Loaded:
-    """What a source hands over.
+    """Data as a source returns them.
 
     Args:
         name: Name of the source.
@@ -75,10 +86,21 @@ def bad(sentence: str, **received: object) -> ValueError:
     return ValueError(f"{sentence} Received: {shown}")
 
 
-def shorten(error: BaseException) -> str:
-    """Return the first line of an error's text without its final period."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(". ")[:200]
+def way_out(value: Any) -> str:
+    """Return the end of a sentence about a bad value: how the data can be read nevertheless.
+
+    Args:
+        value: A text that is not a number, or a number; None and NaN stand for a missing value.
+    """
+    if isinstance(value, str) and value.strip().lower() not in _MISSING:
+        return (
+            "; correct it, or name the columns to read with columns=[...] (--column), the label "
+            "with label=... (--label), or in commands on files the columns to pass through with "
+            "keep=[...] (--keep)"
+        )
+    if isinstance(value, str) or value is None or math.isnan(value):
+        return "; fill it or drop the row"
+    return ""
 
 
 def as_rows(x: np.ndarray, name: str, *, first_row: int = 0) -> np.ndarray:

@@ -1,16 +1,86 @@
-"""`Splits`: train, validation and test as pipelines, arrays and facts about them."""
+"""Train, validation and test: which row belongs to which, and `Splits`, what is made of them."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasae.data.assignment import uniform_hash
 from kerasae.data.pipelines import Epoch, Resident, stream_pipeline
 from kerasae.data.rows import SPLITS, Loaded, Reader, bad, rebatch
+from kerasae.errors import check_whole
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+def uniform_hash(rows: np.ndarray, seed: int) -> np.ndarray:
+    """Map row numbers to [0, 1) by SplitMix64, the same for a row whatever is read around it.
+
+    References:
+        Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014.
+    """
+    z = (rows + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z ^= np.array([seed * 0xD1342543DE82EF95 % 2**64], np.uint64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return (z >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def assign(
+    count: int,
+    labels: np.ndarray | None,
+    parts: dict[str, np.ndarray],
+    shares: dict[str, float],
+    limit: int | None,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Give each row a split, in proportion within each class.
+
+    Args:
+        count: Number of rows.
+        labels: `(count,)` integers to stratify by, or None.
+        parts: Splits the source defines; they stay as they are.
+        shares: Share (below 1) or number of the training rows to set aside, for validation and
+            test.
+        limit: At most this many rows in total, every split shortened in proportion.
+        seed: Seed of the draws.
+
+    Returns:
+        Sorted row numbers by split.
+    """
+    rng = np.random.default_rng(seed)
+    rest = parts["train"] if parts else np.arange(count)
+    out = dict(parts)
+    whole = len(rest)
+    for split in ("test", "validation"):
+        if split not in parts:
+            share = shares[split]
+            number = int(share) if share >= 1 else max(round(share * whole), int(share > 0))
+            out[split] = _draw(rest, number, labels, rng)
+            rest = np.setdiff1d(rest, out[split], assume_unique=True)
+    out["train"] = rest
+    total = sum(len(rows) for rows in out.values())
+    if limit is not None and limit < total:
+        for split in ("test", "validation"):
+            out[split] = _draw(out[split], round(len(out[split]) * limit / total), labels, rng)
+        left = limit - len(out["test"]) - len(out["validation"])
+        out["train"] = _draw(out["train"], left, labels, rng)
+    return {split: np.sort(out[split]) for split in SPLITS}
+
+
+def _draw(
+    rows: np.ndarray, number: int, labels: np.ndarray | None, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw `number` of `rows`: every class gives its share, to within one row."""
+    number = min(number, len(rows))
+    if number == 0:
+        return rows[:0]
+    order = rng.permutation(rows)
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
+    evenly = (np.arange(number) + rng.random()) * len(order) / number
+    return np.sort(order[np.minimum(evenly.astype(np.int64), len(order) - 1)])
 
 
 class Splits:
@@ -44,7 +114,7 @@ class Splits:
         ```
     """
 
-    def __init__(self, store: "MemoryStore | StreamStore", loaded: Loaded, batch_size: int) -> None:
+    def __init__(self, store: Any, loaded: Loaded, batch_size: int) -> None:
         self.name = loaded.name
         self.shape = store.shape
         self.dtype = store.dtype
@@ -56,7 +126,7 @@ class Splits:
             key: {split: store.select(values, split) for split in SPLITS}
             for key, values in loaded.extras.items()
         }
-        self.streamed = isinstance(store, StreamStore)
+        self.streamed = store.streamed
         self.batch_size = batch_size
         self.seed = store.seed
         self._store = store
@@ -91,9 +161,7 @@ class Splits:
             epoch: Counted from 0. Call it before each epoch, for example from a callback's
                 `on_epoch_begin`, to make a resumed training repeat the same order.
         """
-        if isinstance(epoch, bool) or not isinstance(epoch, (int, np.integer)) or epoch < 0:
-            raise bad("`epoch` must be an integer of at least 0.", epoch=epoch)
-        self._epoch.set(int(epoch))
+        self._epoch.set(check_whole("epoch", epoch, 0))
 
     def array(self, split: str, limit: int | None = None) -> np.ndarray:
         """Return a split as one array in file order.
@@ -107,8 +175,8 @@ class Splits:
         """
         if split not in SPLITS:
             raise bad(f"`split` must be one of {', '.join(map(repr, SPLITS))}.", split=split)
-        if limit is not None and limit < 0:
-            raise bad("`limit` must be at least 0, or None for all.", limit=limit)
+        if limit is not None:
+            limit = check_whole("limit", limit, 0, optional=True)
         return self._store.array(split, limit)
 
     def __repr__(self) -> str:
@@ -118,29 +186,56 @@ class Splits:
 
 
 class MemoryStore:
-    """All rows in one array; a split is a sorted array of row numbers."""
+    """All rows in one array; a split is a sorted array of row numbers.
 
-    def __init__(self, x: np.ndarray, rows: dict[str, np.ndarray], seed: int) -> None:
-        self.x, self.rows, self.seed = x, rows, seed
-        self.shape = x.shape[1:]
+    Args:
+        x: The rows.
+        rows: Number of the row where each sample begins, by split.
+        seed: Seed of the order.
+        length: Rows of a sample; None for a sample per row.
+        measured: The rows whose range is that of the data; those of train by default.
+    """
+
+    streamed = False
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        rows: dict[str, np.ndarray],
+        seed: int,
+        length: int | None = None,
+        measured: np.ndarray | None = None,
+    ) -> None:
+        self.x, self.rows, self.seed, self.length = x, rows, seed, length
+        self.shape = x.shape[1:] if length is None else (length, *x.shape[1:])
         self.dtype = x.dtype.name
         self._resident: Any = None
-        if self.dtype == "uint8":
-            self.value_range = (0.0, 255.0)
-        else:
-            self.value_range = _range(x, rows["train"])
+        self.value_range = (0.0, 255.0)
+        if self.dtype != "uint8":
+            chunks = _chunks(x, rows["train"]) if measured is None else [measured]
+            extremes = [(float(chunk.min()), float(chunk.max())) for chunk in chunks]
+            lows, highs = zip(*extremes, strict=True)
+            self.value_range = (min(lows), max(highs))
 
     def size(self, split: str) -> int:
-        """Return the number of rows of a split."""
+        """Return the number of samples of a split."""
         return len(self.rows[split])
 
     def select(self, values: np.ndarray | None, split: str) -> np.ndarray | None:
-        """Return the entries of a per-row array that belong to a split."""
-        return None if values is None else values[self.rows[split]]
+        """Return the entries of a per-row array that belong to a split; windows have none."""
+        return None if values is None or self.length else values[self.rows[split]]
 
     def array(self, split: str, limit: int | None) -> np.ndarray:
-        """Return the first rows of a split."""
-        return self.x[self.rows[split][:limit]]
+        """Return the first samples of a split; evenly spaced windows are a read-only view."""
+        rows = self.rows[split][:limit]
+        if self.length is None:
+            return self.x[rows]
+        view = np.lib.stride_tricks.sliding_window_view(self.x, self.length, axis=0)
+        view = np.moveaxis(view, -1, 1)
+        distances = np.diff(rows)
+        if len(distances) and (distances == distances[0]).all():
+            return view[rows[0] : rows[-1] + 1 : distances[0]]
+        return view[rows]
 
     def dataset(self, split: str, batch_size: int, epoch: Epoch | None) -> "tf.data.Dataset":
         """Return the pipeline of a split; all splits gather from one resident tensor."""
@@ -149,21 +244,19 @@ class MemoryStore:
         if self._resident is None:
             with tf.device("CPU:0"):
                 self._resident = tf.constant(self.x)
-        resident = Resident(self._resident, self.rows[split], batch_size, self.seed, epoch)
-        return resident.dataset()
+        rows = self.rows[split]
+        return Resident(self._resident, rows, batch_size, self.seed, epoch, self.length).dataset()
 
 
-def _range(x: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
-    """Return the extremes of the given rows, in chunks because indexing copies."""
-    low, high = np.inf, -np.inf
-    for start in range(0, len(rows), 4096):
-        chunk = x[rows[start : start + 4096]]
-        low, high = min(low, float(chunk.min())), max(high, float(chunk.max()))
-    return low, high
+def _chunks(x: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the given rows in chunks, because indexing copies."""
+    return (x[rows[start : start + 4096]] for start in range(0, len(rows), 4096))
 
 
 class StreamStore:
     """Rows read from files in every pass; a hash of the row number says which split a row is in."""
+
+    streamed = True
 
     def __init__(self, loaded: Loaded, shares: dict[str, float], seed: int, window: int) -> None:
         assert isinstance(loaded.x, Reader)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasae.data.rows import Loaded, as_rows, bad, shorten
+from kerasae.data.rows import Loaded, as_rows, bad
+from kerasae.errors import shorten
 
 
 def known() -> list[str]:

@@ -1,5 +1,6 @@
-"""`write`: batches to a file, complete or not at all."""
+"""Write batches to a file, whole or not at all."""
 
+import itertools
 import os
 import re
 import zipfile
@@ -11,10 +12,11 @@ import numpy as np
 
 from kerasae import files
 from kerasae.data.rows import bad
+from kerasae.errors import shorten
 
 _NUMBERED = re.compile(r"\d{6,}\.png")
 
-# A row group of a Parquet file, in bytes; small batches are gathered into it.
+# Small batches are gathered into row groups of a Parquet file of this many bytes.
 _GROUP_BYTES = 1 << 24
 
 
@@ -28,9 +30,9 @@ def write(
 ) -> int:
     """Write batches to a file, or images to a folder.
 
-    Everything goes to a temporary name beside the target, which takes its place when it is whole
-    and on the disk; when anything fails, the target is what it was before. Where the target is a
-    link, what it points to is replaced.
+    The file is written under a temporary name next to the target and takes its place when it is
+    whole and on the disk; when anything fails, the target is what it was before. Where the target
+    is a link, what it points to is replaced.
 
     Args:
         path: The suffix decides: `.npy`, `.npz` (key "x"), `.csv`, `.parquet`; none means a folder
@@ -43,8 +45,8 @@ def write(
             pyarrow record batch and an array gives a table the columns of both.
         names: Column names of a table; default "x0", "x1", ..., or the names of the fields.
         empty: Write a file without rows where all batches have none, instead of raising.
-        ready: Called with the temporary path just before it takes its place; what it raises
-            keeps it from that.
+        ready: Called with the temporary path just before it takes its place; an exception
+            prevents that.
 
     Returns:
         Number of rows written.
@@ -135,51 +137,35 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 class _Rows:
-    """Batches, checked against the first one and counted as they pass."""
+    """Batches, checked against the first one and counted as they pass.
+
+    Attributes:
+        kept: The schema of the columns that come first in a table, None without any.
+        shape: Shape of a row.
+        dtype: Type of the values.
+        count: Number of rows that have passed.
+    """
 
     def __init__(self, batches: Iterable[Any], empty: bool = False) -> None:
         self.count = 0
-        iterator = (self._pair(batch) for batch in batches)
-        first = without = None
-        for pair in iterator:
-            if len(pair[1]):
-                first = pair
+        self._batches = iter(batches)
+        self._held: list[tuple[Any, np.ndarray]] = []
+        for batch in self._batches:
+            self._held = [_pair(batch)]
+            if len(self._held[0][1]):
                 break
-            without = without or pair
-        if empty:
-            first = first or without
-        if first is None:
+        if not self._held or not (empty or len(self._held[0][1])):
             raise bad("There must be at least one row to write.", batches="no rows")
-        self._first, self._rest = first, iterator
-        self.kept, self.first = first
-        self.shape, self.dtype = self.first.shape[1:], self.first.dtype
-
-    @classmethod
-    def _pair(cls, batch: Any) -> tuple[Any, np.ndarray]:
-        kept, x = batch if isinstance(batch, tuple) else (None, batch)
-        return kept, cls._array(x)
-
-    @staticmethod
-    def _array(batch: Any) -> np.ndarray:
-        x = np.asarray(batch)
-        kinds = [x.dtype[name].kind for name in x.dtype.names or ()] or [x.dtype.kind]
-        records = x.dtype.names is not None
-        if x.ndim == 0 or (records and x.ndim > 1) or not set(kinds) <= set("biuf"):
-            raise bad(
-                "Batches must be arrays of numbers with one row per sample.",
-                shape=x.shape,
-                dtype=str(x.dtype),
-            )
-        return x
+        kept, x = self._held[0]
+        self.kept = None if kept is None else kept.schema
+        self.shape, self.dtype = x.shape[1:], x.dtype
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (batch for _, batch in self.pairs())
 
     def pairs(self) -> Iterator[tuple[Any, np.ndarray]]:
         """Yield the columns that come first in a table, or None, and the values."""
-        self.count = len(self.first)
-        yield self._first
-        for kept, batch in self._rest:
+        for kept, batch in itertools.chain(self._held, map(_pair, self._batches)):
             if batch.shape[1:] != self.shape or batch.dtype != self.dtype:
                 raise bad(
                     f"All batches must have rows of shape {self.shape} and type {self.dtype}.",
@@ -188,6 +174,21 @@ class _Rows:
                 )
             self.count += len(batch)
             yield kept, batch
+
+
+def _pair(batch: Any) -> tuple[Any, np.ndarray]:
+    """Return the columns that come first in a table, or None, and the values, checked."""
+    kept, values = batch if isinstance(batch, tuple) else (None, batch)
+    x = np.asarray(values)
+    fields = x.dtype.names or ()
+    kinds = {x.dtype[name].kind for name in fields} or {x.dtype.kind}
+    if x.ndim == 0 or (fields and x.ndim > 1) or not kinds <= set("biuf"):
+        raise bad(
+            "Batches must be arrays of numbers with one row per sample.",
+            shape=x.shape,
+            dtype=str(x.dtype),
+        )
+    return kept, x
 
 
 def _write_npy(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
@@ -221,99 +222,81 @@ def _write_npz(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
         files.remove(member)
 
 
-def _column_names(rows: _Rows, names: Sequence[str] | None) -> list[str]:
-    width = len(rows.dtype.names or ()) or int(np.prod(rows.shape))
-    if names is None and rows.dtype.names:
-        return list(rows.dtype.names)
-    if names is None:
-        return [f"x{index}" for index in range(width)]
-    if isinstance(names, str) or len(names) != width or len(set(names)) != width:
-        raise bad(f"`names` must be {width} different column names.", names=names)
-    return list(names)
+def _write_csv(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    tables, schema = _tables(rows, names)
+    try:
+        writer = csv.CSVWriter(path, schema)
+    except pa.ArrowInvalid as error:
+        raise bad(
+            f"A CSV file does not take a column to keep: {shorten(error)}; write Parquet, or leave "
+            "it out (--keep).",
+            keep=[field.name for field in rows.kept or ()],
+        ) from None
+    with writer:
+        for table in tables:
+            writer.write(table)
 
 
-def _write_table(path: Path, rows: _Rows, names: Sequence[str] | None, make: Callable) -> None:
+def _write_parquet(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyarrow import types
+
+    tables, schema = _tables(rows, names)
+    # Numbers that hardly repeat are only slowed down by a dictionary of them.
+    repeating = [f.name for f in schema if not types.is_floating(f.type)]
+    with pq.ParquetWriter(path, schema, use_dictionary=repeating or False) as writer:
+        held, size = [], 0
+        for table in tables:
+            held.append(table)
+            size += table.nbytes
+            if size >= _GROUP_BYTES:
+                writer.write_table(pa.concat_tables(held))
+                held, size = [], 0
+        if held:
+            writer.write_table(pa.concat_tables(held))
+
+
+def _tables(rows: _Rows, names: Sequence[str] | None) -> tuple[Iterator[Any], Any]:
+    """Return batches as pyarrow tables, a column per value or field, and their schema."""
     import pyarrow as pa
 
-    titles = _column_names(rows, names)
     fields = rows.dtype.names
+    titles = list(fields or (f"x{index}" for index in range(int(np.prod(rows.shape)))))
+    if names is not None:
+        if isinstance(names, str) or len(set(names)) != len(titles) or len(names) != len(titles):
+            raise bad(f"`names` must be {len(titles)} different column names.", names=names)
+        titles = list(names)
     dtypes = [rows.dtype[name] for name in fields] if fields else [rows.dtype] * len(titles)
     # CSV readers take 0 and 1 for numbers, and true and false for text.
     dtypes = [np.dtype(np.uint8) if dtype == np.bool_ else dtype for dtype in dtypes]
-    own = [
-        pa.field(title, pa.from_numpy_dtype(dtype))
-        for title, dtype in zip(titles, dtypes, strict=True)
-    ]
-    before = [] if rows.kept is None else list(rows.kept.schema)
+    before = list(rows.kept or ())
     repeated = {field.name for field in before} & set(titles)
     if repeated:
-        name = min(repeated)
         raise bad(
-            f"Column {name!r} cannot be kept, since the results have a column of that name.",
+            f"Column {min(repeated)!r} cannot be kept, since the results have a column of that "
+            "name.",
             keep=[field.name for field in before],
         )
+    own = [(title, pa.from_numpy_dtype(t)) for title, t in zip(titles, dtypes, strict=True)]
     schema = pa.schema([*before, *own])
-    with make(path, schema) as writer:
+
+    def tables() -> Iterator[Any]:
         for kept, batch in rows.pairs():
             values = (
-                [batch[name] for name in fields]
-                if fields
-                else batch.reshape(len(batch), len(titles)).T
+                [batch[n] for n in fields] if fields else batch.reshape(len(batch), len(titles)).T
             )
             columns = [
                 pa.array(np.ascontiguousarray(column, dtype))
                 for column, dtype in zip(values, dtypes, strict=True)
             ]
             columns = [*([] if kept is None else kept.columns), *columns]
-            writer.write(pa.Table.from_arrays(columns, schema=schema))
+            yield pa.Table.from_arrays(columns, schema=schema)
 
-
-def _write_csv(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
-    from pyarrow import csv
-
-    _write_table(path, rows, names, csv.CSVWriter)
-
-
-def _write_parquet(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:
-    _write_table(path, rows, names, _Groups)
-
-
-class _Groups:
-    """A Parquet file in row groups of a good size, whatever the size of the tables written."""
-
-    def __init__(self, path: Path, schema: Any) -> None:
-        import pyarrow.parquet as pq
-        from pyarrow import types
-
-        # Numbers that hardly repeat are only slowed down by a dictionary of them.
-        repeating = [f.name for f in schema if not types.is_floating(f.type)]
-        self._writer = pq.ParquetWriter(path, schema, use_dictionary=repeating or False)
-        self._held: list[Any] = []
-        self._bytes = 0
-
-    def __enter__(self) -> "_Groups":
-        return self
-
-    def write(self, table: Any) -> None:
-        self._held.append(table)
-        self._bytes += table.nbytes
-        if self._bytes >= _GROUP_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        if self._held:
-            table = pa.concat_tables(self._held)
-            self._writer.write_table(table, row_group_size=max(1, len(table)))
-        self._held, self._bytes = [], 0
-
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        try:
-            if kind is None:
-                self._flush()
-        finally:
-            self._writer.close()
+    return tables(), schema
 
 
 def _write_folder(path: Path, rows: _Rows, names: Sequence[str] | None) -> None:

@@ -3,6 +3,8 @@
 kerasae.scoring.apply("runs/x", "score", "data/*.parquet", "scores", keep=["id"])
 """
 
-from kerasae.scoring.applying import RECORD, Applied, apply, recorded, trained_names
+from kerasae.scoring.applying import Applied, apply
+from kerasae.scoring.identity import recorded, trained_names
+from kerasae.scoring.record import RECORD
 
 __all__ = ["RECORD", "Applied", "apply", "recorded", "trained_names"]

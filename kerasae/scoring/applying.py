@@ -1,23 +1,22 @@
-"""`apply`: files in, files out."""
+"""Apply a model to files: files in, files out."""
 
 import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kerasae.errors import nearest, shorten
-from kerasae.files import check_training, read_json
+from kerasae import data
+from kerasae.data import files
+from kerasae.data.rows import Reader
+from kerasae.errors import check_whole, nearest, shorten
 from kerasae.runs import columns as run_columns
-from kerasae.scoring import empty, jobs, kept
-from kerasae.scoring import record as records
-from kerasae.scoring.answering import answers, fit_to
-from kerasae.scoring.record import RECORD
-from kerasae.scoring.streaming import Progress, quick
-
-__all__ = ["RECORD", "VERBS", "Applied", "apply", "fit_to", "recorded", "trained_names"]
-
-VERBS = ("encode", "reconstruct", "score", "feature_scores", "detect")
+from kerasae.scoring import jobs
+from kerasae.scoring.answering import VERBS, answers, quick
+from kerasae.scoring.identity import identify, located, recorded
+from kerasae.scoring.record import Record, describe
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,9 @@ def apply(
         kerasae.scoring.apply("runs/x", "detect", "in.csv", "out.csv", keep=["id"])
         ```
     """
-    _check(model, verb, false_alarm_rate, batch_size, resume, replace)
+    _check(model, verb, false_alarm_rate, resume, replace)
+    if batch_size is not None:
+        batch_size = check_whole("batch_size", batch_size, optional=True)
     for name, value in (("columns", columns), ("keep", keep)):
         if isinstance(value, str):
             raise ValueError(f"{name} must be a list of names. Received: {name}={value!r}")
@@ -107,47 +108,53 @@ def apply(
             "resume is for several inputs and a folder of outputs. "
             f"Received: output={str(output)!r} for one input"
         )
-    is_path = isinstance(model, (str, Path))
     # Found once, so that a version that appears meanwhile is not taken for this one.
-    path = jobs.located(Path(model)) if is_path else None
+    path = located(Path(model)) if isinstance(model, (str, Path)) else None
     config = recorded(path) if path is not None else {}
 
     record = None
-    identity = None if plan.folder is None else _identity(path or model, resume)
+    identity = None if plan.folder is None else identify(path or model)
     if plan.folder is not None and identity is not None:
+        if resume and identity["path"] is None:
+            raise ValueError(
+                "resume needs a model by its path, to know it again. "
+                f"Received: model of type {type(model).__name__}"
+            )
         # Those of the training count, too: they are recorded beside the model, and not in it.
         read = columns or run_columns.of_run(config)
         command = {
-            "verb": verb, "columns": None if read is None else list(read),
-            "keep": list(keep), "false_alarm_rate": false_alarm_rate, "format": format,
-        }  # fmt: skip
-        record = records.Record(plan.folder, identity, command)
-        record.open(plan.jobs, resume, replace)
+            "verb": verb,
+            "columns": None if read is None else list(read),
+            "keep": list(keep),
+            "false_alarm_rate": false_alarm_rate,
+            "format": format,
+        }
+        record = Record(plan.folder, identity, command)
+        record.open([job.target for job in plan.jobs], resume, replace)
     # A mistyped name should cost no time, so one input is opened before the model.
-    _open(plan.jobs[0], verb, columns, keep, config)
+    opened = [_open(plan.jobs[0].source, verb, columns, keep, config)]
     loaded = model
     if path is not None:
         import kerasae
 
         loaded = kerasae.load(path)
-        if identity is not None and _identity(path, resume) != identity:
+        if identity is not None and identify(path) != identity:
             raise ValueError(
                 "The model was replaced while it was loaded; run the command again. "
                 f"Received: model={str(model)!r}"
             )
     rows = skipped = anomalies = 0
     old = [job.target for job in plan.jobs]
-    with _made(plan.folder), quick(loaded), Progress(len(plan.jobs), progress) as shown:
+    with _made(plan.folder), quick(loaded), _Progress(len(plan.jobs), progress) as shown:
         for job in plan.jobs:
-            found = record.done(job) if record is not None and resume else None
+            found = record.done(job.source, job.target) if record is not None and resume else None
+            first = opened.pop() if opened else None
             if found is None:
-                source = records.describe(job.source) if record is not None else {}
-                stream, fields = _open(job, verb, columns, keep, config)
+                source, stream = first or _open(job.source, verb, columns, keep, config)
                 made, names = answers(
-                    loaded, verb, stream, job.source, fields, false_alarm_rate, batch_size,
-                    columns, shown,
-                )  # fmt: skip
-                found = _written(job, made, names, record, source, old)
+                    loaded, verb, stream, false_alarm_rate, batch_size, columns, shown.advance
+                )
+                found = _written(job.target, made, names, record, source, old)
             else:
                 skipped += 1
             shown.finished()
@@ -156,7 +163,7 @@ def apply(
     return Applied(rows, len(plan.jobs), skipped, anomalies if verb == "detect" and rows else None)
 
 
-def _check(model: Any, verb: Any, rate: Any, batch_size: Any, resume: bool, replace: bool) -> None:
+def _check(model: Any, verb: Any, rate: Any, resume: bool, replace: bool) -> None:
     if not isinstance(model, (str, Path)) and not hasattr(model, "sample_shape"):
         raise ValueError(
             "model must be a run directory, a .keras file, a SavedModel, or what kerasae.load "
@@ -168,81 +175,30 @@ def _check(model: Any, verb: Any, rate: Any, batch_size: Any, resume: bool, repl
         )
     if rate is not None and verb != "detect":
         raise ValueError(f"false_alarm_rate is for detect. Received: verb={verb!r}")
-    if batch_size is not None and (
-        isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1
-    ):
-        raise ValueError(
-            f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
-        )
     if resume and replace:
         raise ValueError("resume and replace exclude each other. Received: both")
 
 
 def _open(
-    job: jobs.Job,
+    source: Path,
     verb: str,
     columns: Sequence[str] | None,
     keep: Sequence[str],
     config: dict[str, Any],
-) -> tuple[Any, Any]:
-    """Open an input; of a table, the columns to read. Return the schema of those to keep, too."""
-    from kerasae.data import files
-
-    source = job.source
-    without = empty.array(source, keep) if columns is None else None
-    if without is None:
-        names = columns or run_columns.of_run(config)
-        # The columns of some answers are those of the input.
-        if names is not None or verb in ("encode", "score", "detect"):
-            without = empty.text(source, keep, names)
-    if without is None:
-        known = run_columns.to_read(source, config) if columns is None else None
-        label = run_columns.label_of_run(config)
-        without = files.stream(source, columns, list(keep), preferred=known, unwanted=label)
-    return without, kept.schema(source, keep, job.target)
-
-
-def recorded(model: Path) -> dict[str, Any]:
-    """Return what is recorded of the data that a model was trained on, `{}` where nothing is.
-
-    Args:
-        model: A run directory, its `model.keras`, or an export, whose card tells.
-
-    Raises:
-        ValueError: The record is damaged.
-    """
-    from kerasae.serving.runtimes import read_card
-
-    folder = model.parent if model.name == "model.keras" else model
-    if (folder / "config.json").is_file():
-        return check_training(folder / "config.json", read_json(folder / "config.json"))
-    newest = jobs.located(model) if model.is_dir() else model
-    if (newest / "card.json").is_file():
-        return check_training(newest / "card.json", read_card(newest).get("training"))
-    return {}
-
-
-def trained_names(model: Path, shape: tuple[int, ...]) -> list[str] | None:
-    """Return the names of the columns that a model was trained on, if they are recorded.
-
-    Args:
-        model: As for `recorded`.
-        shape: Shape of one sample.
-    """
-    names = run_columns.of_run(recorded(model))
-    return names if names and shape == (len(names),) else None
-
-
-def _identity(model: Any, resume: bool) -> dict[str, Any]:
-    path = model if isinstance(model, Path) else getattr(model, "path", None)
-    if not isinstance(path, Path):  # what Keras calls the path of a layer is none
-        if resume:
-            raise ValueError(
-                "resume needs a model by its path, to know it again. "
-                f"Received: model of type {type(model).__name__}"
-            )
-        return {"path": None, "sha256": jobs.digest_of(model)}
-    return {"path": str(path), "sha256": jobs.fingerprint(path)}
+) -> tuple[dict[str, Any], Reader]:
+    """Open an input; return what tells whether it has changed, too."""
+    state = describe(source)
+    stream = files.stream(
+        source,
+        columns,
+        keep,
+        preferred=lambda names: run_columns.among(names, config, source),
+        unwanted=run_columns.label_of_run(config),
+    )
+    # The columns of these answers are those of the input.
+    if stream.names == [] and verb in ("reconstruct", "feature_scores"):
+        raise ValueError(f"{source.name!r} is empty. Received: input={str(source)!r}")
+    return state, stream
 
 
 @contextlib.contextmanager
@@ -260,16 +216,14 @@ def _made(folder: Path | None) -> Iterator[None]:
 
 
 def _written(
-    job: jobs.Job,
+    target: Path,
     made: Iterator[Any],
     names: list[str] | None,
-    record: records.Record | None,
+    record: Record | None,
     source: dict[str, Any],
     old: Sequence[Path],
 ) -> dict[str, Any]:
     """Write one output; return how many rows it has, and how many of them are anomalies."""
-    from kerasae import data
-
     found: dict[str, Any] = {"rows": 0, "anomalies": None}
 
     def counted() -> Iterator[Any]:
@@ -280,8 +234,57 @@ def _written(
                 found["anomalies"] = (found["anomalies"] or 0) + int(answer["is_anomaly"].sum())
             yield piece
 
-    ready = None if record is None else record.adding(job, source, found, old)
-    data.write(job.target, counted(), names, empty=True, ready=ready)
+    ready = None
     if record is not None:
-        record.check(job)
+        ready = partial(record.add, target=target, source=source, found=found, old=old)
+    data.write(target, counted(), names, empty=True, ready=ready)
+    if record is not None:
+        record.check(target)
     return found
+
+
+class _Progress:
+    """A bar on standard error: files done, rows, rows per second."""
+
+    def __init__(self, count: int, wanted: bool):
+        from rich import progress
+        from rich.console import Console
+
+        self._bar = progress.Progress(
+            progress.SpinnerColumn(),
+            progress.BarColumn(None),
+            progress.TextColumn("{task.description}"),
+            progress.TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            expand=True,
+            disable=not (wanted and sys.stderr.isatty()),
+        )
+        self._task = self._bar.add_task("", total=count)
+        self._count = count
+        self._done = self._rows = self._in_file = 0
+
+    def __enter__(self) -> "_Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.stop()
+
+    def advance(self, rows: int, of: int | None) -> None:
+        """Count rows of the file at hand, which has that many if it is known."""
+        self._rows += rows
+        self._in_file += rows
+        seconds = self._bar.tasks[0].elapsed or 1e-9
+        self._bar.update(
+            self._task,
+            completed=self._done + (min(1.0, self._in_file / of) if of else 0.0),
+            description=f"{self._done}/{self._count} files, {self._rows:,} rows, "
+            f"{self._rows / seconds:,.0f} rows/s",
+        )
+
+    def finished(self) -> None:
+        """Count a file."""
+        self._done += 1
+        self._in_file = 0
+        self._bar.update(self._task, completed=self._done)

@@ -64,7 +64,7 @@ COMMANDS = {
     "set bad value": (train("--set", "hidden=many"), r"hidden must be the widths"),
     "set shape": (train("--set", "input_shape=3"), r"input_shape"),
     "set empty": (train("--set", "=3"), r"--set takes KEY=VALUE"),
-    "limit": (train("--limit", "1"), r"`limit` must be an integer of at least 3"),
+    "limit": (train("--limit", "1"), r"limit=1"),
     "share": (train("--validation", "-1"), r"`validation` must be a share"),
     "shares of all": (train("--validation", "0.9", "--test", "0.9"), r"too few|together"),
     "column": (train("--column", "e"), r"no column 'e'"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae.scoring.applying import fit_to
+from kerasae.scoring.answering import fit_to
 
 NAN = np.full((3, 4), np.nan, "float32")
 

@@ -60,8 +60,9 @@ def test_threshold_cuts_in_the_middle(grey):
 
 
 def test_a_static_draw_has_grey_for_its_mean(grey):
-    plain, drawn = (kerasae.data.load(grey, binarize=b, validation=0, test=0) for b in
-                    (None, "static"))  # fmt: skip
+    plain, drawn = (
+        kerasae.data.load(grey, binarize=b, validation=0, test=0) for b in (None, "static")
+    )
     x, p = drawn.array("train"), plain.array("train")
     error = np.sqrt((p * (1 - p)).sum(axis=0)) / len(p)
     assert (np.abs(x.mean(axis=0) - p.mean(axis=0)) <= 4 * error).all()

@@ -160,19 +160,19 @@ def test_a_series_is_binarized_before_it_is_cut(kind):
 @pytest.mark.parametrize(
     ("source", "arguments", "sentence"),
     [
-        (STEPS, {"window": 1}, r"`window` must be an integer of at least 2.*window=1"),
-        (STEPS, {"window": 2.5}, r"`window`.*window=2.5"),
-        (STEPS, {"window": True}, r"`window`.*window=True"),
-        (STEPS, {"stride": 5}, r"`window` \(--window\), too.*stride=5"),
-        (STEPS, {"window": 20, "stride": 0}, r"from 1 to `window`.*stride=0, window=20"),
-        (STEPS, {"window": 20, "stride": 21}, r"from 1 to `window`.*stride=21"),
-        (STEPS, {"window": 20, "stride": 2.0}, r"from 1 to `window`.*stride=2.0"),
+        (STEPS, {"window": 1}, "window=1$"),
+        (STEPS, {"window": 2.5}, "window=2.5"),
+        (STEPS, {"window": True}, "window=True"),
+        (STEPS, {"stride": 5}, "window.*stride=5"),
+        (STEPS, {"window": 20, "stride": 0}, "from 1 to 20.*stride=0"),
+        (STEPS, {"window": 20, "stride": 21}, "stride=21"),
+        (STEPS, {"window": 20, "stride": 2.5}, "stride=2.5"),
         (STEPS, {"window": 101}, r"1,000 time steps of .array. validation has 100;.*window=101"),
         (STEPS, {"window": 101, "validation": 0}, r"test has 100;.*window=101"),
         (STEPS, {"window": 900, "validation": 0, "test": 10}, r"test has 10;"),
         (STEPS, {"window": 20, "validation": 990, "test": 0}, r"train has 10;"),
         (STEPS, {"window": 20, "validation": 9990}, r"train has 0;"),
-        (STEPS, {"window": 20, "label": "y"}, r"`label` is one value per sample.*--column"),
+        (STEPS, {"window": 20, "label": "y"}, "label='y'"),
         (np.zeros((50, 4, 3)), {"window": 5}, r"one long series.*samples of shape \(4, 3\)"),
         (np.zeros((0, 3)), {"window": 5}, "must not be empty"),
         (np.array(["a", "b"]), {"window": 2}, "holds text"),
@@ -195,7 +195,7 @@ def test_files_that_cannot_be_cut(tmp_path):
         kerasae.data.load(tmp_path / "long.npy", window=10, memory_budget=3999)
     assert kerasae.data.load(tmp_path / "long.npy", window=10, memory_budget=4000).shape == (10, 1)
     (tmp_path / "t.csv").write_text("time,v\n" + "Monday,1\n" * 50)
-    with pytest.raises(ValueError, match=r"'Monday', which is not a number.*--column"):
+    with pytest.raises(ValueError, match=r"'Monday'.*column 'time'"):
         kerasae.data.load(tmp_path / "t.csv", window=4)
     assert kerasae.data.load(tmp_path / "t.csv", window=4, columns=["v"]).shape == (4, 1)
     table = pa.table({"time": ["Monday"] * 50, "v": np.zeros(50)})
@@ -230,9 +230,24 @@ def test_a_run_remembers_its_windows(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     series = np.sin(np.arange(3000) / 5) + 0.1 * rng.normal(size=3000)
     np.save(tmp_path / "series.npy", series[:2000])
-    words = ["train", "linear", "-d", tmp_path / "series.npy", "--window", 20, "--window-stride", 4,
-             "--latent-dim", 3, "--epochs", 2, "--no-export", "-q",
-             "-o", tmp_path / "run"]  # fmt: skip
+    words = [
+        "train",
+        "linear",
+        "-d",
+        tmp_path / "series.npy",
+        "--window",
+        20,
+        "--window-stride",
+        4,
+        "--latent-dim",
+        3,
+        "--epochs",
+        2,
+        "--no-export",
+        "-q",
+        "-o",
+        tmp_path / "run",
+    ]
     with pytest.raises(SystemExit) as exit_:
         cli.main([str(word) for word in words])
     assert exit_.value.code == 0

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae.acceleration import convolution
+from kerasae.acceleration import compiling, convolution
 from kerasae.layers import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
-from kerasae.acceleration import compiling
 
 if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     pytest.skip("matrix products are for XLA in TensorFlow", allow_module_level=True)

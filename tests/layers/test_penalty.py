@@ -88,7 +88,7 @@ def test_a_number_replaces_a_schedule():
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), "high", None])
 def test_a_weight_that_is_refused_changes_nothing(value):
-    model, layer = plain(2.0)
+    _, layer = plain(2.0)
     with pytest.raises(ValueError, match="weight"):
         layer.weight = value
     assert layer.weight == 2.0

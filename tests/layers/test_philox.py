@@ -11,8 +11,7 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
 import tensorflow as tf
 from scipy import stats
 
-from kerasae.acceleration import philox
-from kerasae.acceleration import compiling
+from kerasae.acceleration import compiling, philox
 
 DRAWS = [philox.normal, philox.uniform]
 

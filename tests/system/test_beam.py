@@ -32,7 +32,7 @@ import kerasae  # noqa: E402
 from kerasae.scoring.beam import SavedModelHandler  # noqa: E402
 
 COLUMNS = ["height", "width", "depth", "weight"]
-EXAMPLE = Path(__file__).parents[1] / "docs" / "guides" / "beam_scoring.py"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "guides" / "beam_scoring.py"
 
 
 def rows(n, seed=0):
@@ -298,8 +298,10 @@ def test_the_handler_travels_without_the_model(table):
     handler = SavedModelHandler(table, columns=COLUMNS)
     made = [dict(zip(COLUMNS, map(float, row), strict=True)) for row in rows(3)]
     before = [r.inference for r in handler.run_inference(made, handler.load_model())]
-    for stored, read in ((pickle.dumps(handler), pickle.loads),
-                         (pickler.dumps(handler), pickler.loads)):  # fmt: skip
+    for stored, read in (
+        (pickle.dumps(handler), pickle.loads),
+        (pickler.dumps(handler), pickler.loads),
+    ):
         assert len(stored) < 2000
         again = read(stored)
         assert [r.inference for r in again.run_inference(made, again.load_model())] == before
@@ -335,8 +337,9 @@ def test_a_side_input_changes_the_version(table, tmp_path):
 
     old.update_model_path(None)
     old.update_model_path("")
-    assert old.load_model().answers(list(x), "raise", per_feature=False,
-                                    false_alarm_rate=None)[1] == str(table / "1")  # fmt: skip
+    assert old.load_model().answers(list(x), "raise", per_feature=False, false_alarm_rate=None)[
+        1
+    ] == str(table / "1")
 
 
 class Store(FileSystem):
@@ -424,9 +427,16 @@ def test_a_damaged_card_is_a_sentence(named, tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"")
     card = tmp_path / "card.json"
     for content in (
-        "{", "[1]", "{}", {"signatures": None}, {"signatures": ["score"]}, {"training": 3},
-        {"training": {"columns": 4}}, {"training": {"data_options": [1]}}, {"input_shape": None},
-    ):  # fmt: skip
+        "{",
+        "[1]",
+        "{}",
+        {"signatures": None},
+        {"signatures": ["score"]},
+        {"training": 3},
+        {"training": {"columns": 4}},
+        {"training": {"data_options": [1]}},
+        {"input_shape": None},
+    ):
         card.write_text(content if isinstance(content, str) else json.dumps(known | content))
         with pytest.raises(ValueError, match=r"Received: .*card\.json") as caught:
             SavedModelHandler(tmp_path)
@@ -441,8 +451,10 @@ def test_batches_are_large_and_counted(table):
     handler = SavedModelHandler(table)
     assert handler.batch_elements_kwargs() == {"min_batch_size": 512, "max_batch_size": 2048}
     assert SavedModelHandler(table, max_batch_duration_secs=3).batch_elements_kwargs() == {
-        "min_batch_size": 512, "max_batch_size": 2048, "max_batch_duration_secs": 3,
-    }  # fmt: skip
+        "min_batch_size": 512,
+        "max_batch_size": 2048,
+        "max_batch_duration_secs": 3,
+    }
     assert handler.get_num_bytes(list(rows(3))) == 3 * 4 * 4
     assert SavedModelHandler(table, columns=COLUMNS).get_num_bytes([GOOD, GOOD]) == 2 * 4 * 8
     assert handler.get_metrics_namespace() == "BeamML_kerasae"
@@ -482,11 +494,24 @@ def test_the_example_pipeline(table, tmp_path, monkeypatch, signature):
     pq.write_table(broken, tmp_path / "rows-2.parquet")
 
     main = runpy.run_path(str(EXAMPLE))["main"]
-    main([
-        "--model", str(table), "--signature", signature, "--input", str(tmp_path / "rows-*"),
-        "--key", "id", "--columns", ",".join(COLUMNS), "--output", str(tmp_path / "out" / "part"),
-        "--runner", "DirectRunner",
-    ])  # fmt: skip
+    main(
+        [
+            "--model",
+            str(table),
+            "--signature",
+            signature,
+            "--input",
+            str(tmp_path / "rows-*"),
+            "--key",
+            "id",
+            "--columns",
+            ",".join(COLUMNS),
+            "--output",
+            str(tmp_path / "out" / "part"),
+            "--runner",
+            "DirectRunner",
+        ]
+    )
 
     written = [p for p in (tmp_path / "out").iterdir() if "rejected" not in p.name]
     found = pa.concat_tables([pq.read_table(p) for p in written])
