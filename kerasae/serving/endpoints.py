@@ -2,6 +2,8 @@
 
 import importlib.util
 import math
+import threading
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from mlserver.types import MetadataTensor
 
 from kerasae.serving.runtimes import read_card
+from kerasae.serving.served import Served
 from kerasae.serving.sources import SUFFIXES
 
 # Datatypes of the protocol, and bytes of a number, by the dtypes that exports use.
@@ -25,6 +28,8 @@ _BYTES = {"FP32": 4, "UINT8": 1, "BOOL": 1, "INT32": 4, "INT64": 8}
 _MOST_GENERATED = 1024
 # Bytes of an answer that are kept for names, shapes and the id of the request.
 _FRAME = 1024
+_in_memory = weakref.WeakValueDictionary[tuple[str, str, int], Served]()
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,26 @@ def read(folder: Path, runtime: str) -> dict[str, Endpoint]:
         needed = "tensorflow" if lazy else chosen
         found[signature] = Endpoint(signature, needed, lazy, *described)
     return found
+
+
+def acquire(folder: Path, endpoint: Endpoint) -> Served:
+    """Return a version in memory, which all of its signatures share.
+
+    Raises:
+        ValueError: It cannot be loaded, or lacks the signature.
+    """
+    # The folder may have taken the place of another one whose model is still in memory.
+    key = (str(folder), endpoint.runtime, folder.stat().st_ctime_ns)
+    with _lock:
+        served = _in_memory.get(key)
+        if served is None:
+            served = _in_memory[key] = Served(folder, endpoint.runtime)
+    if endpoint.signature not in served.signatures:
+        raise ValueError(
+            f"The version lacks the signature {endpoint.signature!r} that its card names. "
+            f"Received: path={str(folder)!r}"
+        )
+    return served
 
 
 def _described(

@@ -25,7 +25,6 @@ from mlserver.types import InferenceRequest, InferenceResponse
 from mlserver.utils import get_model_uri
 
 from kerasae.serving import endpoints, tensors
-from kerasae.serving.repository import acquire
 from kerasae.serving.served import Served
 
 Answer = Callable[[dict[str, Any]], InferenceResponse]
@@ -38,7 +37,8 @@ loaded: dict[str, "Signature"] = {}
 
 if multiprocessing.current_process().name != "MainProcess" and importlib.util.find_spec("uvloop"):
     # A worker process of MLServer 1.7 asks for the current event loop before it runs one, and
-    # uvloop makes none for that since 0.22. This module is imported before it asks.
+    # uvloop makes none for that since 0.22. It imports this module with its settings, before it
+    # asks.
     import uvloop
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
@@ -58,12 +58,14 @@ class Signature(MLModel):
         self._folder = Path(await get_model_uri(self.settings))
         self._limit: int = extra.get("max_request_bytes", 32 * 2**20)
         found = endpoints.read(self._folder, extra.get("runtime", "auto"))
+        if extra.get("signature") not in found:
+            raise ValueError(f"signature must be one of {list(found)}. Received: extra={extra}")
         self._endpoint = found[extra["signature"]]
         self.inputs, self.outputs = self._endpoint.inputs, self._endpoint.outputs
         self._served: Served | None = None
         self._late: asyncio.Task[Served] | None = None
         if not self._endpoint.lazy:
-            self._served = acquire(self._folder, self._endpoint)
+            self._served = endpoints.acquire(self._folder, self._endpoint)
         # MLServer's own batching would join what has not been checked yet, and one bad request
         # would spoil the answers to all others of its batch. So the batcher is in here.
         self._waiting = 0
@@ -123,7 +125,7 @@ class Signature(MLModel):
     async def _load_late(self) -> Served:
         # One task for all requests, which would otherwise wait in a thread each.
         if self._late is None:
-            loading = asyncio.to_thread(acquire, self._folder, self._endpoint)
+            loading = asyncio.to_thread(endpoints.acquire, self._folder, self._endpoint)
             self._late = asyncio.create_task(loading)
         try:
             self._served = await asyncio.shield(self._late)

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import threading
-import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from mlserver.settings import ModelParameters
 
 from kerasae.serving import endpoints
 from kerasae.serving.endpoints import Endpoint
+from kerasae.serving.mlserver import Signature
 from kerasae.serving.served import Served
 from kerasae.serving.sources import SUFFIXES, Source
 
@@ -29,28 +28,6 @@ logger = logging.getLogger("mlserver")
 
 # Files of a version that are checked for changes; an export has about twenty.
 _MOST_FILES = 1000
-_in_memory = weakref.WeakValueDictionary[tuple[str, str, int], Served]()
-_lock = threading.Lock()
-
-
-def acquire(folder: Path, endpoint: Endpoint) -> Served:
-    """Return a version in memory, which all of its signatures share.
-
-    Raises:
-        ValueError: It cannot be loaded, or lacks the signature.
-    """
-    # The folder may have taken the place of another one whose model is still in memory.
-    key = (str(folder), endpoint.runtime, folder.stat().st_ctime_ns)
-    with _lock:
-        served = _in_memory.get(key)
-        if served is None:
-            served = _in_memory[key] = Served(folder, endpoint.runtime)
-    if endpoint.signature not in served.signatures:
-        raise ValueError(
-            f"The version lacks the signature {endpoint.signature!r} that its card names. "
-            f"Received: path={str(folder)!r}"
-        )
-    return served
 
 
 @dataclass(frozen=True)
@@ -111,7 +88,7 @@ class Model:
         return [
             ModelSettings(
                 name=self.source.name + SUFFIXES[signature],
-                implementation="kerasae.serving.mlserver.Signature",
+                implementation=Signature,
                 platform={"onnx": "onnx_onnxv1"}.get(endpoint.runtime, "tensorflow_savedmodel"),
                 versions=[number] if number else [],
                 inputs=endpoint.inputs,
@@ -151,7 +128,7 @@ class Model:
             raise ValueError(f"It has none of the signatures. Received: path={str(folder)!r}")
         self._check_fit(found)
         ready = [endpoint for endpoint in found.values() if self._load and not endpoint.lazy]
-        return Version(folder, found, [acquire(folder, endpoint) for endpoint in ready])
+        return Version(folder, found, [endpoints.acquire(folder, endpoint) for endpoint in ready])
 
     def _check_fit(self, found: dict[str, Endpoint]) -> None:
         """Raise if the clients of the present version could not call another one."""

@@ -96,7 +96,7 @@ def _array(tensor: RequestInput, datatype: str) -> np.ndarray:
     if len(shape) > _MOST_SIZES or any(size < 0 for size in shape):
         raise ValueError(
             f"{name} must have a shape of at most {_MOST_SIZES} sizes, each 0 or more. "
-            f"Received: shape={shape[:_MOST_SIZES]}"
+            f"Received: {name} with {len(shape)} sizes, {shape[:8]}"
         )
     data = getattr(tensor.data, "root", tensor.data)
     try:
