@@ -1,4 +1,4 @@
-"""Answers from an exported model; only its runtime is imported, and only when one is loaded."""
+"""Answers from an exported model. Its runtime is imported when a model is loaded."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from kerasae.errors import check_whole, is_real
 from kerasae.serving.runtimes import RUNTIMES, Runtime
 
-# The inputs of the signatures that have others than `x`; the first has a batch, but for `n`.
+# Inputs of the signatures that take others than `x`. The first has a batch, except for `n`.
 _INPUTS = {
     "decode": ("code",),
     "detect_at_rate": ("x", "false_alarm_rate"),
@@ -17,7 +18,7 @@ _INPUTS = {
 
 
 def versions(path: Path) -> dict[int, Path]:
-    """Return the version folders below `path`, by number: those named by a whole number."""
+    """Return the subfolders of `path` that are named by a whole number, by that number."""
     if not path.is_dir():
         return {}
     return {int(p.name): p for p in path.iterdir() if p.name.isdecimal() and p.is_dir()}
@@ -27,27 +28,26 @@ class Served:
     """An exported autoencoder: raw NumPy arrays in, NumPy arrays out, large ones in batches.
 
     Args:
-        path: A version folder that `kerasae.export` wrote, or the folder above, of which the
-            highest number is taken.
-        runtime: `"tensorflow"` reads the SavedModel, `"onnx"` the files in `onnx/` beside it,
-            for which TensorFlow need not be installed; it starts faster, takes less memory and
-            has no `generate`. None takes TensorFlow, which every export is for and which has
-            all signatures.
+        path: A version folder that `kerasae.export` wrote, or the folder above it, of which the
+            version with the highest number is loaded.
+        runtime: `"tensorflow"` reads the SavedModel, `"onnx"` the files in `onnx/` next to it.
+            ONNX Runtime needs no TensorFlow, starts faster and takes less memory, but has no
+            `generate`. None means TensorFlow, which has all signatures.
 
     Attributes:
         path: The version folder that is loaded.
         runtime: Name of the runtime.
-        info: What the model says of itself: `variant`, `input_shape` (of one sample),
-            `input_dtype`, `latent_dim`, `kerasae_version`, ...
+        info: Description of the model: `variant`, `input_shape` (of one sample), `input_dtype`,
+            `latent_dim`, `kerasae_version`, ...
         signatures: Names of the signatures that the model has.
-        sample_shape: Shape of one sample, as of an `Autoencoder`.
+        sample_shape: Shape of one sample.
         input_dtype_name: `"float32"` or `"uint8"`.
         latent_dim: Size of the code.
 
     Raises:
         FileNotFoundError: There is nothing at `path`.
         ModuleNotFoundError: ONNX Runtime is asked for and not installed.
-        ValueError: What is there is not an exported model of kerasae, or has no ONNX files, or
+        ValueError: There is no exported model of kerasae at `path`, or it has no ONNX files, or
             `runtime` is not one of the two.
 
     Example:
@@ -82,7 +82,7 @@ class Served:
 
         Args:
             x: Array `(samples, *input_shape)` in raw units.
-            batch_size: Samples at a time.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: Shape, dtype or values of `x` do not fit the model.
@@ -94,7 +94,7 @@ class Served:
 
         Args:
             code: Array `(samples, latent_dim)`.
-            batch_size: Samples at a time.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: Shape, dtype or values of `code` do not fit the model.
@@ -106,7 +106,7 @@ class Served:
 
         Args:
             x: Array `(samples, *input_shape)` in raw units.
-            batch_size: Samples at a time.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: Shape, dtype or values of `x` do not fit the model.
@@ -120,7 +120,7 @@ class Served:
 
         Args:
             x: Array `(samples, *input_shape)` in raw units.
-            batch_size: Samples at a time.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: Shape, dtype or values of `x` do not fit the model.
@@ -134,7 +134,7 @@ class Served:
 
         Args:
             x: Array `(samples, *input_shape)` in raw units.
-            batch_size: Samples at a time.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: `x` does not fit the model, or its loss has no value per feature.
@@ -149,12 +149,12 @@ class Served:
     def detect(
         self, x: Any, *, false_alarm_rate: float | None = None, batch_size: int = 1024
     ) -> dict[str, np.ndarray]:
-        """Say which samples are anomalies, by the calibration in the model.
+        """Detect anomalies by the calibration in the model.
 
         Args:
             x: Array `(samples, *input_shape)` in raw units.
-            false_alarm_rate: Another rate than the one calibrated for, between 0 and 1.
-            batch_size: Samples at a time.
+            false_alarm_rate: A rate other than the calibrated one, between 0 and 1.
+            batch_size: Number of samples at a time.
 
         Returns:
             `anomaly_score` (float32), `p_value` (float32: how often a normal sample scores as
@@ -175,7 +175,7 @@ class Served:
 
         Args:
             n: Number of samples, >= 1; all are made in one call.
-            seed: Seed of the draw, >= 0. The same seed gives the same samples, here and from
+            seed: Seed of the draw, >= 0. The same seed gives the same samples as
                 `Autoencoder.generate` on the TensorFlow backend.
 
         Raises:
@@ -184,7 +184,7 @@ class Served:
         return self.call("generate", {"n": n, "seed": seed})["samples"]
 
     def check(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs of a signature with its dtypes, or say what is wrong with them.
+        """Validate the inputs of a signature and return them with its dtypes.
 
         Args:
             signature: One of `signatures`, but not `info`.
@@ -212,10 +212,10 @@ class Served:
             self._check_rate(rate)
             checked["false_alarm_rate"] = np.float32(rate)
         if "seed" in inputs:
-            _check_draw(**inputs)
+            n = check_whole("n", inputs["n"], 1, 2**31 - 1)
+            seed = check_whole("seed", inputs["seed"], 0, 2**63 - 1)
             # keras.random folds its 64-bit seeds into 32 bits in this way.
-            pair = np.array([int(inputs["seed"]) % (2**31 - 2), 0], "int32")
-            checked = {"n": np.int32(inputs["n"]), "seed": pair}
+            checked = {"n": np.int32(n), "seed": np.array([seed % (2**31 - 2), 0], "int32")}
         return checked
 
     def call(
@@ -223,12 +223,12 @@ class Served:
     ) -> dict[str, np.ndarray]:
         """Return all outputs of a signature by name, as the SavedModel names them.
 
-        `score` and `feature_scores` come from one pass in this way.
+        This gives `score` and `feature_scores` in one pass.
 
         Args:
             signature: One of `signatures`, but not `info`.
             inputs: Its inputs by name, as the methods take them.
-            batch_size: Samples at a time.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: The model has no such signature, or the inputs do not fit it.
@@ -236,8 +236,7 @@ class Served:
         return self._answers(signature, self.check(signature, inputs), batch_size)
 
     def _check_rate(self, rate: Any) -> None:
-        number = isinstance(rate, (int, float, np.integer, np.floating))
-        if isinstance(rate, bool) or not number or not 0 < rate < 1:
+        if not is_real(rate) or not 0 < rate < 1:
             raise ValueError(
                 "false_alarm_rate must be a number between 0 and 1, such as 0.01. "
                 f"Received: false_alarm_rate={rate!r}"
@@ -269,11 +268,8 @@ class Served:
     def _answers(
         self, signature: str, inputs: Mapping[str, Any], batch_size: int
     ) -> dict[str, np.ndarray]:
-        """Put checked inputs through a signature, those with a batch in pieces."""
-        if not _is_whole(batch_size) or batch_size < 1:
-            raise ValueError(
-                f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
-            )
+        """Run a signature on checked inputs, in pieces where they have a batch."""
+        batch_size = check_whole("batch_size", batch_size)
         batched = _INPUTS.get(signature, ("x",))[0]
         x = inputs[batched]
         if np.ndim(x) == 0 or len(x) <= batch_size:
@@ -322,24 +318,12 @@ def _version_folder(path: Path) -> Path:
 
 
 def is_version(path: Path) -> bool:
-    """Say whether `path` is a version folder that `kerasae.export` wrote, and can be read."""
+    """Return whether `path` is a readable version folder that `kerasae.export` wrote."""
     try:
         # A SavedModel may be taken away to serve the ONNX files alone.
         return (path / "saved_model.pb").is_file() or (path / "onnx").is_dir()
-    except PermissionError:  # one folder that others closed must not keep the rest from use
+    except PermissionError:  # the other versions can still be used
         return False
-
-
-def _check_draw(n: Any, seed: Any) -> None:
-    for name, value, low, bits in (("n", n, 1, 31), ("seed", seed, 0, 63)):
-        if not _is_whole(value) or not low <= int(value) < 2**bits:
-            raise ValueError(
-                f"{name} must be a whole number in [{low}, 2^{bits}). Received: {name}={value!r}"
-            )
-
-
-def _is_whole(value: Any) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, (bool, np.ndarray))
 
 
 def _check_shape(name: str, array: np.ndarray, sample_shape: tuple[int, ...]) -> None:

@@ -255,8 +255,9 @@ def test_what_is_loaded_late_and_is_bad_has_a_sentence(folder, tmp_path):
     assert "digits-generate" in str(refused)
 
 
-def test_a_signature_that_the_version_lacks_is_refused(folder, monkeypatch):
+def test_a_signature_that_the_version_lacks_is_refused(digits, tmp_path, monkeypatch):
     """Its card may name more than there is."""
+    folder = shutil.copytree(digits[1] / "1", tmp_path / "1")
 
     class Less(Served):
         def __init__(self, *given):
