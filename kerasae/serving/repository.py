@@ -32,10 +32,18 @@ _MOST_FILES = 1000
 
 @dataclass(frozen=True)
 class Version:
-    """A version that is served, and what keeps it in memory."""
+    """A version that is served.
+
+    Attributes:
+        folder: Its folder.
+        endpoints: Its signatures.
+        settings: Those of the signatures, each of which is a model of MLServer.
+        served: What keeps it in memory.
+    """
 
     folder: Path
     endpoints: dict[str, Endpoint]
+    settings: Settings
     served: list[Served]
 
 
@@ -81,24 +89,8 @@ class Model:
         return self.version is not before
 
     def settings(self) -> Settings:
-        """Return the settings of the signatures, each of which is a model of MLServer."""
-        assert self.version is not None
-        folder = self.version.folder
-        number = folder.name if folder.name.isdecimal() else None
-        return [
-            ModelSettings(
-                name=self.source.name + SUFFIXES[signature],
-                implementation=Signature,
-                platform={"onnx": "onnx_onnxv1"}.get(endpoint.runtime, "tensorflow_savedmodel"),
-                versions=[number] if number else [],
-                inputs=endpoint.inputs,
-                outputs=endpoint.outputs,
-                parameters=ModelParameters(
-                    uri=str(folder), version=number, extra={**self._extra, "signature": signature}
-                ),
-            )
-            for signature, endpoint in self.version.endpoints.items()
-        ]
+        """Return the settings of the signatures of the version that is served."""
+        return [] if self.version is None else self.version.settings
 
     def _choose(self, at_once: bool) -> dict[Path, Exception]:
         """Set `version`; return what is wrong with those above it that were tried now."""
@@ -128,7 +120,25 @@ class Model:
             raise ValueError(f"It has none of the signatures. Received: path={str(folder)!r}")
         self._check_fit(found)
         ready = [endpoint for endpoint in found.values() if self._load and not endpoint.lazy]
-        return Version(folder, found, [endpoints.acquire(folder, endpoint) for endpoint in ready])
+        served = [endpoints.acquire(folder, endpoint) for endpoint in ready]
+        settings = [self._signature(folder, endpoint) for endpoint in found.values()]
+        return Version(folder, found, settings, served)
+
+    def _signature(self, folder: Path, endpoint: Endpoint) -> ModelSettings:
+        number = folder.name if folder.name.isdecimal() else None
+        return ModelSettings(
+            name=self.source.name + SUFFIXES[endpoint.signature],
+            implementation=Signature,
+            platform={"onnx": "onnx_onnxv1"}.get(endpoint.runtime, "tensorflow_savedmodel"),
+            versions=[number] if number else [],
+            inputs=endpoint.inputs,
+            outputs=endpoint.outputs,
+            parameters=ModelParameters(
+                uri=str(folder),
+                version=number,
+                extra={**self._extra, "signature": endpoint.signature},
+            ),
+        )
 
     def _check_fit(self, found: dict[str, Endpoint]) -> None:
         """Raise if the clients of the present version could not call another one."""

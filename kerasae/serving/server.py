@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import importlib.util
+import json
 import logging
 import math
 import os
@@ -90,9 +91,12 @@ def serve(
     if runtime not in ("auto", *RUNTIMES):
         known = " or ".join(map(repr, ("auto", *RUNTIMES)))
         raise ValueError(f"runtime must be {known}. Received: runtime={runtime!r}")
-    check_whole("workers", workers, 0)
-    check_whole("max_batch_size", max_batch_size, 0)
-    check_whole("max_request_bytes", max_request_bytes)
+    workers = check_whole("workers", workers, 0)
+    extra = {
+        "max_batch_size": check_whole("max_batch_size", max_batch_size, 0),
+        "max_batch_time": max_batch_time,
+        "max_request_bytes": check_whole("max_request_bytes", max_request_bytes),
+    }
     if not is_real(max_batch_time) or max_batch_time < 0:
         raise ValueError(f"max_batch_time must be >= 0. Received: max_batch_time={max_batch_time}")
     found = sources.find(_several(paths), name)
@@ -103,11 +107,6 @@ def serve(
 
     from kerasae.serving.repository import Model, Repository
 
-    extra = {
-        "max_batch_size": max_batch_size,
-        "max_batch_time": max_batch_time,
-        "max_request_bytes": max_request_bytes,
-    }
     # Before the server starts, so that what cannot be loaded is said in a sentence. Worker
     # processes load for themselves.
     models = [Model(source, runtime, extra, load=workers == 0) for source in found]
@@ -120,7 +119,7 @@ def serve(
             metrics_port=ports["metrics_port"],
             debug=False,
             server_name="kerasae",
-            grpc_max_message_length=max_request_bytes,
+            grpc_max_message_length=extra["max_request_bytes"],
             parallel_workers=workers,
             environments_dir=scratch,
             metrics_dir=scratch,
@@ -138,13 +137,18 @@ async def _run(settings: Any, models: list["Model"], watched: list["Model"], con
 
     server = MLServer(settings)
     announced = [signature for model in models for signature in model.settings()]
-    serving = asyncio.create_task(server.start(announced))
-    await _wait_until_ready(settings, serving)
-    # uvicorn and MLServer both take a signal, and one that is taken twice drops the requests in
-    # flight. So this handler replaces theirs.
     stopping = asyncio.Event()
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
-        asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
+
+    def take_signals() -> None:
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            asyncio.get_running_loop().add_signal_handler(sign, stopping.set)
+
+    take_signals()
+    serving = asyncio.create_task(server.start(announced))
+    await _wait_until_ready(settings, serving, stopping)
+    # uvicorn has taken the signals in between, and MLServer stops it once more: what comes twice
+    # drops the requests in flight.
+    take_signals()
     print(_announcement(settings, announced), flush=True)
     tasks = [asyncio.create_task(_watch(settings, model, control)) for model in watched]
     stopped = asyncio.create_task(stopping.wait())
@@ -159,8 +163,10 @@ async def _run(settings: Any, models: list["Model"], watched: list["Model"], con
         logger.warning(f"Some requests were not answered within {_GRACE:g} seconds.")
 
 
-async def _wait_until_ready(settings: Any, serving: asyncio.Task[None]) -> None:
-    """Wait until all ports are open and all models are loaded."""
+async def _wait_until_ready(
+    settings: Any, serving: asyncio.Task[None], stopping: asyncio.Event
+) -> None:
+    """Wait until all ports are open and all models are loaded, or a signal came."""
     while not serving.done():
         with contextlib.suppress(OSError):
             for port in (settings.grpc_port, settings.metrics_port):
@@ -168,6 +174,8 @@ async def _wait_until_ready(settings: Any, serving: asyncio.Task[None]) -> None:
             if await _request(settings, "GET", "/v2/health/ready") == 200:
                 return
         await asyncio.sleep(0.05)
+        if stopping.is_set():
+            return
     raise ValueError("The server stopped before it was ready; its log says why.")
 
 
@@ -256,7 +264,7 @@ def _free_ports(host: str, **ports: int) -> dict[str, int]:
     chosen = {}
     with contextlib.ExitStack() as stack:
         for name, port in ports.items():
-            check_whole(name, port, 0, 65535)
+            port = check_whole(name, port, 0, 65535)
             probe = stack.enter_context(socket.socket())
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -282,11 +290,6 @@ def _announcement(settings: Any, announced: list["ModelSettings"]) -> str:
         outputs = ", ".join(output.name for output in signature.outputs)
         runtime = "ONNX Runtime" if signature.platform.startswith("onnx") else "TensorFlow"
         lines.append(f"  {signature.name:<{width}}  {inputs} -> {outputs}  ({runtime})")
-    x = announced[0].inputs[0]
-    shape = [1, *x.shape[1:]]
-    zeros = f"$(yes 0 | head -n {math.prod(shape)} | paste -sd,)"
-    body = f'{{"inputs": [{{"name": "{x.name}", "shape": {shape}, "datatype": "{x.datatype}", '
-    body = (body + f'"data": [{zeros}]}}]}}').replace('"', '\\"')
     return "\n".join(
         [
             *lines,
@@ -295,9 +298,21 @@ def _announcement(settings: Any, announced: list["ModelSettings"]) -> str:
             f"  gRPC     {host}:{settings.grpc_port}",
             f"  metrics  {address.rpartition(':')[0]}:{settings.metrics_port}/metrics",
             "",
-            f'curl {address}/v2/models/{announced[0].name}/infer -H "Content-Type: '
-            f'application/json" -d "{body}"',
+            _example(address, announced[0]),
             "",
             "Ctrl-C stops the server.",
         ]
     )
+
+
+def _example(address: str, signature: "ModelSettings") -> str:
+    """Return a command that sends zeros to a signature."""
+    tensors = []
+    for tensor in signature.inputs:
+        shape = [abs(size) for size in tensor.shape]  # a batch of one
+        zeros = f"$(yes 0 | head -n {math.prod(shape)} | paste -sd,)"
+        given = {"name": tensor.name, "shape": shape, "datatype": tensor.datatype, "data": [zeros]}
+        tensors.append(json.dumps(given).replace(f'"{zeros}"', zeros))
+    body = f'{{"inputs": [{", ".join(tensors)}]}}'.replace('"', '\\"')
+    url = f"{address}/v2/models/{signature.name}/infer"
+    return f'curl {url} -H "Content-Type: application/json" -d "{body}"'

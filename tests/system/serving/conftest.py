@@ -66,7 +66,7 @@ class Server:
         options = [f"--{name}={port}" for name, port in ports.items()]
         self.arguments = [*map(str, arguments), *options]
 
-    def start(self):
+    def start(self, until="Ctrl-C stops the server."):
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "kerasae", "serve", *self.arguments],
@@ -75,7 +75,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 cwd=self.log.parent,
             )
-        self.wait("Ctrl-C stops the server.")
+        self.wait(until)
         return self
 
     def wait(self, text, seconds=120):
@@ -159,10 +159,10 @@ def start(tmp_path_factory):
     pytest.importorskip("mlserver")
     servers = []
 
-    def started(*arguments):
+    def started(*arguments, **more):
         server = Server(tmp_path_factory.mktemp("server") / "log", *arguments)
         servers.append(server)
-        return server.start()
+        return server.start(**more)
 
     yield started
     for server in servers:

@@ -349,6 +349,12 @@ def test_a_signal_lets_requests_in_flight_be_answered(start, digits, sign):
     assert [p.name for p in digits[1].iterdir()] == ["1"]
 
 
+def test_a_signal_while_it_starts_ends_it(start, digits):
+    server = start(digits[1], "--runtime", "onnx", until="HTTP server running")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(30) in (0, -signal.SIGTERM)
+
+
 def test_recovers_after_kill(start, digits):
     server = start(digits[1], "--runtime", "onnx")
     good(server, digits)
