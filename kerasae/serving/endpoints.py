@@ -136,7 +136,8 @@ def _described(
         ) from error
     if signature == "generate":
         # One whole number each, as `Served.generate` takes them.
-        sides[0] = [_tensor(name, [1], "int64") for name in ("n", "seed")]
+        further = [tensor for tensor in sides[0] if tensor.name not in ("n", "seed")]
+        sides[0] = [*(_tensor(name, [1], "int64") for name in ("n", "seed")), *further]
     return sides
 
 

@@ -87,7 +87,7 @@ class Signature(MLModel):
         self._check_envelope(payload)
         served = self._served or await self._load_late()
         try:
-            inputs = tensors.read(payload.inputs, self._endpoint.inputs)
+            inputs = tensors.read(payload.inputs, self._endpoint.inputs, served.further_inputs)
             names = tensors.selected(payload.outputs, self._endpoint.outputs)
             checked = served.check(self._endpoint.signature, inputs)
             self._check_size(inputs)

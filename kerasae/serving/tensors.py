@@ -1,7 +1,7 @@
 """Tensors of requests and responses: arrays that fit a signature, or a sentence why not."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,15 @@ _LONGEST = 64
 _MOST_SIZES = 32
 
 
-def read(received: Iterable[RequestInput], wanted: Sequence[MetadataTensor]) -> dict[str, Any]:
+def read(
+    received: Sequence[RequestInput], wanted: Sequence[MetadataTensor], optional: Collection[str]
+) -> dict[str, Any]:
     """Return the inputs of a request by name: arrays, and numbers where there is no batch.
 
     Args:
         received: The inputs, with data flat or nested.
         wanted: The inputs of the signature.
+        optional: Names of those that may be left out.
 
     Raises:
         ValueError: An input is missing, unknown or given twice, has another datatype, or has
@@ -28,7 +31,8 @@ def read(received: Iterable[RequestInput], wanted: Sequence[MetadataTensor]) -> 
     """
     specs = {tensor.name: tensor for tensor in wanted}
     names = [tensor.name for tensor in received]
-    if sorted(names) != sorted(specs):
+    left_out = [name for name in optional if name not in names]
+    if sorted(names) != sorted(specs.keys() - left_out):
         raise ValueError(
             f"The inputs must be {_listed(map(repr, specs))}, once each. "
             f"Received: {_listed(map(shown, names[:_MOST_SIZES])) or 'no inputs'}"

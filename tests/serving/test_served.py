@@ -284,3 +284,65 @@ def test_detect_refuses_samples_and_models_that_do_not_fit(judge, plain):
         judge[1].detect(np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"'detect'.*Received: variant="):
         plain[1].detect(rows(3))
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """A calibrated conditional model, its export, and data of it."""
+    ae = kerasae.build("conditional_vae", (4,), 2, condition=3, hidden=(8,), seed=0)
+    given = {"x": rows(60), "condition": np.arange(60) % 3}
+    ae.compile()
+    ae.fit(given, epochs=1, verbose=0)
+    ae.calibrate(given, 0.1, allow_training_rows=True)
+    path = tmp_path_factory.mktemp("conditional")
+    kerasae.export(ae, path, verify=False)
+    return ae, Served(path), given
+
+
+@pytest.mark.parametrize("batch_size", [1024, 7])
+def test_a_condition_goes_with_the_samples(conditional, batch_size):
+    ae, served, given = conditional
+    assert served.further_inputs == ["condition"]
+    for verb in ("encode", "reconstruct", "score"):
+        found = getattr(served, verb)(given, batch_size)
+        close(found, getattr(ae, verb)(given))
+        close(getattr(served, verb)(given["x"], batch_size), getattr(ae, verb)(given["x"]))
+        assert np.abs(found - getattr(served, verb)(given["x"])).max() > 1e-3
+    code = ae.encode(given)
+    for condition in (given["condition"], 2, None):
+        expected = ae.decode(code, condition=condition)
+        close(served.decode(code, batch_size, condition=condition), expected)
+        one = None if condition is None else 2
+        close(served.generate(3, 5, condition=one), ae.generate(3, seed=5, condition=one))
+    for rate in (None, 0.2):
+        found = served.detect(given, false_alarm_rate=rate, batch_size=batch_size)
+        close(found["p_value"], ae.detect(given, false_alarm_rate=rate)["p_value"])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"condition": [0, 1]}, r"Received: condition of shape \(2,\)"),
+        ({"condition": [3] * 60}, "Received: 3"),
+        ({"condition": [0.5] * 60}, "Received: 0.5"),
+        ({"condition": "a"}, r"Received: condition of shape \(\)"),
+        ({"label": [0] * 60}, "'label'"),
+    ],
+)
+def test_refuses_a_condition_that_does_not_fit(conditional, change, sentence):
+    _, served, given = conditional
+    with pytest.raises(ValueError, match=sentence):
+        served.encode({**given, **change})
+
+
+def test_a_code_of_indices_is_whole_numbers(tmp_path):
+    ae = kerasae.build("fsq", (4,), hidden=(8,), seed=0)
+    kerasae.export(ae, tmp_path, verify=False)
+    served = Served(tmp_path)
+    code = served.encode(rows(), 7)
+    assert (served.code_dtype, code.dtype, code.shape) == ("int32", "int32", (50, *ae.code_shape))
+    np.testing.assert_array_equal(code, ae.encode(rows()))
+    close(served.decode(code, 7), ae.decode(code))
+    for wrong in (code + 0.5, code - 10**6, code + 10**6):
+        with pytest.raises(ValueError, match=r"code .*Received: "):
+            served.decode(wrong)
