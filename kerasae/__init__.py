@@ -125,5 +125,5 @@ def __dir__() -> list[str]:
     return __all__
 
 
-if "keras" in sys.modules:
+if sys.modules.get("keras") is not None:
     importlib.import_module("kerasae.models")

@@ -57,8 +57,17 @@ def serve(
     from kerasae import serving
 
     serving.serve(
-        paths, host=host, port=port, grpc_port=grpc_port, metrics_port=metrics_port,
-        runtime=runtime, workers=workers, max_batch_size=max_batch_size,
-        max_batch_time=max_batch_time, max_request_bytes=max_request_bytes, name=name,
-        reload=reload, allow_model_control=allow_model_control,
-    )  # fmt: skip
+        paths,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        metrics_port=metrics_port,
+        runtime=runtime,
+        workers=workers,
+        max_batch_size=max_batch_size,
+        max_batch_time=max_batch_time,
+        max_request_bytes=max_request_bytes,
+        name=name,
+        reload=reload,
+        allow_model_control=allow_model_control,
+    )

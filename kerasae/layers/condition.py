@@ -87,7 +87,9 @@ class Condition(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if self.classes is not None:
-            known = ops.one_hot(ops.cast(inputs, "int32"), self.classes, dtype="float32")
+            # Compared by hand: an exported one-hot may take -1 for the last class.
+            classes = ops.arange(self.classes, dtype="int32")
+            known = ops.cast(ops.cast(inputs, "int32")[:, None] == classes, "float32")
         else:
             values = ops.cast(inputs, "float32")
             missing = ops.any(ops.isnan(values), axis=-1, keepdims=True)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from kerasae.serving.served import Served, versions
 
 if TYPE_CHECKING:
-    from kerasae.serving.starting import serve
+    from kerasae.serving.server import serve
 
 __all__ = ["Served", "serve", "versions"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "serve":
-        from kerasae.serving.starting import serve
+        from kerasae.serving.server import serve
 
         return serve
     raise AttributeError(f"module 'kerasae.serving' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""How the signatures of an exported model are called: by TensorFlow, or by ONNX Runtime."""
+"""Runtimes that call the signatures of an exported model: TensorFlow and ONNX Runtime."""
 
 import importlib.util
 import json
@@ -10,11 +10,23 @@ import numpy as np
 
 from kerasae.serving import vetting
 
-# What `info` says of a model; `card.json` holds it, too, among other things.
+# Keys of the signature `info`, which `card.json` holds among others.
 _INFO = (
-    "name", "variant", "kerasae_version", "input_shape", "input_dtype", "latent_dim", "loss",
-    "can_generate", "sampler", "calibration",
-)  # fmt: skip
+    "name",
+    "variant",
+    "kerasae_version",
+    "input_shape",
+    "input_dtype",
+    "latent_dim",
+    "code_shape",
+    "code_dtype",
+    "code_size",
+    "further_inputs",
+    "loss",
+    "can_generate",
+    "sampler",
+    "calibration",
+)
 _MOST = 2**26  # bytes of a card, a thousand times what one has
 _NEEDED = ("variant", "input_shape", "input_dtype", "latent_dim", "loss")
 
@@ -23,8 +35,8 @@ class Runtime(Protocol):
     """A loaded model.
 
     Attributes:
-        info: What the model says of itself.
-        outputs: Names of the outputs, by signature.
+        info: Description of the model.
+        outputs: Names of the outputs of each signature.
     """
 
     info: dict[str, Any]
@@ -43,7 +55,7 @@ class SavedModel:
         vetting.check(folder)
         try:
             self._model = tf.saved_model.load(str(folder))
-        # Whatever is wrong with the files, TensorFlow has a dozen exceptions for it.
+        # TensorFlow raises a dozen kinds of exceptions for files that are damaged.
         except Exception as error:
             raise _unreadable("SavedModel", folder, error) from error
         self._functions = dict(self._model.signatures)
@@ -83,7 +95,7 @@ class Onnx:
             )
         self.info = _information(folder)
         options = onnxruntime.SessionOptions()
-        # One pool of threads for each file would otherwise burn the processor while it waits.
+        # Otherwise the threads of each file would spin while they wait.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._sessions: dict[str, Any] = {}
         for file in files:

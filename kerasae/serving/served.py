@@ -1,4 +1,4 @@
-"""Answers from an exported model; only its runtime is imported, and only when one is loaded."""
+"""Answers from an exported model. Its runtime is imported when a model is loaded."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from kerasae.errors import check_whole, is_real
 from kerasae.serving.runtimes import RUNTIMES, Runtime
 
-# The inputs of the signatures that have others than `x`; the first has a batch, but for `n`.
+# Inputs of the signatures that take others than `x`. The first has a batch, except for `n`.
 _INPUTS = {
     "decode": ("code",),
     "detect_at_rate": ("x", "false_alarm_rate"),
@@ -17,7 +18,7 @@ _INPUTS = {
 
 
 def versions(path: Path) -> dict[int, Path]:
-    """Return the version folders below `path`, by number: those named by a whole number."""
+    """Return the subfolders of `path` that are named by a whole number, by that number."""
     if not path.is_dir():
         return {}
     return {int(p.name): p for p in path.iterdir() if p.name.isdecimal() and p.is_dir()}
@@ -27,27 +28,29 @@ class Served:
     """An exported autoencoder: raw NumPy arrays in, NumPy arrays out, large ones in batches.
 
     Args:
-        path: A version folder that `kerasae.export` wrote, or the folder above, of which the
-            highest number is taken.
-        runtime: `"tensorflow"` reads the SavedModel, `"onnx"` the files in `onnx/` beside it,
-            for which TensorFlow need not be installed; it starts faster, takes less memory and
-            has no `generate`. None takes TensorFlow, which every export is for and which has
-            all signatures.
+        path: A version folder that `kerasae.export` wrote, or the folder above it, of which the
+            version with the highest number is loaded.
+        runtime: `"tensorflow"` reads the SavedModel, `"onnx"` the files in `onnx/` next to it.
+            ONNX Runtime needs no TensorFlow, starts faster and takes less memory, but has no
+            `generate`. None means TensorFlow, which has all signatures.
 
     Attributes:
         path: The version folder that is loaded.
         runtime: Name of the runtime.
-        info: What the model says of itself: `variant`, `input_shape` (of one sample),
-            `input_dtype`, `latent_dim`, `kerasae_version`, ...
+        info: Description of the model: `variant`, `input_shape` (of one sample), `input_dtype`,
+            `latent_dim`, `kerasae_version`, ...
         signatures: Names of the signatures that the model has.
-        sample_shape: Shape of one sample, as of an `Autoencoder`.
+        sample_shape: Shape of one sample.
         input_dtype_name: `"float32"` or `"uint8"`.
         latent_dim: Size of the code.
+        code_shape: Shape of the code of one sample.
+        code_dtype: `"float32"`, or `"int32"` for a code of indices.
+        further_inputs: Names of the inputs next to `x`, such as `"condition"`.
 
     Raises:
         FileNotFoundError: There is nothing at `path`.
         ModuleNotFoundError: ONNX Runtime is asked for and not installed.
-        ValueError: What is there is not an exported model of kerasae, or has no ONNX files, or
+        ValueError: There is no exported model of kerasae at `path`, or it has no ONNX files, or
             `runtime` is not one of the two.
 
     Example:
@@ -72,46 +75,55 @@ class Served:
         self.sample_shape: tuple[int, ...] = tuple(self.info["input_shape"])
         self.input_dtype_name: str = self.info["input_dtype"]
         self.latent_dim: int = self.info["latent_dim"]
+        self.code_shape: tuple[int, ...] = tuple(self.info.get("code_shape") or [self.latent_dim])
+        self.code_dtype: str = self.info.get("code_dtype", "float32")
+        self._further: dict[str, Any] = self.info.get("further_inputs", {})
+        self.further_inputs: list[str] = list(self._further)
 
     def __repr__(self) -> str:
         described = f"variant={self.info['variant']!r}, input_shape={self.sample_shape}"
         return f"Served({str(self.path)!r}, {described})"
 
     def encode(self, x: Any, batch_size: int = 1024) -> np.ndarray:
-        """Return the code of each sample, float32, `(samples, latent_dim)`.
+        """Return the code of each sample, `(samples, *code_shape)`.
 
         Args:
-            x: Array `(samples, *input_shape)` in raw units.
-            batch_size: Samples at a time.
+            x: Array `(samples, *input_shape)` in raw units, or a dictionary of `"x"` and further
+                inputs; those that are left out are unknown.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: Shape, dtype or values of `x` do not fit the model.
         """
-        return self.call("encode", {"x": x}, batch_size)["code"]
+        return self.call("encode", _named("x", x), batch_size)["code"]
 
-    def decode(self, code: Any, batch_size: int = 1024) -> np.ndarray:
+    def decode(self, code: Any, batch_size: int = 1024, *, condition: Any = None) -> np.ndarray:
         """Return the raw reconstruction of each code, float32, `(samples, *input_shape)`.
 
         Args:
-            code: Array `(samples, latent_dim)`.
-            batch_size: Samples at a time.
+            code: Array `(samples, *code_shape)`.
+            batch_size: Number of samples at a time.
+            condition: For conditional models, one for each sample or one for all; None is
+                unknown.
 
         Raises:
             ValueError: Shape, dtype or values of `code` do not fit the model.
         """
-        return self.call("decode", {"code": code}, batch_size)["reconstruction"]
+        inputs = {"code": code} if condition is None else {"code": code, "condition": condition}
+        return self.call("decode", inputs, batch_size)["reconstruction"]
 
     def reconstruct(self, x: Any, batch_size: int = 1024) -> np.ndarray:
         """Return the raw reconstruction of each sample, float32, shaped like `x`.
 
         Args:
-            x: Array `(samples, *input_shape)` in raw units.
-            batch_size: Samples at a time.
+            x: Array `(samples, *input_shape)` in raw units, or a dictionary of `"x"` and further
+                inputs; those that are left out are unknown.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: Shape, dtype or values of `x` do not fit the model.
         """
-        return self.call("reconstruct", {"x": x}, batch_size)["reconstruction"]
+        return self.call("reconstruct", _named("x", x), batch_size)["reconstruction"]
 
     def score(self, x: Any, batch_size: int = 1024) -> np.ndarray:
         """Return the reconstruction error of each sample, `(samples,)`; higher is worse.
@@ -119,13 +131,14 @@ class Served:
         It is the model's reconstruction loss, in scaled units.
 
         Args:
-            x: Array `(samples, *input_shape)` in raw units.
-            batch_size: Samples at a time.
+            x: Array `(samples, *input_shape)` in raw units, or a dictionary of `"x"` and further
+                inputs; those that are left out are unknown.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: Shape, dtype or values of `x` do not fit the model.
         """
-        return self.call("score", {"x": x}, batch_size)["score"]
+        return self.call("score", _named("x", x), batch_size)["score"]
 
     def feature_scores(self, x: Any, batch_size: int = 1024) -> np.ndarray:
         """Return the reconstruction error of each feature, shaped like `x`.
@@ -133,8 +146,9 @@ class Served:
         `score` is its mean over the features of a sample, or its sum for variational models.
 
         Args:
-            x: Array `(samples, *input_shape)` in raw units.
-            batch_size: Samples at a time.
+            x: Array `(samples, *input_shape)` in raw units, or a dictionary of `"x"` and further
+                inputs; those that are left out are unknown.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: `x` does not fit the model, or its loss has no value per feature.
@@ -144,17 +158,18 @@ class Served:
                 "feature_scores needs a model whose loss has a value per feature. "
                 f"Received: loss={self.info['loss']!r}"
             )
-        return self.call("score", {"x": x}, batch_size)["feature_scores"]
+        return self.call("score", _named("x", x), batch_size)["feature_scores"]
 
     def detect(
         self, x: Any, *, false_alarm_rate: float | None = None, batch_size: int = 1024
     ) -> dict[str, np.ndarray]:
-        """Say which samples are anomalies, by the calibration in the model.
+        """Detect anomalies by the calibration in the model.
 
         Args:
-            x: Array `(samples, *input_shape)` in raw units.
-            false_alarm_rate: Another rate than the one calibrated for, between 0 and 1.
-            batch_size: Samples at a time.
+            x: Array `(samples, *input_shape)` in raw units, or a dictionary of `"x"` and further
+                inputs; those that are left out are unknown.
+            false_alarm_rate: A rate other than the calibrated one, between 0 and 1.
+            batch_size: Number of samples at a time.
 
         Returns:
             `anomaly_score` (float32), `p_value` (float32: how often a normal sample scores as
@@ -163,28 +178,33 @@ class Served:
         Raises:
             ValueError: The model is not calibrated, or an argument does not fit.
         """
+        inputs = _named("x", x)
         if false_alarm_rate is None:
-            return self.call("detect", {"x": x}, batch_size)
-        inputs = {"x": x, "false_alarm_rate": false_alarm_rate}
+            return self.call("detect", inputs, batch_size)
+        inputs["false_alarm_rate"] = false_alarm_rate
         return self.call("detect_at_rate", inputs, batch_size)
 
-    def generate(self, n: int, seed: int = 0) -> np.ndarray:
+    def generate(self, n: int, seed: int = 0, *, condition: Any = None) -> np.ndarray:
         """Return `n` new samples, float32, in raw units.
 
         They are decoded from codes drawn from the sampler in the model, or from the prior.
 
         Args:
             n: Number of samples, >= 1; all are made in one call.
-            seed: Seed of the draw, >= 0. The same seed gives the same samples, here and from
+            seed: Seed of the draw, >= 0. The same seed gives the same samples as
                 `Autoencoder.generate` on the TensorFlow backend.
+            condition: For conditional models, one for all samples; None is unknown.
 
         Raises:
             ValueError: The model has no prior to draw from, or an argument is out of range.
         """
-        return self.call("generate", {"n": n, "seed": seed})["samples"]
+        inputs = {"n": n, "seed": seed}
+        if condition is not None:
+            inputs["condition"] = condition
+        return self.call("generate", inputs)["samples"]
 
     def check(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the inputs of a signature with its dtypes, or say what is wrong with them.
+        """Validate the inputs of a signature and return them with its dtypes.
 
         Args:
             signature: One of `signatures`, but not `info`.
@@ -195,7 +215,7 @@ class Served:
         """
         self._outputs(signature)
         wanted = _INPUTS.get(signature, ("x",))
-        if set(inputs) != set(wanted):
+        if set(inputs) - set(self._further) != set(wanted):
             raise ValueError(
                 f"{signature} takes {' and '.join(map(repr, wanted))}. "
                 f"Received: {', '.join(map(repr, inputs)) or 'no inputs'}"
@@ -212,10 +232,14 @@ class Served:
             self._check_rate(rate)
             checked["false_alarm_rate"] = np.float32(rate)
         if "seed" in inputs:
-            _check_draw(**inputs)
+            n = check_whole("n", inputs["n"], 1, 2**31 - 1)
+            seed = check_whole("seed", inputs["seed"], 0, 2**63 - 1)
             # keras.random folds its 64-bit seeds into 32 bits in this way.
-            pair = np.array([int(inputs["seed"]) % (2**31 - 2), 0], "int32")
-            checked = {"n": np.int32(inputs["n"]), "seed": pair}
+            checked = {"n": np.int32(n), "seed": np.array([seed % (2**31 - 2), 0], "int32")}
+        # One for each sample, or one for all that are generated.
+        rows = () if signature == "generate" else (len(checked[wanted[0]]),)
+        for name in self._further:
+            checked[name] = self._further_input(name, inputs.get(name), rows)
         return checked
 
     def call(
@@ -223,12 +247,12 @@ class Served:
     ) -> dict[str, np.ndarray]:
         """Return all outputs of a signature by name, as the SavedModel names them.
 
-        `score` and `feature_scores` come from one pass in this way.
+        This gives `score` and `feature_scores` in one pass.
 
         Args:
             signature: One of `signatures`, but not `info`.
             inputs: Its inputs by name, as the methods take them.
-            batch_size: Samples at a time.
+            batch_size: Number of samples at a time.
 
         Raises:
             ValueError: The model has no such signature, or the inputs do not fit it.
@@ -236,8 +260,7 @@ class Served:
         return self._answers(signature, self.check(signature, inputs), batch_size)
 
     def _check_rate(self, rate: Any) -> None:
-        number = isinstance(rate, (int, float, np.integer, np.floating))
-        if isinstance(rate, bool) or not number or not 0 < rate < 1:
+        if not is_real(rate) or not 0 < rate < 1:
             raise ValueError(
                 "false_alarm_rate must be a number between 0 and 1, such as 0.01. "
                 f"Received: false_alarm_rate={rate!r}"
@@ -269,18 +292,16 @@ class Served:
     def _answers(
         self, signature: str, inputs: Mapping[str, Any], batch_size: int
     ) -> dict[str, np.ndarray]:
-        """Put checked inputs through a signature, those with a batch in pieces."""
-        if not _is_whole(batch_size) or batch_size < 1:
-            raise ValueError(
-                f"batch_size must be a whole number >= 1. Received: batch_size={batch_size!r}"
-            )
-        batched = _INPUTS.get(signature, ("x",))[0]
-        x = inputs[batched]
-        if np.ndim(x) == 0 or len(x) <= batch_size:
+        """Run a signature on checked inputs, in pieces where they have a batch."""
+        batch_size = check_whole("batch_size", batch_size)
+        first = _INPUTS.get(signature, ("x",))[0]
+        if np.ndim(inputs[first]) == 0 or len(inputs[first]) <= batch_size:
             return self._model.call(signature, inputs)
         pieces: dict[str, list[np.ndarray]] = {}
-        for start in range(0, len(x), batch_size):
-            piece = {**inputs, batched: x[start : start + batch_size]}
+        for start in range(0, len(inputs[first]), batch_size):
+            piece = dict(inputs)
+            for name in (first, *self._further):
+                piece[name] = inputs[name][start : start + batch_size]
             for name, value in self._model.call(signature, piece).items():
                 pieces.setdefault(name, []).append(value)
         return {name: np.concatenate(parts) for name, parts in pieces.items()}
@@ -303,8 +324,47 @@ class Served:
 
     def _code(self, code: Any) -> np.ndarray:
         code = np.asarray(code)
-        _check_shape("code", code, (self.latent_dim,))
-        return _finite("code", code)
+        _check_shape("code", code, self.code_shape)
+        code = _finite("code", code)
+        if self.code_dtype == "float32":
+            return code
+        _check_indices("code", code, 0, self.info["code_size"])
+        return code.astype(self.code_dtype)
+
+    def _further_input(self, name: str, value: Any, rows: tuple[int, ...]) -> np.ndarray:
+        field = self._further[name]
+        shape = tuple(field["shape"])
+        if value is None:
+            if field["unknown"] == "None":
+                raise ValueError(f"{name} must be given. Received: {name}=None")
+            return np.full((*rows, *shape), float(field["unknown"]), field["dtype"])
+        array = np.asarray(value)
+        if array.shape == shape:
+            array = np.broadcast_to(array, (*rows, *shape))
+        if array.dtype.kind not in "biuf" or array.shape != (*rows, *shape):
+            raise ValueError(
+                f"{name} must have shape {(*rows, *shape)}, or {shape} for all samples. "
+                f"Received: {name} of shape {array.shape} and dtype {array.dtype}"
+            )
+        if field["classes"] is not None:
+            _check_indices(name, array, -1, field["classes"])
+        elif np.isinf(array).any():
+            raise ValueError(f"{name} must be finite. Received: infinite values")
+        return np.array(array, dtype=field["dtype"])
+
+
+def _named(name: str, value: Any) -> dict[str, Any]:
+    """Return inputs by name, of which a single one may be given by itself."""
+    return dict(value) if isinstance(value, Mapping) else {name: value}
+
+
+def _check_indices(name: str, array: np.ndarray, least: int, count: int) -> None:
+    wrong = (array != np.floor(array)) | (array < least) | (array >= count)
+    if wrong.any():
+        raise ValueError(
+            f"{name} must hold whole numbers from {least} to {count - 1}. "
+            f"Received: {array[wrong].flat[0]}"
+        )
 
 
 def _version_folder(path: Path) -> Path:
@@ -322,24 +382,12 @@ def _version_folder(path: Path) -> Path:
 
 
 def is_version(path: Path) -> bool:
-    """Say whether `path` is a version folder that `kerasae.export` wrote, and can be read."""
+    """Return whether `path` is a readable version folder that `kerasae.export` wrote."""
     try:
         # A SavedModel may be taken away to serve the ONNX files alone.
         return (path / "saved_model.pb").is_file() or (path / "onnx").is_dir()
-    except PermissionError:  # one folder that others closed must not keep the rest from use
+    except PermissionError:  # the other versions can still be used
         return False
-
-
-def _check_draw(n: Any, seed: Any) -> None:
-    for name, value, low, bits in (("n", n, 1, 31), ("seed", seed, 0, 63)):
-        if not _is_whole(value) or not low <= int(value) < 2**bits:
-            raise ValueError(
-                f"{name} must be a whole number in [{low}, 2^{bits}). Received: {name}={value!r}"
-            )
-
-
-def _is_whole(value: Any) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, (bool, np.ndarray))
 
 
 def _check_shape(name: str, array: np.ndarray, sample_shape: tuple[int, ...]) -> None:

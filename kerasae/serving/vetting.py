@@ -106,13 +106,32 @@ def check_info(path: Path, info: Any) -> dict[str, Any]:
 
     if not isinstance(info, dict):
         info = {}
+
+    def sizes(value: Any) -> bool:
+        return isinstance(value, list) and all(map(whole, value))
+
+    def field(value: Any) -> bool:
+        return (
+            isinstance(value, dict)
+            and sizes(value.get("shape"))
+            and value.get("dtype") in ("float32", "uint8", "int32")
+            and (value.get("classes") is None or whole(value["classes"]))
+            and value.get("unknown") in ("None", "nan", "-1", "-1.0")
+        )
+
     shape = info.get("input_shape")
+    further = info.get("further_inputs", {})
+    # Exports of earlier versions have codes of numbers and one input.
+    code = info.get("code_dtype", "float32"), info.get("code_size")
     right = {
         "variant": isinstance(info.get("variant"), str),
-        "input_shape": isinstance(shape, list) and bool(shape) and all(map(whole, shape)),
+        "input_shape": bool(shape) and sizes(shape),
         "input_dtype": info.get("input_dtype") in ("float32", "uint8"),
         "latent_dim": whole(info.get("latent_dim")),
         "loss": isinstance(info.get("loss"), str),
+        "code_shape": sizes(info.get("code_shape", [])),
+        "code_dtype": code[0] == "float32" or (code[0] == "int32" and whole(code[1])),
+        "further_inputs": isinstance(further, dict) and all(map(field, further.values())),
     }
     wrong = [name for name, is_right in right.items() if not is_right]
     if wrong:

@@ -186,7 +186,7 @@ def no_server(monkeypatch):
     def started(*_):
         raise AssertionError("A server was started.")
 
-    monkeypatch.setattr("kerasae.serving.starting._run", started)
+    monkeypatch.setattr("kerasae.serving.server._run", started)
 
 
 @pytest.fixture

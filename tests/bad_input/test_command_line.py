@@ -179,7 +179,7 @@ COMMANDS = {
     "serve no model": (["serve", FILES + "/empty"], r"path must be a folder of versions"),
     "serve a run": (["serve", RUN], r"has not been exported"),
     "serve port": (["serve", EXPORT, "--port", "70000"], r"Invalid value for '--port'"),
-    "serve same ports": (["serve", EXPORT, "--port", "81", "--grpc-port", "81"], r"must differ"),
+    "serve same ports": (["serve", EXPORT, "--port", "81", "--grpc-port", "81"], r"grpc_port=81"),
     "serve runtime": (["serve", EXPORT, "--runtime", "torch"], r"runtime must be"),
     "serve name": (["serve", EXPORT, "--name", "a/b"], r"letters, digits"),
     "serve wait": (

@@ -34,7 +34,7 @@ from tensorflow_serving.config import model_server_config_pb2  # noqa: E402
 
 import kerasae  # noqa: E402
 
-GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "tensorflow_serving.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "tensorflow_serving.md"
 tf1 = tf.compat.v1
 
 

@@ -120,21 +120,18 @@ def test_numbers_of_other_kinds_become_float32(plain):
         close(served.encode(other), ae.encode(x))
 
 
-# What is refused --------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("verb", ["encode", "reconstruct", "score", "feature_scores"])
 @pytest.mark.parametrize(
     ("x", "sentence"),
     [
-        (np.zeros((2, 3)), r"x must have shape \(samples, 4\) for this model\. Received: .*\(2, 3"),
-        (np.zeros(4), r"x must have shape .* Received: x of shape \(4,\)"),
-        (np.zeros((0, 4)), r"at least one sample\. Received: x of length 0"),
-        (np.zeros((2, 4), "uint8"), r"x must be float.* Received: x of dtype uint8"),
-        (np.full((1, 4), "a"), r"x must be numbers\. Received: x of dtype <U1"),
-        (np.zeros((1, 4), "complex64"), r"x must be numbers\. Received: x of dtype complex64"),
+        (np.zeros((2, 3)), r"Received: x of shape \(2, 3\)"),
+        (np.zeros(4), r"Received: x of shape \(4,\)"),
+        (np.zeros((0, 4)), "Received: x of length 0"),
+        (np.zeros((2, 4), "uint8"), "Received: x of dtype uint8"),
+        (np.full((1, 4), "a"), "Received: x of dtype <U1"),
+        (np.zeros((1, 4), "complex64"), "Received: x of dtype complex64"),
         (np.array([[0, 0, 0, 0], [0, np.nan, 0, 0]]), r"first at index \(1, 1\)\. Received: nan"),
-        (np.array([[0, 0, 0, 1e39]]), r"must be finite as float32.* Received: inf"),
+        (np.array([[0, 0, 0, 1e39]]), r"x .*Received: inf"),
     ],
 )
 def test_refuses_samples_that_do_not_fit(plain, verb, x, sentence):
@@ -148,16 +145,16 @@ def test_takes_finite_values_whose_sum_overflows(plain):
 
 
 def test_refuses_images_that_are_not_uint8(vae):
-    with pytest.raises(ValueError, match=r"x must be uint8.* Received: x of dtype float64"):
+    with pytest.raises(ValueError, match="Received: x of dtype float64"):
         Served(vae[1]).encode(images() / 255)
 
 
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        (np.zeros((2, 3)), r"code must have shape \(samples, 2\)"),
-        ([[np.inf, 0]], r"code must be finite .* Received: inf"),
-        (np.zeros((0, 2)), "code must hold at least one sample"),
+        (np.zeros((2, 3)), r"Received: code of shape \(2, 3\)"),
+        ([[np.inf, 0]], r"code .*Received: inf"),
+        (np.zeros((0, 2)), "Received: code of length 0"),
     ],
 )
 def test_refuses_codes_that_do_not_fit(plain, code, sentence):
@@ -167,18 +164,18 @@ def test_refuses_codes_that_do_not_fit(plain, code, sentence):
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, True, None])
 def test_refuses_a_batch_size(plain, batch_size):
-    with pytest.raises(ValueError, match=f"batch_size must be .* Received: .*{batch_size}"):
+    with pytest.raises(ValueError, match=f"Received: batch_size={batch_size}"):
         plain[1].encode(rows(), batch_size)
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((0,), r"n must be a whole number in \[1, 2\^31\)\. Received: n=0"),
-        ((2.5,), "n must be a whole number"),
-        ((2**31,), "n must be a whole number"),
-        ((3, -1), r"seed must be a whole number in \[0, 2\^63\)\. Received: seed=-1"),
-        ((3, None), "seed must be a whole number"),
+        ((0,), "Received: n=0"),
+        ((2.5,), "Received: n=2.5"),
+        ((2**31,), "Received: n=2147483648"),
+        ((3, -1), "Received: seed=-1"),
+        ((3, None), "Received: seed=None"),
     ],
 )
 def test_refuses_counts_and_seeds(vae, arguments, sentence):
@@ -187,31 +184,31 @@ def test_refuses_counts_and_seeds(vae, arguments, sentence):
 
 
 def test_a_plain_model_does_not_generate(plain):
-    with pytest.raises(ValueError, match=r"no signature 'generate'; it has decode, encode, info"):
+    with pytest.raises(ValueError, match=r"'generate'.*Received: variant="):
         plain[1].generate(3)
 
 
 def test_a_loss_of_keras_has_no_score_per_feature(tmp_path):
     ae = kerasae.build("undercomplete", (3,), 2, loss=keras.losses.MeanSquaredError())
     kerasae.export(ae, tmp_path, verify=False)
-    with pytest.raises(ValueError, match=r"value per feature\. Received: loss='MeanSquaredError'"):
+    with pytest.raises(ValueError, match="Received: loss='MeanSquaredError'"):
         Served(tmp_path).feature_scores(np.zeros((1, 3)))
 
 
 def test_refuses_what_is_not_a_saved_model(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no file or folder to load"):
+    with pytest.raises(FileNotFoundError, match="Received: path="):
         Served(tmp_path / "nothing")
-    with pytest.raises(ValueError, match="must be a SavedModel folder, or hold numbered ones"):
+    with pytest.raises(ValueError, match=r"path must .*Received: path="):
         Served(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="must be a SavedModel folder"):
+    with pytest.raises(ValueError, match=r"path must .*Received: path="):
         Served(tmp_path / "file")
 
 
 def test_refuses_a_broken_saved_model(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"\xff\xff\xff")
-    with pytest.raises(ValueError, match=r"The SavedModel cannot be read: .* Received: path="):
+    with pytest.raises(ValueError, match=r"SavedModel .*Received: path="):
         Served(tmp_path)
 
 
@@ -225,7 +222,7 @@ def test_refuses_the_saved_model_of_another_program(tmp_path):
 
     other = Other()
     tf.saved_model.save(other, str(tmp_path), signatures={"double": other.double})
-    with pytest.raises(ValueError, match=r"that kerasae\.export wrote.* with double"):
+    with pytest.raises(ValueError, match=r"Received: path=.* with double"):
         Served(tmp_path)
 
 
@@ -247,9 +244,6 @@ print(" ".join(ours))
     assert not loaded & {"kerasae.models", "kerasae.layers", "kerasae.losses", "kerasae.exporting"}
 
 
-# Calibrated models ------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
     """A calibrated model of rows, and its export."""
@@ -267,9 +261,8 @@ def test_detect_equals_the_model(judge, rate, batch_size):
     x = rows(60, seed=4) * np.linspace(0.8, 1.4, 60, dtype="float32")[:, None]
     found = served.detect(x, false_alarm_rate=rate, batch_size=batch_size)
     expected = ae.detect(x, false_alarm_rate=rate)
-    assert {name: value.dtype.name for name, value in found.items()} == {
-        "anomaly_score": "float32", "p_value": "float32", "is_anomaly": "bool",
-    }  # fmt: skip
+    dtypes = {"anomaly_score": "float32", "p_value": "float32", "is_anomaly": "bool"}
+    assert {name: value.dtype.name for name, value in found.items()} == dtypes
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-5, err_msg=name)
     assert 0 < expected["is_anomaly"].sum() < 60
@@ -277,7 +270,7 @@ def test_detect_equals_the_model(judge, rate, batch_size):
 
 @pytest.mark.parametrize("rate", [0, 1, -0.5, 2, True, float("nan")])
 def test_detect_refuses_a_rate(judge, rate):
-    with pytest.raises(ValueError, match=r"between 0 and 1, such as 0\.01\. Received: false_alarm"):
+    with pytest.raises(ValueError, match="Received: false_alarm_rate="):
         judge[1].detect(rows(3), false_alarm_rate=rate)
 
 
@@ -287,7 +280,71 @@ def test_detect_refuses_a_rate_of_text(judge):
 
 
 def test_detect_refuses_samples_and_models_that_do_not_fit(judge, plain):
-    with pytest.raises(ValueError, match=r"x must have shape \(samples, 4\)"):
+    with pytest.raises(ValueError, match=r"Received: x of shape \(2, 3\)"):
         judge[1].detect(np.zeros((2, 3)))
-    with pytest.raises(ValueError, match=r"no signature 'detect'; it has decode, encode, info"):
+    with pytest.raises(ValueError, match=r"'detect'.*Received: variant="):
         plain[1].detect(rows(3))
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """A calibrated conditional model, its export, and data of it."""
+    options = {"condition": 3, "hidden": (8,), "scaler": "standardize"}
+    ae = kerasae.build("conditional_vae", (4,), 2, **options, seed=0)
+    given = {"x": rows(60), "condition": np.arange(60) % 3}
+    ae.compile()
+    ae.fit(given, epochs=1, verbose=0)
+    ae.calibrate(given, 0.1, allow_training_rows=True)
+    path = tmp_path_factory.mktemp("conditional")
+    kerasae.export(ae, path, verify=False)
+    return ae, Served(path), given
+
+
+@pytest.mark.parametrize("batch_size", [1024, 7])
+def test_a_condition_goes_with_the_samples(conditional, batch_size):
+    ae, served, given = conditional
+    assert served.further_inputs == ["condition"]
+    for verb in ("encode", "reconstruct", "score"):
+        found = getattr(served, verb)(given, batch_size)
+        close(found, getattr(ae, verb)(given))
+        close(getattr(served, verb)(given["x"], batch_size), getattr(ae, verb)(given["x"]))
+        assert np.abs(found - getattr(served, verb)(given["x"])).max() > 1e-3
+    code = ae.encode(given)
+    for condition in (given["condition"], 2, None):
+        expected = ae.decode(code, condition=condition)
+        close(served.decode(code, batch_size, condition=condition), expected)
+        one = None if condition is None else 2
+        close(served.generate(3, 5, condition=one), ae.generate(3, seed=5, condition=one))
+    for rate in (None, 0.2):
+        found = served.detect(given, false_alarm_rate=rate, batch_size=batch_size)
+        close(found["p_value"], ae.detect(given, false_alarm_rate=rate)["p_value"])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"condition": [0, 1]}, r"Received: condition of shape \(2,\)"),
+        ({"condition": [3] * 60}, "Received: 3"),
+        ({"condition": [0.5] * 60}, "Received: 0.5"),
+        ({"condition": "a"}, r"Received: condition .*dtype <U1"),
+        ({"label": [0] * 60}, "'label'"),
+    ],
+)
+def test_refuses_a_condition_that_does_not_fit(conditional, change, sentence):
+    _, served, given = conditional
+    with pytest.raises(ValueError, match=sentence):
+        served.encode({**given, **change})
+
+
+def test_a_code_of_indices_is_whole_numbers(tmp_path):
+    ae = kerasae.build("fsq", (4,), hidden=(8,), seed=0, scaler="standardize")
+    ae.scaler.adapt(rows())
+    kerasae.export(ae, tmp_path, verify=False)
+    served = Served(tmp_path)
+    code = served.encode(rows(), 7)
+    assert (served.code_dtype, code.dtype, code.shape) == ("int32", "int32", (50, *ae.code_shape))
+    np.testing.assert_array_equal(code, ae.encode(rows()))
+    close(served.decode(code, 7), ae.decode(code))
+    for wrong in (code + 0.5, code - 10**6, code + 10**6):
+        with pytest.raises(ValueError, match=r"code .*Received: "):
+            served.decode(wrong)

@@ -45,11 +45,14 @@ def test_equals_tensorflow_where_that_cannot_be_imported(digits, tmp_path):
     served = Served(digits[1])
     assert process.stdout.strip() == repr(served)
     expected = {
-        "encode": served.encode(x), "reconstruct": served.reconstruct(x),
-        "decode": served.decode(served.encode(x)), "score": served.score(x),
-        "feature_scores": served.feature_scores(x), **served.detect(x, false_alarm_rate=0.2),
+        "encode": served.encode(x),
+        "reconstruct": served.reconstruct(x),
+        "decode": served.decode(served.encode(x)),
+        "score": served.score(x),
+        "feature_scores": served.feature_scores(x),
+        **served.detect(x, false_alarm_rate=0.2),
         "decided": served.detect(x)["is_anomaly"],
-    }  # fmt: skip
+    }
     with np.load(tmp_path / "out.npz") as found:
         assert set(found) == set(expected)
         for name, value in expected.items():
@@ -66,11 +69,15 @@ def test_says_the_same_of_itself(digits):
     onnx, tensorflow = Served(digits[1], "onnx"), Served(digits[1], runtime="tensorflow")
     assert onnx.info == tensorflow.info
     assert (onnx.runtime, tensorflow.runtime, Served(digits[1]).runtime) == (
-        "onnx", "tensorflow", "tensorflow",
-    )  # fmt: skip
+        "onnx",
+        "tensorflow",
+        "tensorflow",
+    )
     assert set(tensorflow.signatures) - set(onnx.signatures) == {
-        "generate", "info", "serving_default",
-    }  # fmt: skip
+        "generate",
+        "info",
+        "serving_default",
+    }
     assert (onnx.sample_shape, onnx.latent_dim, onnx.input_dtype_name) == ((8, 8, 1), 4, "uint8")
 
 
@@ -80,27 +87,27 @@ def test_calls_a_signature_with_all_its_outputs(digits, runtime):
     found = served.call("score", {"x": x}, batch_size=3)
     np.testing.assert_array_equal(found["score"], served.score(x, batch_size=3))
     np.testing.assert_array_equal(found["feature_scores"], served.feature_scores(x, batch_size=3))
-    with pytest.raises(ValueError, match=r"encode takes 'x'. Received: 'code'"):
+    with pytest.raises(ValueError, match="Received: 'code'"):
         served.call("encode", {"code": x})
-    with pytest.raises(ValueError, match="detect_at_rate takes 'x' and 'false_alarm_rate'"):
+    with pytest.raises(ValueError, match=r"'false_alarm_rate'.*Received: 'x'"):
         served.call("detect_at_rate", {"x": x})
 
 
 def test_refuses_what_does_not_fit_with_the_same_sentences(digits):
     for runtime in ("tensorflow", "onnx"):
         served = Served(digits[1], runtime)
-        with pytest.raises(ValueError, match=r"x must have shape \(samples, 8, 8, 1\)"):
+        with pytest.raises(ValueError, match=r"Received: x of shape \(7, 4, 8, 1\)"):
             served.encode(images()[:, :4])
-        with pytest.raises(ValueError, match=r"code must be finite .* Received: nan"):
+        with pytest.raises(ValueError, match=r"code .*Received: nan"):
             served.decode(np.full((1, 4), np.nan))
-        with pytest.raises(ValueError, match="between 0 and 1"):
+        with pytest.raises(ValueError, match="Received: false_alarm_rate=2"):
             served.detect(images(), false_alarm_rate=2)
-        with pytest.raises(ValueError, match="batch_size must be a whole number"):
+        with pytest.raises(ValueError, match="Received: batch_size=0"):
             served.detect(images(), batch_size=0)
 
 
 def test_says_that_only_tensorflow_generates(digits):
-    with pytest.raises(ValueError, match=r"runtime='tensorflow'\. Received: runtime='onnx'"):
+    with pytest.raises(ValueError, match="Received: runtime='onnx'"):
         Served(digits[1], "onnx").generate(2)
 
 
@@ -113,14 +120,14 @@ def test_needs_the_files_and_the_card(digits, tmp_path):
     card.write_text(json.dumps({**json.loads(card.read_text()), "calibration": None}))
     assert Served(tmp_path, "onnx").info["calibration"] is None
     card.write_text("{}")
-    with pytest.raises(ValueError, match=r"it lacks variant, input_shape, .* Received: path="):
+    with pytest.raises(ValueError, match=r"variant, input_shape.*Received: path="):
         Served(tmp_path, "onnx")
     card.unlink()
-    with pytest.raises(ValueError, match="The card of the model cannot be read"):
+    with pytest.raises(ValueError, match=r"Received: path=.*card\.json"):
         Served(tmp_path, "onnx")
     shutil.copy(digits[1] / "1" / "card.json", card)
     (tmp_path / "1" / "onnx" / "encode.onnx").write_bytes(b"\xff")
-    with pytest.raises(ValueError, match=r"The ONNX file cannot be read.*encode\.onnx"):
+    with pytest.raises(ValueError, match=r"Received: path=.*encode\.onnx"):
         Served(tmp_path, "onnx")
 
 
@@ -131,11 +138,11 @@ def test_an_export_without_onnx_says_how_to_get_it(tmp_path):
 
 
 def test_refuses_a_runtime(digits, tmp_path):
-    with pytest.raises(ValueError, match=r"must be 'tensorflow' or 'onnx'. Received: runtime='tf'"):
+    with pytest.raises(ValueError, match="Received: runtime='tf'"):
         kerasae.load(digits[1], runtime="tf")
     kerasae.build("linear", (2,), 1).save(tmp_path / "model.keras")
     for path in (tmp_path / "model.keras", tmp_path):
-        with pytest.raises(ValueError, match="runtime is for the folder of an exported model"):
+        with pytest.raises(ValueError, match=r"runtime .*Received: "):
             kerasae.load(path, runtime="onnx")
 
 
