@@ -15,7 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae.layers.penalty import current_step
+from kerasae.acceleration._state import in_xla
 
 # Rows of a multiple of so many numbers fall on the same lines of the cache; a few are added.
 _ALIASED, _ADDED = 256, 16
@@ -160,9 +160,8 @@ class AsProduct:
         self._grid = tuple(input_shape[1:-1])
 
     def call(self, inputs: Any) -> Any:
-        current = current_step()
         known = None not in inputs.shape[1:]
-        if current is None or not current.xla or not known or not self.can_be_product():
+        if not in_xla() or not known or not self.can_be_product():
             return super().call(inputs)  # type: ignore[misc]
         layer: Any = self
         outputs = product(layer, inputs)

@@ -10,8 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import losses
-from kerasae.acceleration.chunks import Chunks
+from kerasae import acceleration, losses
 from kerasae.layers import InverseScale
 from kerasae.layers.backend import batch_share, replicas
 from kerasae.layers.penalty import PenaltyMixin, current_step, step
@@ -23,7 +22,7 @@ from kerasae.models._verbs import Verbs
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
+class Autoencoder(Verbs, Replicated, keras.Model):
     """A functional Keras model: scaler, corruption, encoder, bottleneck, decoder in a row.
 
     Raw input goes in and a raw reconstruction comes out; the loss is taken in scaled units.
@@ -59,6 +58,9 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
         Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",
         Science 2006.
     """
+
+    # Epochs of a training that takes several calls of `fit`, or None.
+    planned_epochs: int | None = None
 
     def __init__(
         self,
@@ -201,10 +203,8 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
             **kwargs: As in `keras.Model.fit`.
 
         Raises:
-            ValueError: Shape, dtype or values of the data do not fit the model, or it is being
-                trained.
+            ValueError: Shape, dtype or values of the data do not fit the model.
         """
-        self._refuse_second_fit()
         options = _feeding.by_name(super().fit, args, kwargs)
         checks.check_data(self, x, y)
         checks.check_options(self, x, (), options, training=True)
@@ -229,9 +229,15 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
         if not hasattr(x, "shape"):
             # A pipeline shuffles by itself; Keras warns unless told so.
             options.setdefault("shuffle", False)
-        _feeding.bound_validation(options)
-        with self._in_chunks(x, options) as fed:
-            return super().fit(fed, y, **options)
+        asked = self._compile_arguments
+        with acceleration.training(self, x, y, options, asked) as (x, y, options):
+            return super().fit(x, y, **options)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make `train_function`, which `fit` calls with an iterator."""
+        super().make_train_function(force=force)
+        self.train_function = acceleration.train_function(self, self.train_function)
+        return self.train_function
 
     @staticmethod
     def _training_inputs(x: Any, options: dict[str, Any]) -> Iterator[Any]:
@@ -248,11 +254,7 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
             checks.check_adapted(self)
         if y is None and kwargs.get("sample_weight") is not None:
             y = x
-        # `fit` validates through here, in chunks.
-        own = (
-            contextlib.nullcontext() if "_use_cached_eval_dataset" in kwargs else self._as_outside()
-        )
-        with own, self._fixed_draw():
+        with self._fixed_draw():
             return super().evaluate(x, y, *args, **kwargs)
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -271,15 +273,14 @@ class Autoencoder(Verbs, Chunks, Replicated, keras.Model):
         checks.check_data(self, x)
         checks.check_options(self, x, args, kwargs)
         checks.check_adapted(self)
-        with self._as_outside():
-            return super().predict(x, *args, **kwargs)
+        return super().predict(x, *args, **kwargs)
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
-        with step(training=True, owner=self, xla=bool(self.jit_compile)):
+        with acceleration.compiling(self.jit_compile), step(training=True, owner=self):
             return super().train_step(*args, **kwargs)
 
     def test_step(self, *args: Any, **kwargs: Any) -> Any:
-        with step(training=False, owner=self, xla=bool(self.jit_compile)):
+        with acceleration.compiling(self.jit_compile), step(training=False, owner=self):
             return super().test_step(*args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae.acceleration import convolution
+from kerasae.acceleration import compiling, convolution
 from kerasae.layers import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
-from kerasae.layers.penalty import step
 
 if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     pytest.skip("matrix products are for XLA in TensorFlow", allow_module_level=True)
@@ -30,7 +29,7 @@ def both(layer, x):
     found = []
     layer(x)
     for xla in (False, True):
-        with step(training=True, xla=xla), tf.GradientTape() as tape:
+        with compiling(xla), tf.GradientTape() as tape:
             inputs = tf.constant(x)
             tape.watch(inputs)
             y = layer(inputs)
@@ -102,7 +101,7 @@ def test_the_second_derivative():
     layer(x)
     found = []
     for xla in (False, True):
-        with step(training=True, xla=xla), tf.GradientTape() as outer:
+        with compiling(xla), tf.GradientTape() as outer:
             with tf.GradientTape() as inner:
                 inner.watch(x)
                 y = tf.reduce_sum(layer(x) ** 2)
