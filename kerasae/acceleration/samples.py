@@ -51,7 +51,10 @@ class Samples:
 
     def gather(self, rows: Any) -> tuple[Any, ...]:
         """Return the samples of row numbers of any shape."""
-        return tuple(take(part, rows, self.length) for part in self.given)
+        import tensorflow as tf
+
+        with tf.device("CPU:0"):  # or all of it is copied to another device
+            return tuple(take(part, rows, self.length) for part in self.given)
 
     def row_numbers(self, steps: int, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Return what `keras.Model.fit` is to get for `x`, and its other arguments.
