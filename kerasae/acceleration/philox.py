@@ -57,6 +57,8 @@ def uniform(shape: Any, seed: Any) -> Any:
     """
     import tensorflow as tf
 
+    if not enabled():
+        return tf.random.stateless_uniform(shape, seed)
     blocks, key = _blocks(shape), _key(seed)
     if in_xla():
         piece, (w, x, y, z) = _integers(blocks, key)
@@ -86,9 +88,12 @@ def _drawn(blocks: Any, key: Any) -> Any:
     import tensorflow as tf
 
     return tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=tf.stack([blocks, 4]), key=tf.bitcast(key, tf.uint64)[None],
-        counter=tf.zeros(2, tf.uint64), alg=_PHILOX, dtype=tf.uint32,
-    )  # fmt: skip
+        shape=tf.stack([blocks, 4]),
+        key=tf.bitcast(key, tf.uint64)[None],
+        counter=tf.zeros(2, tf.uint64),
+        alg=_PHILOX,
+        dtype=tf.uint32,
+    )
 
 
 def _integers(blocks: Any, key: Any) -> tuple[Any, list[Any]]:

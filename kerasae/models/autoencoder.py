@@ -61,6 +61,7 @@ class Autoencoder(Verbs, Replicated, keras.Model):
 
     # Epochs of a training that takes several calls of `fit`, or None.
     planned_epochs: int | None = None
+    train_function: Any
 
     def __init__(
         self,
