@@ -9,6 +9,7 @@ to each.
 PYTHON is that of an environment with `torch==2.13.0`, and for two of the rows `pythae` and `pyod`;
 without it these rows are left out.
 
+    python benchmarks/training.py --parts            # what each part of kerasae.acceleration buys
     python benchmarks/training.py --figure FILE      # images/s against batch size and width
 """
 
@@ -45,7 +46,10 @@ NETWORKS: dict[str, dict] = {
 }
 PROGRAMS = {
     "kerasae": list(NETWORKS),
-    "kerasae, step by step": ["seed", "denoising", "vae", "contractive", "wide"],
+    "kerasae, pipeline": ["seed", "denoising", "vae", "contractive", "wide", "conv"],
+    "kerasae, TensorFlow's noise": ["denoising", "vae"],
+    "kerasae, steps_per_execution=50, jit_compile=True": ["seed"],
+    "kerasae, off": ["seed", "denoising", "vae", "contractive", "wide", "conv"],
     "Keras": ["seed", "denoising", "vae", "wide", "conv"],
     "JAX scan": ["seed", "denoising", "vae", "wide"],
     "PyTorch, DataLoader": ["seed", "denoising", "vae", "contractive", "wide", "conv"],
@@ -53,6 +57,14 @@ PROGRAMS = {
     "pythae": ["vae"],
     "PyOD": ["table"],
 }
+# Networks and pairs of programs that differ by one part of `kerasae.acceleration`.
+PARTS = (
+    ("seed", "kerasae", "kerasae, steps_per_execution=50, jit_compile=True"),
+    ("seed", "kerasae, pipeline", "kerasae, steps_per_execution=50, jit_compile=True"),
+    ("denoising", "kerasae", "kerasae, TensorFlow's noise"),
+    ("vae", "kerasae", "kerasae, TensorFlow's noise"),
+    ("conv", "kerasae", "kerasae, off"),
+)
 PEERS = ("PyTorch, DataLoader", "PyTorch, by hand", "pythae", "PyOD")
 
 
@@ -69,8 +81,8 @@ def data(network: str) -> np.ndarray:
 # Programs: each makes a function that trains for `EPOCHS` epochs ---------------------------------
 
 
-def with_kerasae(network: str, batch: int = BATCH, **compiled: object) -> Callable[[], object]:
-    """Train as a user does, with the defaults."""
+def with_kerasae(network: str, pipeline: bool = False, **compiled: object) -> Callable[[], object]:
+    """Train on an array, or a pipeline of it, as a user does, with the defaults."""
     import kerasae  # isort: skip  (first, so that TensorFlow starts quietly)
     import keras
 
@@ -92,9 +104,30 @@ def with_kerasae(network: str, batch: int = BATCH, **compiled: object) -> Callab
     keras.utils.set_random_seed(0)
     ae = kerasae.build(chosen["variant"], x.shape[1:], chosen["code"], **options)
     ae.compile(keras.optimizers.Adam(RATE), **compiled)
-    splits = kerasae.data.load(x, validation=0.0, test=0.0, batch_size=batch)
     ae.planned_epochs = 100  # as in a whole training, of which this is a part
+    if not pipeline:
+        return lambda: ae.fit(x, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    splits = kerasae.data.load(x, validation=0.0, test=0.0, batch_size=BATCH)
     return lambda: ae.fit(splits.train, epochs=EPOCHS, verbose=0)
+
+
+def with_tensorflows_noise(network: str) -> Callable[[], object]:
+    """Train as `with_kerasae` does, with the noise that Keras has."""
+    import tensorflow as tf
+
+    from kerasae.acceleration import philox
+
+    philox.normal = tf.random.stateless_normal
+    philox.uniform = tf.random.stateless_uniform
+    return with_kerasae(network)
+
+
+def without_acceleration(network: str, **compiled: object) -> Callable[[], object]:
+    """Train as `with_kerasae` does, with acceleration turned off."""
+    import kerasae
+
+    kerasae.acceleration.enable(False)
+    return with_kerasae(network, **compiled)
 
 
 def with_keras(network: str) -> Callable[[], object]:
@@ -217,12 +250,21 @@ def with_jax(network: str) -> Callable[[], object]:
     return train
 
 
+OWN: dict[str, Callable[[str], Callable[[], object]]] = {
+    "kerasae": with_kerasae,
+    "kerasae, pipeline": lambda network: with_kerasae(network, pipeline=True),
+    "kerasae, TensorFlow's noise": with_tensorflows_noise,
+    "kerasae, steps_per_execution=50, jit_compile=True": lambda network: without_acceleration(
+        network, steps_per_execution=50, jit_compile=True
+    ),
+    "kerasae, off": without_acceleration,
+}
+
+
 def make(program: str, network: str) -> Callable[[], object]:
     """Return the function of a program that trains a network for a turn."""
-    if program == "kerasae":
-        return with_kerasae(network)
-    if program == "kerasae, step by step":
-        return with_kerasae(network, steps_per_execution=1)
+    if program in OWN:
+        return OWN[program](network)
     if program in PEERS:
         import training_peers
 
@@ -290,11 +332,11 @@ def programs(network: str, peers: str | None, only: list[str] | None) -> Iterato
             yield name
 
 
-def measure(network: str, turns: int, peers: str | None, only: list[str] | None) -> None:
-    """Let the programs take turns, and print their rows."""
+def take_turns(network: str, names: list[str], turns: int, peers: str | None) -> list[Program]:
+    """Let programs take turns, and return them with their seconds."""
     running = []
     try:
-        for name in programs(network, peers, only):
+        for name in names:
             running.append(Program(name, network, peers))
             running[-1].answer()  # one at a time, since each compiles with all cores
         for _ in range(turns):
@@ -304,15 +346,43 @@ def measure(network: str, turns: int, peers: str | None, only: list[str] | None)
         for program in running:
             program.process.kill()
             program.process.wait()
-    rows, ours = NETWORKS[network].get("rows", ROWS), running[0].seconds
+    return running
+
+
+def faster(ours: Program, other: Program) -> float:
+    """Return how many times faster one program is than another, the median over the turns."""
+    pairs = zip(ours.seconds, other.seconds, strict=True)
+    return statistics.median(theirs / own for own, theirs in pairs)
+
+
+def rate(network: str, program: Program) -> float:
+    """Return the images per second of a program."""
+    rows = NETWORKS[network].get("rows", ROWS)
+    return EPOCHS * rows / statistics.median(program.seconds)
+
+
+def measure(network: str, turns: int, peers: str | None, only: list[str] | None) -> None:
+    """Let the programs take turns, and print their rows."""
+    running = take_turns(network, list(programs(network, peers, only)), turns, peers)
     for program in running:
-        ratio = statistics.median(b / a for a, b in zip(ours, program.seconds, strict=True))
-        rate = EPOCHS * rows / statistics.median(program.seconds)
-        shown = (
-            f"{statistics.median(program.seconds):.1f} s" if network == "table" else f"{rate:,.0f}"
+        shown = f"{rate(network, program):,.0f}"
+        if network == "table":
+            shown = f"{statistics.median(program.seconds):.1f} s"
+        ratio = f"{faster(running[0], program):.2f}"
+        print(
+            f"| {network} | {program.name} | {shown} | {ratio} | {program.memory:,.0f} |",
+            flush=True,
         )
-        print(f"| {network} | {program.name} | {shown} | {ratio:.2f} | {program.memory:,.0f} |",
-              flush=True)  # fmt: skip
+
+
+def measure_parts(turns: int) -> None:
+    """Print what each part of `kerasae.acceleration` buys over the next simpler way."""
+    print("| network | with it | images/s | next simpler way | images/s | ratio |")
+    print("|---|---|---|---|---|---|")
+    for network, *pair in PARTS:
+        ours, simpler = take_turns(network, pair, turns, None)
+        shown = [f"{each.name} | {rate(network, each):,.0f}" for each in (ours, simpler)]
+        print(f"| {network} | {' | '.join(shown)} | {faster(ours, simpler):.2f} |", flush=True)
 
 
 # The sweep ---------------------------------------------------------------------------------------
@@ -416,6 +486,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--programs", nargs="+", choices=list(PROGRAMS))
     parser.add_argument("--peers", metavar="PYTHON", help="of an environment with torch")
+    parser.add_argument("--parts", action="store_true", help="of kerasae.acceleration, one by one")
     parser.add_argument("--figure", type=Path, metavar="FILE")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -423,6 +494,8 @@ def main() -> None:
         return work(*arguments.work)
     if arguments.figure:
         return sweep(arguments.figure, arguments.turns)
+    if arguments.parts:
+        return measure_parts(arguments.turns)
     print("| network | program | images/s | kerasae is faster by | peak memory, MiB |")
     print("|---|---|---|---|---|")
     for network in arguments.networks:

@@ -1,22 +1,14 @@
-"""What makes training fast and nothing else."""
+"""Fast training: many steps in one compiled function, cheap noise, convolutions as products.
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
+All of it can be turned off with `enable(False)`, or with `KERASAE_ACCELERATION=0` in the
+environment; results are the same up to round-off and the numbers that noise is made of.
 
-_compiling: contextvars.ContextVar[bool] = contextvars.ContextVar("compiling", default=False)
+A model's `fit` enters `training(...)`, its `make_train_function` calls `train_function(...)`, and
+its `train_step` and `test_step` run within `compiling(self.jit_compile)`. Nothing else is asked
+of it.
+"""
 
+from kerasae.acceleration._state import compiling, enable, enabled, in_xla
+from kerasae.acceleration.chunks import train_function, training
 
-@contextlib.contextmanager
-def compiling(on: bool = True) -> Iterator[None]:
-    """Let layers know inside that XLA compiles what they compute."""
-    token = _compiling.set(on)
-    try:
-        yield
-    finally:
-        _compiling.reset(token)
-
-
-def compiled_by_xla() -> bool:
-    """Return whether XLA compiles what is computed now, as far as that is known."""
-    return _compiling.get()
+__all__ = ["compiling", "enable", "enabled", "in_xla", "train_function", "training"]

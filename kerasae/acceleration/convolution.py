@@ -15,7 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasae.acceleration import compiled_by_xla
+from kerasae.acceleration._state import in_xla
 
 # Rows of a multiple of so many numbers fall on the same lines of the cache; a few are added.
 _ALIASED, _ADDED = 256, 16
@@ -161,7 +161,7 @@ class AsProduct:
 
     def call(self, inputs: Any) -> Any:
         known = None not in inputs.shape[1:]
-        if not compiled_by_xla() or not known or not self.can_be_product():
+        if not in_xla() or not known or not self.can_be_product():
             return super().call(inputs)  # type: ignore[misc]
         layer: Any = self
         outputs = product(layer, inputs)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasae.acceleration import compiled_by_xla
+from kerasae.acceleration._state import enabled, in_xla
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -29,9 +29,11 @@ def normal(shape: Any, seed: Any) -> Any:
     """
     import tensorflow as tf
 
+    if not enabled():
+        return tf.random.stateless_normal(shape, seed)
     blocks, key = _blocks(shape), _key(seed)
     # The first half of the numbers are cosines of both pairs of a block, the second are sines.
-    if _in_xla():
+    if in_xla():
         piece, (w, x, y, z) = _integers(blocks, key)
         second, cosine = piece % 2 == 1, piece < 2
         radius, turns = _polar(tf.where(second, y, w), tf.where(second, z, x))
@@ -55,18 +57,16 @@ def uniform(shape: Any, seed: Any) -> Any:
     """
     import tensorflow as tf
 
+    if not enabled():
+        return tf.random.stateless_uniform(shape, seed)
     blocks, key = _blocks(shape), _key(seed)
-    if _in_xla():
+    if in_xla():
         piece, (w, x, y, z) = _integers(blocks, key)
         integers = tf.where(piece < 2, tf.where(piece < 1, w, x), tf.where(piece < 3, y, z))
     else:
         integers = tf.transpose(_drawn(blocks, key))
     upper = tf.bitwise.right_shift(integers, np.uint32(8))
     return _shaped(tf.cast(upper, tf.float32) * 2**-24, shape)
-
-
-def _in_xla() -> bool:
-    return compiled_by_xla()
 
 
 def _blocks(shape: Any) -> Any:
@@ -88,9 +88,12 @@ def _drawn(blocks: Any, key: Any) -> Any:
     import tensorflow as tf
 
     return tf.raw_ops.StatelessRandomUniformFullIntV2(
-        shape=tf.stack([blocks, 4]), key=tf.bitcast(key, tf.uint64)[None],
-        counter=tf.zeros(2, tf.uint64), alg=_PHILOX, dtype=tf.uint32,
-    )  # fmt: skip
+        shape=tf.stack([blocks, 4]),
+        key=tf.bitcast(key, tf.uint64)[None],
+        counter=tf.zeros(2, tf.uint64),
+        alg=_PHILOX,
+        dtype=tf.uint32,
+    )
 
 
 def _integers(blocks: Any, key: Any) -> tuple[Any, list[Any]]:

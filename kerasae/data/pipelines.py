@@ -97,26 +97,28 @@ class Resident:
         """Return the samples that begin at the chosen row numbers."""
         return take(self.values, chosen, self.length)
 
+    def row_numbers(self, count: int) -> "tf.data.Dataset":
+        """Return a pipeline of the row numbers of `count` samples at a time, in order."""
+        import tensorflow as tf
+
+        def one_pass(_: "tf.Tensor") -> "tf.data.Dataset":
+            order = self.order()
+            starts = tf.data.Dataset.range(0, self.size, count)
+            return starts.map(lambda start: order[start : start + count])
+
+        dataset = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
+        steps = -(-self.size // count)
+        return untuned(dataset.apply(tf.data.experimental.assert_cardinality(steps)))
+
     def dataset(self) -> "tf.data.Dataset":
         """Return the pipeline, which gathers a whole batch at a time.
 
         Its attribute `kerasae_resident` is this object: `fit` of an `Autoencoder` gathers the rows
         of many steps at once by it.
         """
-        import tensorflow as tf
-
-        def one_pass(_: "tf.Tensor") -> "tf.data.Dataset":
-            order = self.order()
-            starts = tf.data.Dataset.range(0, self.size, self.batch_size)
-            return starts.map(
-                lambda start: self.batch(order[start : start + self.batch_size]),
-                num_parallel_calls=AHEAD,
-                deterministic=True,
-            )
-
-        dataset = tf.data.Dataset.from_tensors(0).flat_map(one_pass)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps))
-        dataset = untuned(dataset.prefetch(AHEAD))
+        rows = self.row_numbers(self.batch_size)
+        gathered = rows.map(self.batch, num_parallel_calls=AHEAD, deterministic=True)
+        dataset = untuned(gathered.prefetch(AHEAD))
         dataset.kerasae_resident = self
         return dataset
 

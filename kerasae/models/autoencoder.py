@@ -13,8 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae import losses, samplers
-from kerasae.acceleration.chunks import Chunks
+from kerasae import acceleration, losses, samplers
 from kerasae.anomaly import Calibration, TrainingRows, check_rate
 from kerasae.errors import check_whole
 from kerasae.layers import Condition, InverseScale
@@ -205,7 +204,7 @@ class Untracked:
 
 
 @keras.saving.register_keras_serializable("kerasae")
-class Autoencoder(Chunks, keras.Model):
+class Autoencoder(keras.Model):
     """A functional Keras model: scaler, corruption, encoder, bottleneck, decoder in a row.
 
     Raw input goes in and a raw reconstruction comes out; the loss is taken in scaled units.
@@ -261,8 +260,9 @@ class Autoencoder(Chunks, keras.Model):
     calibration: Calibration | None = None
     sampler: samplers.Sampler | None = None
     training_rows: TrainingRows | None = None
+    # Epochs of a training that takes several calls of `fit`, or None.
+    planned_epochs: int | None = None
     _replica_loss: keras.metrics.Metric | None = None
-    _compile_arguments: dict[str, Any] = {}  # noqa: RUF012
 
     def __init__(
         self,
@@ -403,10 +403,6 @@ class Autoencoder(Chunks, keras.Model):
         outputs = self.output_activation(decoded)
         return outputs if self.inverse_scaler is None else self.inverse_scaler(outputs)
 
-    def training_pass(self, inputs: Any) -> Pass:
-        """Return the pass of a batch as training sees it, with corruption and noise."""
-        return forward(self, self.input_spec_.cast(inputs), training=True)
-
     def pass_of(self, inputs: Any) -> Pass:
         """Return the pass of raw input without corruption and noise."""
         inputs = self.input_spec_.cast(inputs)
@@ -495,10 +491,8 @@ class Autoencoder(Chunks, keras.Model):
             **kwargs: As in `keras.Model.fit`.
 
         Raises:
-            ValueError: Shape, dtype or values of the data do not fit the model, or it is being
-                trained.
+            ValueError: Shape, dtype or values of the data do not fit the model.
         """
-        self._refuse_second_fit()
         options = _by_name(super().fit, args, kwargs)
         checks.check_data(self, x, y)
         checks.check_options(self, x, (), options, training=True)
@@ -527,9 +521,15 @@ class Autoencoder(Chunks, keras.Model):
         else:
             # A pipeline shuffles by itself; Keras warns unless told so.
             options.setdefault("shuffle", False)
-        _bound_validation(options)
-        with self._in_chunks(x, options) as fed:
-            return super().fit(fed, y, **options)
+        asked = self._compile_arguments
+        with acceleration.training(self, x, y, options, asked) as (x, y, options):
+            return super().fit(x, y, **options)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make `train_function`, which `fit` calls with an iterator."""
+        super().make_train_function(force=force)
+        self.train_function = acceleration.train_function(self, self.train_function)
+        return self.train_function
 
     def prepare(self, batches: Any) -> None:
         """Fit what is fitted before the first step: the scaler, and what the recipe prepares.
@@ -559,11 +559,7 @@ class Autoencoder(Chunks, keras.Model):
             x = self.input_spec_.complete(x)
         if y is None and kwargs.get("sample_weight") is not None:
             y = self.input_spec_.main(x)
-        # `fit` validates through here, in chunks.
-        own = (
-            contextlib.nullcontext() if "_use_cached_eval_dataset" in kwargs else self._as_outside()
-        )
-        with own, self._fixed_draw():
+        with self._fixed_draw():
             return super().evaluate(x, y, *args, **kwargs)
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -582,15 +578,14 @@ class Autoencoder(Chunks, keras.Model):
         checks.check_data(self, x)
         checks.check_options(self, x, args, kwargs)
         checks.check_adapted(self)
-        with self._as_outside():
-            return super().predict(self.input_spec_.complete(x), *args, **kwargs)
+        return super().predict(self.input_spec_.complete(x), *args, **kwargs)
 
     def train_step(self, *args: Any, **kwargs: Any) -> Any:
-        with _in_step(self, "train"):
+        with acceleration.compiling(self.jit_compile), _in_step(self, "train"):
             return super().train_step(*args, **kwargs)
 
     def test_step(self, *args: Any, **kwargs: Any) -> Any:
-        with _in_step(self, "test"):
+        with acceleration.compiling(self.jit_compile), _in_step(self, "test"):
             return super().test_step(*args, **kwargs)
 
     def predict_step(self, *args: Any, **kwargs: Any) -> Any:
@@ -1207,27 +1202,3 @@ def _training_inputs(x: Any, options: dict[str, Any]) -> Iterator[Any]:
     return checks.inputs_of(
         x, options.get("validation_split") or 0.0, options.get("steps_per_epoch")
     )
-
-
-def _bound_validation(options: dict[str, Any]) -> None:
-    """Cut the validation data to the steps stated, which a chunk of steps would run over.
-
-    Args:
-        options: The arguments of `fit`, by name; changed in place where the data are arrays or a
-            `tf.data.Dataset`.
-    """
-    stated = (options.get("validation_steps"), keras.config.max_steps_per_epoch())
-    steps, data = min(filter(None, stated), default=None), options.get("validation_data")
-    if steps is None or data is None:
-        return
-    if hasattr(data, "element_spec"):
-        options["validation_data"] = data.take(steps)
-    elif all(part is None or hasattr(part, "shape") for part in keras.tree.flatten(data)):
-        size = options.get("validation_batch_size") or options.get("batch_size") or 32
-        options["validation_data"] = keras.tree.map_structure(
-            lambda part: part if part is None else part[: steps * size],
-            data if isinstance(data, (tuple, list)) else (data,),
-        )
-    else:
-        return
-    options.pop("validation_steps", None)

@@ -44,10 +44,10 @@ def test_the_mode_is_on_while_training_recorded_and_off_afterwards(tmp_path, mon
     from kerasae.runs import callbacks
 
     seen, traced = [], []
-    original = chunks.chunk_function
+    original = chunks._chunk_function
     monkeypatch.setattr(chunks, "_WORTH", 0)
     monkeypatch.setattr(
-        chunks, "chunk_function", lambda *args: (traced.append(enabled()), original(*args))[1]
+        chunks, "_chunk_function", lambda *args: (traced.append(enabled()), original(*args))[1]
     )
 
     def look(self, epoch, logs=None):

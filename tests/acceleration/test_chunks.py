@@ -2,13 +2,17 @@
 
 import logging
 import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 
 import kerasae
+from kerasae import acceleration
 from kerasae.acceleration import chunks
+from kerasae.acceleration.samples import samples_of
 
 if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     pytest.skip("chunks are for TensorFlow", allow_module_level=True)
@@ -32,11 +36,16 @@ def model(variant="undercomplete", seed=0, **options):
     return kerasae.build(variant, (6,), size, hidden=(5,), seed=0, **options)
 
 
+def steps(ae):
+    """Return the steps of the chunks that XLA has compiled for a model."""
+    return {steps for steps, _ in ae.train_function.compiled}
+
+
 def fit(ae, x=X, chunks=True, compiled=None, **options):
     ae.compile(**(compiled or {}), **({} if chunks else {"steps_per_execution": 1}))
     options = {"epochs": 2, "batch_size": 16, "shuffle": False, "verbose": 0, **options}
     history = ae.fit(x, **options).history
-    assert (ae._chunk_steps > 1) == chunks
+    assert bool(steps(ae)) == chunks
     return history
 
 
@@ -130,35 +139,6 @@ def test_targets_and_weights_of_samples():
     assert not np.allclose(ae.get_weights()[0], other.get_weights()[0], atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # as Keras always says then
-def test_a_dataset_with_and_without_a_length():
-    import tensorflow as tf
-
-    def dataset(known):
-        whole = tf.data.Dataset.from_tensor_slices(X).batch(16)
-        return whole if known else whole.filter(lambda _: True)
-
-    for known in (True, False):
-        ae = model()
-        ae.compile()
-        history = ae.fit(dataset(known), epochs=2, verbose=0).history
-        assert ae._chunk_steps > 1
-        expected = fit(model(), chunks=False)
-        np.testing.assert_allclose(history["loss"], expected["loss"], rtol=1e-5)
-
-
-def test_a_stated_number_of_steps_is_kept():
-    import tensorflow as tf
-
-    dataset = tf.data.Dataset.from_tensor_slices(X[:160]).batch(16).repeat()
-    for steps, chunk in ((10, 10), (14, 14), (13, 13), (17, 1), (34, 1)):
-        ae = model()
-        ae.compile()
-        ae.fit(dataset, epochs=2, steps_per_epoch=steps, verbose=0)
-        assert int(ae.optimizer.iterations) == 2 * steps
-        assert ae._chunk_steps == chunk
-
-
 def test_a_warm_up_and_noise_go_on_with_every_step():
     ae = model("variational", kl_weight=kerasae.schedules.Warmup(0.0, 1.0, 100))
     states = ae._seed_states()
@@ -198,19 +178,15 @@ class Batches(keras.callbacks.Callback):
 
 def test_a_callback_that_looks_at_batches_sees_every_one(caplog):
     callback = Batches()
+    ae = model()
+    ae.compile()
     with caplog.at_level(logging.INFO, "kerasae"):
-        ae = model()
-        fit(ae, chunks=False, callbacks=[callback])
-        ae.compile()
-        for _ in range(2):
-            ae.fit(X, batch_size=16, verbose=0, callbacks=[callback])
-    assert callback.seen[:12] == list(range(12))
-    assert [r.getMessage() for r in caplog.records] == [
-        "Training goes step by step, since the callback Batches acts on batches."
-    ]
+        ae.fit(X, batch_size=16, verbose=0, callbacks=[callback])
+    assert callback.seen == list(range(12))
+    assert "the callback Batches acts on batches" in caplog.text
+    assert not steps(ae)
     ae.fit(X, batch_size=16, verbose=0)
-    assert ae._chunk_steps == 11
-    assert ae.steps_per_execution == 1
+    assert steps(ae) == {11}
 
 
 def test_what_keras_does_better_is_left_to_it():
@@ -220,26 +196,25 @@ def test_what_keras_does_better_is_left_to_it():
 
     plain = model()
     plain.compile()
-    assert chunks.why_not(plain, []) is None
+    why_not = lambda ae, batch=128, **asked: chunks.why_not(ae, [], batch, asked)  # noqa: E731
+    assert why_not(plain) is None
     for options in ({"jit_compile": False}, {"run_eagerly": True}, {"steps_per_execution": 4}):
-        plain.compile(**options)
-        assert chunks.why_not(plain, []) == ""
-    plain.compile(metrics=["mae"])
-    assert "metrics" in chunks.why_not(plain, [])
+        assert why_not(plain, **options) == ""
+    assert "metrics" in why_not(plain, metrics=["mae"])
     own = Own.from_config(plain.get_config())
     own.compile()
-    assert chunks.why_not(own, []) == "train_step is overridden"
+    assert why_not(own) == "train_step is overridden"
     conv = kerasae.build("convolutional", (8, 8, 1), 3, hidden=(4, 8))
     conv.compile()
-    assert chunks.why_not(conv, [], 128) is None
-    assert chunks.why_not(conv, [], 100_000) == ""  # more windows than a cache holds
+    assert why_not(conv, 128) is None
+    assert why_not(conv, 100_000) == ""  # more windows than a cache holds
     inputs, code = keras.Input((8, 8, 1)), keras.Input((3,))
     flat = keras.layers.Flatten()(keras.layers.Conv2D(4, 3)(inputs))
     encoder = keras.Model(inputs, keras.layers.Dense(3)(flat))
     decoder = keras.Model(code, keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64)(code)))
     of_keras = kerasae.build("undercomplete", (8, 8, 1), 3, encoder=encoder, decoder=decoder)
     of_keras.compile()
-    assert chunks.why_not(of_keras, []) == ""
+    assert why_not(of_keras) == ""
 
 
 def test_callbacks_of_keras_that_act_on_epochs_are_no_hindrance(tmp_path):
@@ -266,7 +241,7 @@ def test_validation_and_evaluation_see_every_batch():
     ae.compile("sgd")
     for _ in range(2):
         history = ae.fit(X, batch_size=16, epochs=2, verbose=0, validation_data=(X, X)).history
-        assert ae._chunk_steps > 1
+        assert steps(ae)
         whole = ae.evaluate(X, batch_size=16, verbose=0, return_dict=True)
         assert whole["loss"] == pytest.approx(np.mean((ae.predict(X, verbose=0) - X) ** 2), 1e-5)
         assert history["val_loss"][-1] == pytest.approx(whole["loss"], 1e-6)
@@ -281,7 +256,11 @@ def test_a_short_training_is_not_worth_compiling(monkeypatch):
     monkeypatch.setattr(chunks, "_WORTH", 1000)
     conv = kerasae.build("convolutional", (8, 8, 1), 3, hidden=(4, 8))
     assert (chunks.worth(model()), chunks.worth(conv)) == (1000, 2000)
-    for epochs, options, chunk in ((90, {}, 1), (91, {}, 11), (2, {"jit_compile": True}, 11)):
+    for epochs, options, chunk in (
+        (90, {}, set()),
+        (91, {}, {11}),
+        (2, {"jit_compile": True}, {11}),
+    ):
         ae = model()
         ae.compile(**options)
         # Stopped at once: what counts is how many epochs were asked for.
@@ -289,28 +268,31 @@ def test_a_short_training_is_not_worth_compiling(monkeypatch):
             on_epoch_end=lambda *_, ae=ae: setattr(ae, "stop_training", True)
         )
         ae.fit(X, batch_size=16, epochs=epochs, verbose=0, callbacks=[stop])
-        assert ae._chunk_steps == chunk
-        # What is compiled already costs nothing any more.
-        compiled = ae.train_function
+        assert steps(ae) == chunk
+        # What is compiled already costs nothing any more; anything else does.
         ae.fit(X, batch_size=16, epochs=1, verbose=0)
-        assert ae._chunk_steps == chunk
-        assert ae.train_function is compiled
+        assert steps(ae) == chunk
         ae.fit(X[:80], batch_size=16, epochs=1, verbose=0)
-        assert ae._chunk_steps == (5 if options else 1)
+        assert steps(ae) == (chunk | {5} if options else chunk)
 
 
 @pytest.mark.parametrize(
-    ("full", "most", "size"),
+    ("full", "stated", "most", "size"),
     [
-        (3, 16, 1), (4, 16, 4), (11, 16, 11), (16, 16, 16), (17, 16, 16), (421, 16, 15),
-        (None, 16, 12), (468, 128, 117), (467, 128, 116), (128, 128, 128), (131, 128, 65),
+        (3, None, 16, 1),
+        (4, None, 16, 4),
+        (17, None, 16, 9),
+        (421, None, 16, 16),
+        (468, None, 128, 117),
+        (0, None, 16, 1),
+        (20, 14, 16, 14),
+        (20, 34, 128, 17),
+        (20, 13, 8, 1),
     ],
-)  # fmt: skip
-def test_a_chunk_leaves_few_steps_over(full, most, size):
-    found = chunks.chunk_steps(full, most=most)
-    assert found == size
-    if full is not None and full >= 8:
-        assert full % found <= 3
+)
+def test_the_steps_of_a_chunk(full, stated, most, size):
+    assert chunks.chunk_steps(full, stated, most) == size
+    assert size == 1 or stated is None or stated % size == 0
 
 
 def test_a_chunk_of_a_large_network_is_short():
@@ -318,18 +300,18 @@ def test_a_chunk_of_a_large_network_is_short():
     pipeline = kerasae.data.load(np.zeros((999, 784), "float32"), batch_size=128).train
     for width in (16, 1024, 8192):
         ae = kerasae.build("undercomplete", (784,), 8, hidden=(width,), seed=0)
-        sizes.append(chunks.most_steps(ae, pipeline.kerasae_resident))
+        sizes.append(chunks.most_steps(ae, samples_of(pipeline, None, {})))
     assert sizes[0] == 128
     assert 16 < sizes[1] < 128
     assert sizes[2] == 16
     # Half a second at the rate that the docstring names.
     assert sizes[1] * 128 * 6 * 2 * 784 * 1024 <= 0.6e11
     costly = kerasae.build("contractive", (784,), 8, hidden=(16,), jacobian_method="exact")
-    assert chunks.most_steps(costly, pipeline.kerasae_resident) == 16
+    assert chunks.most_steps(costly, samples_of(pipeline, None, {})) == 16
     large = kerasae.data.load(np.zeros((99, 150_000), "float32"), batch_size=4).train
     small = kerasae.build("undercomplete", (150_000,), 1, hidden=())
     # 27 chunks of four samples of 600 kB are 64 MiB.
-    assert chunks.most_steps(small, large.kerasae_resident) == 27
+    assert chunks.most_steps(small, samples_of(large, None, {})) == 27
 
 
 # Samples in memory ------------------------------------------------------------------------
@@ -342,31 +324,66 @@ def test_a_chunk_of_a_large_network_is_short():
         {"y": lambda: X**2},
         {"sample_weight": lambda: WEIGHTS},
         {"validation_split": lambda: 0.25},
+        {"validation_split": lambda: 0.25, "sample_weight": lambda: WEIGHTS},
         {"validation_data": lambda: (X[:40], None, WEIGHTS[:40])},
+        {"validation_split": lambda: 0.25, "validation_data": lambda: X[:40]},
+        {"batch_size": lambda: None},
+        {"initial_epoch": lambda: 1},
+        {"epochs": lambda: 4, "steps_per_epoch": lambda: 6},
     ],
     ids=lambda options: next(iter(options), "x alone"),
 )
-def test_the_order_of_arrays_is_the_same_in_chunks_and_step_by_step(options):
+def test_arrays_train_as_in_kerass_own_loop(options):
     same(model, shuffle=True, **options)
 
 
+@pytest.mark.parametrize("kind", ["float64", "tensorflow", "jax"])
+def test_other_arrays(kind):
+    import tensorflow as tf
+
+    def given():
+        if kind == "jax":
+            return pytest.importorskip("jax").numpy.asarray(X)
+        return tf.constant(X) if kind == "tensorflow" else X.astype(kind)
+
+    ae = same(model, x=given, shuffle=True)
+    expected = model()
+    fit(expected, shuffle=True)
+    for ours, theirs in zip(ae.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_what_is_not_in_memory_is_left_to_keras(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    file = tmp_path / "x.npy"
+    np.save(file, X)
+    dataset = tf.data.Dataset.from_tensor_slices(X).batch(16)
+    for x in (np.load(file, mmap_mode="r"), dataset):
+        ae = model()
+        ae.compile()
+        ae.fit(x, batch_size=16 if x is not dataset else None, verbose=0)
+        assert not steps(ae)
+        assert int(ae.optimizer.iterations) == 12
+    monkeypatch.setattr("kerasae.acceleration.samples._COPIED", X.nbytes - 1)
+    assert samples_of(X, None, {}) is None
+
+
 def test_every_sample_is_seen_once_in_every_epoch():
-    for epochs in (1, 2):
-        ae = model("denoising", corruption_level=0.0)
-        seen = []
-        ae.compile(keras.optimizers.SGD(0.0))
-        pipeline = kerasae.data.load(X, validation=0.0, test=0.0, batch_size=16).train
-        resident = pipeline.kerasae_resident
-        order = resident.order
-        resident.order = lambda order=order, seen=seen: seen.append(order().numpy()) or seen[-1]
-        history = ae.fit(pipeline, epochs=epochs, verbose=0).history
-        assert ae._chunk_steps == 11
-        assert len(seen) == epochs
-        assert all(sorted(rows) == list(range(185)) for rows in seen)
-        assert len({tuple(rows) for rows in [*seen, range(185)]}) == epochs + 1
-        # The mean over the samples, the short last batch with its own weight.
-        expected = np.mean((ae.predict(X, verbose=0) - X) ** 2)
-        np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
+    ae = model("denoising", corruption_level=0.0)
+    ae.compile(keras.optimizers.SGD(0.0))
+    pipeline = in_memory()
+    history = ae.fit(pipeline, epochs=2, verbose=0).history
+    assert steps(ae) == {11}
+    # The mean over the samples, the short last batch with its own weight.
+    expected = np.mean((ae.predict(X, verbose=0) - X) ** 2)
+    np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
+    passes = [
+        np.concatenate([*pipeline.kerasae_resident.row_numbers(60).as_numpy_iterator()])
+        for _ in range(2)
+    ]
+    assert all(sorted(rows) == list(range(185)) for rows in passes)
+    assert list(passes[0]) != list(passes[1])
 
 
 @pytest.mark.parametrize("kind", ["samples", "windows"])
@@ -391,7 +408,7 @@ def test_a_pipeline_in_memory_trains_as_its_batches_do(kind):
         ae.compile()
         # Mapped, it is any dataset: Keras fetches its batches.
         ae.fit(pipeline if whole else pipeline.map(lambda x: x), epochs=3, verbose=0)
-        assert (ae._chunk_steps > 1) is True
+        assert bool(steps(ae)) is whole
         weights.append(ae.get_weights())
     for ours, theirs in zip(*weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
@@ -420,11 +437,6 @@ def test_arguments_of_fit_go_by_their_place_too():
         ae.fit(X, batchsize=16)
 
 
-def test_a_stated_number_of_steps_goes_on_where_the_last_epoch_ended():
-    ae = same(model, steps_per_epoch=lambda: 6, shuffle=True)
-    assert int(ae.optimizer.iterations) == 12
-
-
 # What a callback does meanwhile ------------------------------------------------------------
 
 
@@ -449,49 +461,33 @@ def test_predictions_in_a_callback_are_of_all_samples():
         found.append(ae.evaluate(X, batch_size=16, steps=2, verbose=0, return_dict=True)["loss"])
 
     ae.fit(in_memory(), verbose=0, callbacks=[watching(look)])
-    assert ae._chunk_steps == 11
+    assert steps(ae) == {11}
     np.testing.assert_allclose(found[0], ae.reconstruct(X), atol=1e-6)
     assert found[1].shape == (32, 6)
     assert found[2] == pytest.approx(np.mean((found[0] - X) ** 2), rel=1e-5)
     assert found[3] == pytest.approx(np.mean((found[0] - X)[:32] ** 2), rel=1e-5)
 
 
-def test_validation_and_evaluation_are_traced_once_each(monkeypatch):
-    traced, step = [], kerasae.models.Autoencoder.test_step
-
-    def watched(ae, *args):
-        traced.append(ae.steps_per_execution)
-        return step(ae, *args)
-
-    monkeypatch.setattr(kerasae.models.Autoencoder, "test_step", watched)
-    ae = model()
-    ae.compile()
-    act = watching(lambda: ae.evaluate(X, batch_size=16, verbose=0))
-    for _ in range(2):
-        ae.fit(X, batch_size=16, epochs=2, verbose=0, validation_data=(X, X), callbacks=[act])
-    assert set(traced) == {1, 11}
-    # Keras traces a function of many steps for each of its two places.
-    assert len(traced) <= 4
-
-
 def test_a_new_number_of_samples_compiles_nothing(monkeypatch):
     traced, loss = [], kerasae.models.Autoencoder.compute_loss
 
     def watched(ae, *args, **kwargs):
-        traced.append(ae.steps_per_execution)
+        traced.append(ae)
         return loss(ae, *args, **kwargs)
 
     monkeypatch.setattr(kerasae.models.Autoencoder, "compute_loss", watched)
     ae = model()
     ae.compile()
-    pipelines = [kerasae.data.load(X[:n], validation=0.0, test=0.0, batch_size=16).train
-                 for n in (176, 178, 180, 185, 183)]  # fmt: skip
-    for pipeline in pipelines[:4]:
-        ae.fit(pipeline, verbose=0)
-        assert ae._chunk_steps == 11
-    chunks = [steps for steps in traced if steps == 11]
-    ae.fit(pipelines[4], verbose=0)
-    assert [steps for steps in traced if steps == 11] == chunks
+    ae.fit(X[:176], batch_size=16, verbose=0)
+    once = len(traced)
+    ae.fit(X[88:][:88].repeat(2, 0), batch_size=16, verbose=0)
+    assert len(traced) == once
+    ae.fit(X[:180], batch_size=16, verbose=0)  # 4 are left over, in a step of Keras's
+    left = len(traced)
+    assert left > once
+    ae.fit(in_memory(), verbose=0)
+    ae.fit(X[:183], batch_size=16, verbose=0)
+    assert len(traced) <= left + 2  # Keras traces other numbers of samples left over as one
 
 
 def test_compile_in_a_callback_holds():
@@ -509,17 +505,21 @@ def test_a_step_in_a_callback_is_one_on_the_batch_given():
     ae.compile()
     act = watching(lambda: ae.train_on_batch(X[:16]))
     ae.fit(in_memory(), epochs=2, verbose=0, callbacks=[act])
-    assert ae._chunk_steps == 11
+    assert steps(ae) == {11}
     assert int(ae.optimizer.iterations) == 2 * (12 + 1)
 
 
-def test_a_second_fit_in_a_callback_is_refused():
+def test_a_fit_in_a_callback_leaves_the_other_as_it_was():
     ae = model()
     ae.compile()
-    with pytest.raises(ValueError, match="fit was called while this model is trained"):
-        ae.fit(X, batch_size=16, verbose=0, callbacks=[watching(lambda: ae.fit(X, verbose=0))])
-    assert (ae.steps_per_execution, ae._outside, ae._resident) == (1, None, None)
-    ae.fit(X, batch_size=16, verbose=0)
+    dataset = __import__("tensorflow").data.Dataset.from_tensor_slices(X[:32]).batch(16)
+    inner = iter([{"x": X[:80], "batch_size": 16}, {"x": dataset}])
+    ae.fit(
+        in_memory(), epochs=2, verbose=0,
+        callbacks=[watching(lambda: ae.fit(**next(inner), verbose=0))],
+    )  # fmt: skip
+    assert steps(ae) == {5, 11}
+    assert int(ae.optimizer.iterations) == 2 * 12 + 5 + 2
 
 
 # What else counts batches -------------------------------------------------------------------
@@ -534,7 +534,7 @@ def test_validation_takes_as_many_steps_as_stated(kind):
     ae = model()
     ae.compile("sgd")
     history = ae.fit(X, batch_size=16, verbose=0, validation_data=given, validation_steps=3)
-    assert ae._chunk_steps == 11
+    assert steps(ae) == {11}
     expected = ae.evaluate(X[:48], batch_size=16, verbose=0, return_dict=True)["loss"]
     assert history.history["val_loss"][0] == pytest.approx(expected, rel=1e-6)
 
@@ -549,6 +549,35 @@ def test_a_limit_on_steps_is_kept():
     finally:
         keras.config.set_max_steps_per_epoch(None)
     assert int(ae.optimizer.iterations) == 4
+
+
+def test_turned_off_the_results_are_the_same():
+    found = []
+    for on in (True, False):
+        acceleration.enable(on)
+        try:
+            assert acceleration.enabled() == on
+            ae = model("contractive", jacobian_method="closed_form")
+            ae.compile()
+            history = ae.fit(X, batch_size=16, epochs=2, verbose=0, validation_split=0.2).history
+            assert hasattr(ae.train_function, "compiled") == on
+        finally:
+            acceleration.enable()
+        found.append((history, ae.get_weights()))
+    (ours, weights), (plain, expected) = found
+    for name, values in plain.items():
+        np.testing.assert_allclose(ours[name], values, rtol=1e-4, atol=1e-6, err_msg=name)
+    for a, b in zip(weights, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+
+
+def test_the_environment_turns_it_off():
+    program = "import kerasae; print(kerasae.acceleration.enabled())"
+    environment = {**os.environ, "KERASAE_ACCELERATION": "0"}
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == "False"
 
 
 def test_all_steps_of_an_epoch_stated_are_no_hindrance():

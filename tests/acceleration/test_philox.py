@@ -11,9 +11,10 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
 import tensorflow as tf
 from scipy import stats
 
-from kerasae.acceleration import compiling, philox
+from kerasae.acceleration import compiling, enable
+from kerasae.acceleration import philox as noise
 
-DRAWS = [philox.normal, philox.uniform]
+DRAWS = [noise.normal, noise.uniform]
 
 
 def drawn(draw, shape, seed, xla):
@@ -39,13 +40,13 @@ def test_the_integers_are_those_of_the_published_vectors():
     assert philox(key, counter) == [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1]
     for vector_key, vector in (((0, 0), (0, 0, 0, 0)), (key, counter)):
         low, high = (tf.constant(k, tf.uint32) for k in vector_key)
-        ours = philox._philox(low, high, [tf.constant([c], tf.uint32) for c in vector])
+        ours = noise._philox(low, high, [tf.constant([c], tf.uint32) for c in vector])
         assert [int(x[0]) for x in ours] == philox(vector_key, vector)
 
 
 @pytest.mark.parametrize("xla", [False, True])
 def test_uniform_is_made_of_them(xla):
-    found = drawn(philox.uniform, (2, 5), [3, 9], xla)
+    found = drawn(noise.uniform, (2, 5), [3, 9], xla)
     blocks = [philox((3, 9), (i, 0, 0, 0)) for i in range(3)]
     integers = np.array(blocks).T.ravel()[:10]
     np.testing.assert_array_equal(found.ravel(), (integers >> 8) * 2.0**-24)
@@ -62,32 +63,46 @@ def test_the_same_with_xla_and_without(draw, shape, seed):
 
 
 def _inside(draw, shape, seed):
-    with compiling():
+    with compiling(True):
         return draw(shape, tf.constant(seed))
 
 
 def test_shapes_may_be_known_late():
     @tf.function(input_signature=[tf.TensorSpec((None, 3))], autograph=False)
-    def noise(x):
-        return philox.normal((tf.shape(x)[0], 3), tf.constant([1, 2]))
+    def drawn_there(x):
+        return noise.normal((tf.shape(x)[0], 3), tf.constant([1, 2]))
 
-    expected = philox.normal((5, 3), tf.constant([1, 2]))
-    np.testing.assert_array_equal(noise(tf.zeros((5, 3))), expected)
+    expected = noise.normal((5, 3), tf.constant([1, 2]))
+    np.testing.assert_array_equal(drawn_there(tf.zeros((5, 3))), expected)
 
 
 def test_laws():
-    z = drawn(philox.normal, (1_000_000,), [5, 6], xla=False)
+    z = drawn(noise.normal, (1_000_000,), [5, 6], xla=False)
     assert stats.kstest(z, "norm").pvalue > 0.001
     # Both members of a pair, and pairs that share a block, are independent.
     quarters = z.reshape(4, -1)
     assert np.abs(np.corrcoef(np.concatenate([quarters, quarters**2])) - np.eye(8)).max() < 0.01
-    u = drawn(philox.uniform, (1_000_000,), [5, 6], xla=False)
+    u = drawn(noise.uniform, (1_000_000,), [5, 6], xla=False)
     assert stats.kstest(u, "uniform").pvalue > 0.001
     assert 0 <= u.min() < u.max() < 1
-    others = drawn(philox.normal, (1_000_000,), [5, 7], xla=False)
+    others = drawn(noise.normal, (1_000_000,), [5, 7], xla=False)
     assert abs(np.corrcoef(z, others)[0, 1]) < 0.005
 
 
 def test_sine_is_exact_to_the_last_bits_of_float32():
     x = np.linspace(-np.pi / 2, np.pi / 2, 10_001).astype("float32")
-    np.testing.assert_allclose(philox._sine(tf.constant(x)), np.sin(x.astype("f8")), atol=2e-7)
+    np.testing.assert_allclose(noise._sine(tf.constant(x)), np.sin(x.astype("f8")), atol=2e-7)
+
+
+def test_off_the_numbers_are_tensorflows():
+    seed = tf.constant([3, 4])
+    enable(False)
+    try:
+        np.testing.assert_array_equal(
+            noise.normal((5, 2), seed), tf.random.stateless_normal((5, 2), seed)
+        )
+        np.testing.assert_array_equal(
+            noise.uniform((5, 2), seed), tf.random.stateless_uniform((5, 2), seed)
+        )
+    finally:
+        enable()
