@@ -262,6 +262,7 @@ class Autoencoder(keras.Model):
     training_rows: TrainingRows | None = None
     # Epochs of a training that takes several calls of `fit`, or None.
     planned_epochs: int | None = None
+    train_function: Any
     _replica_loss: keras.metrics.Metric | None = None
 
     def __init__(
