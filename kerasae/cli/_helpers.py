@@ -63,14 +63,6 @@ def print_table(rows: Iterable[tuple[str, str]]) -> None:
         print(f"{name:<{width}}  {text}")
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON under a temporary name and rename it."""
-    from kerasae.files import replacing
-
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-
-
 def print_metrics(metrics: dict[str, Any], prefix: str = "") -> None:
     """Print nested numbers, one in a line, under the name that leads to each."""
     print_table(_lines(metrics, prefix))

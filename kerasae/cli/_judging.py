@@ -38,13 +38,14 @@ def evaluate(
     On its own data, the metrics, figures and report of the run are made anew.
     """
     from kerasae import runs
+    from kerasae.files import write_json
 
     metrics = runs.evaluate(
         run, data, split=split, sample_quality=samples, seed=seed, label=label, columns=column,
         data_dir=data_dir,
     )  # fmt: skip
     if output is not None:
-        _helpers.write_json(output, metrics)
+        write_json(output, metrics)
     if not quiet:
         _helpers.print_metrics(metrics)
 

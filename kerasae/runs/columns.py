@@ -47,6 +47,31 @@ def of_run(config: dict[str, Any]) -> list[str] | None:
     return config.get("columns") or options.get("columns") or None
 
 
+def check_training(path: Path, training: Any) -> dict[str, Any]:
+    """Return what is recorded of the data of a training, `{}` where nothing is.
+
+    Args:
+        path: The `config.json` of a run, or the `card.json` of an export, for messages.
+        training: Its content, or the part of that.
+
+    Raises:
+        ValueError: The names of columns are no list of names, or the options no object.
+    """
+    right = training is None or isinstance(training, dict)
+    if right:
+        training = training or {}
+        options = training.get("data_options") or {}
+        right = isinstance(options, dict)
+        for part in (training, options) if right else ():
+            names = part.get("columns") or []
+            right = right and isinstance(names, list) and all(isinstance(n, str) for n in names)
+    if not right:
+        raise ValueError(
+            f"{path.name} must name the columns of its training in a list. Received: {str(path)!r}"
+        )
+    return training
+
+
 def to_read(path: Any, config: dict[str, Any]) -> list[str] | None:
     """Return the columns to read of another file for a run: those that it was trained on.
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from kerasae.errors import nearest
-from kerasae.files import LOCK, is_temporary, locked, remove, replacing, sweep, temporary_name
+from kerasae.files import LOCK, is_temporary, locked, remove, replacing, sweep
+from kerasae.files import write_json as write_json
 
 CONFIG, MODEL, METRICS, HISTORY = "config.json", "model.keras", "metrics.json", "history.csv"
 CHECKPOINTS, LOGS, FIGURES, EXPORT = "checkpoints", "logs", "figures", "saved_model"
-# Where a run lies while another takes its place.
-_REPLACED = ".replaced"
+# Where the files of a run are while another takes its place, and on their way there or back.
+_REPLACED, _MOVING = ".replaced", ".moving"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -98,13 +98,15 @@ def explained(path: Path) -> Iterator[None]:
 
 def settle(path: Path) -> None:
     """Put back the run that another, killed before its first epoch was saved, was to replace."""
-    sweep(path.parent)
-    if (path / _REPLACED).is_dir():
-        with contextlib.suppress(ValueError), locked(path):  # unless it is still being trained
-            if is_begun(path):
-                remove(path / _REPLACED)
-            else:
-                _put_back(path)
+    if not any((path / name).is_dir() for name in (_REPLACED, _MOVING)):
+        return
+    with contextlib.suppress(ValueError), locked(path):  # unless it is still being trained
+        if (path / _MOVING).is_dir():
+            _bring_back(path)
+        elif is_begun(path):
+            remove(path / _REPLACED)
+        else:
+            restore(path)
 
 
 @contextlib.contextmanager
@@ -115,28 +117,20 @@ def opened(path: Path, resume: bool, replace: bool) -> Iterator[bool]:
     write to it meanwhile.
     """
     path.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as locks:
-        locks.enter_context(locked(path))
+    with locked(path):
         # Another training may have been here since the first check.
         check_target(path, resume, replace)
         fresh = replace or not (path / CONFIG).is_file()
         replaced = replace and (path / CONFIG).is_file()
         if replaced:
-            new = temporary_name(path, "old")
-            new.mkdir()
-            locks.enter_context(locked(new))
-            # If the process is killed between the two, `sweep` and `settle` put all back.
-            os.replace(path, new / _REPLACED)
-            os.replace(new, path)
-        for left in path.glob(".publishing-*"):
-            remove(left)
+            _set_aside(path)
         sweep(path)
         try:
             yield replaced
         except BaseException:
             if fresh and not is_begun(path):
                 if replaced:
-                    _put_back(path)
+                    restore(path)
                 else:
                     shutil.rmtree(path, ignore_errors=True)
             raise
@@ -144,27 +138,40 @@ def opened(path: Path, resume: bool, replace: bool) -> Iterator[bool]:
             remove(path / _REPLACED)
 
 
-def restore(path: Path) -> None:
-    """Put back the run that one without a finished epoch was to replace."""
-    _put_back(path)
-
-
 def is_begun(path: Path) -> bool:
     """Return whether an epoch of a run was saved."""
     return (path / CHECKPOINTS / "state.json").exists() or (path / MODEL).exists()
 
 
-def _put_back(path: Path) -> None:
-    new = temporary_name(path, "old")
-    os.replace(path, new)
-    os.replace(new / _REPLACED, path)
-    remove(new)
+def _set_aside(path: Path) -> None:
+    """Move the files of a run to where they can be put back from.
+
+    The folder itself stays, since its lock is held.
+    """
+    (path / _MOVING).mkdir()
+    try:
+        for file in [*path.iterdir()]:
+            if file.name not in (LOCK, _MOVING):
+                os.replace(file, path / _MOVING / file.name)
+    except BaseException:
+        _bring_back(path)
+        raise
+    os.replace(path / _MOVING, path / _REPLACED)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON under a temporary name and rename it."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+def restore(path: Path) -> None:
+    """Put back the run that one without a finished epoch was to replace."""
+    for file in [*path.iterdir()]:
+        if file.name not in (LOCK, _REPLACED):
+            remove(file)
+    os.replace(path / _REPLACED, path / _MOVING)
+    _bring_back(path)
+
+
+def _bring_back(path: Path) -> None:
+    for file in [*(path / _MOVING).iterdir()]:
+        os.replace(file, path / file.name)
+    (path / _MOVING).rmdir()
 
 
 def save_model(ae: Any, path: Path) -> None:

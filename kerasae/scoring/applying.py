@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasae.errors import nearest, shorten
-from kerasae.files import check_training, read_json
+from kerasae.files import read_json
 from kerasae.runs import columns as run_columns
 from kerasae.scoring import empty, jobs, kept
 from kerasae.scoring import record as records
@@ -215,10 +215,10 @@ def recorded(model: Path) -> dict[str, Any]:
 
     folder = model.parent if model.name == "model.keras" else model
     if (folder / "config.json").is_file():
-        return check_training(folder / "config.json", read_json(folder / "config.json"))
+        return run_columns.check_training(folder / "config.json", read_json(folder / "config.json"))
     newest = jobs.located(model) if model.is_dir() else model
     if (newest / "card.json").is_file():
-        return check_training(newest / "card.json", read_card(newest).get("training"))
+        return run_columns.check_training(newest / "card.json", read_card(newest).get("training"))
     return {}
 
 

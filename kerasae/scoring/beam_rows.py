@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from kerasae.errors import nearest
-from kerasae.files import check_training
 from kerasae.runs import columns as run_columns
 from kerasae.serving.runtimes import read_card
 
@@ -29,7 +28,7 @@ def trained_columns(version: Path) -> list[str] | None:
     if not file.is_file():
         return None
     card = read_card(version)
-    names = run_columns.of_run(check_training(file, card.get("training")))
+    names = run_columns.of_run(run_columns.check_training(file, card.get("training")))
     fits = names and len(names) == np.prod(card["input_shape"])
     return names if names and fits and not run_columns._counted(names) else None
 
