@@ -403,11 +403,18 @@ def test_a_damaged_configuration_is_refused(cut):
             kerasae.train("denoising", out=cut, resume=True, **SMALL)
 
 
-def test_what_a_killed_process_left_is_swept(cut):
+def test_what_a_killed_process_left_is_swept(cut, monkeypatch):
     import kerasae
+    from kerasae import files
 
-    (cut / ".publishing-x").mkdir()
-    (cut / ".publishing-x" / "new.png").write_text("half")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "getpid", lambda: ended.pid)
+        left = files.temporary_name(cut / "publishing")
+    left.mkdir()
+    (left / "new.png").write_text("half")
+    files._swept.clear()
     with (cut / "history.csv").open("a") as file:
         file.write("2")  # the begin of row 2, or of row 20
     kerasae.train("denoising", out=cut, resume=True, **SMALL)
