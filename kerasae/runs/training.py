@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasae.runs import configuration, determinism, directory, finishing, resuming
-from kerasae.runs import devices as placing
+from kerasae.runs import placement as placing
 from kerasae.runs.result import Run, resume_command, show
 
 # Seconds between checkpoints: one takes about 50 ms, as long as an epoch of a small data set.
@@ -114,9 +114,10 @@ def train(
         ```
     """
     if machines is not None or machine is not None:
+        asked = dict(locals())
         from kerasae.runs import machines as several_machines
 
-        return several_machines.train(train, dict(locals()))
+        return several_machines.train(train, asked)
     placing.check(devices, strategy, model_parallel)
     asked = {
         "variant": variant, "data": data, "epochs": epochs, "batch_size": batch_size,
@@ -143,10 +144,11 @@ def train(
         keras.utils.set_random_seed(asked["seed"])
         place = placing.place(devices, strategy, model_parallel)
         splits = configuration.load_data(asked)
+        place.check(splits)
         with place.scope():
             ae = configuration.build_model(asked, splits)
         config = configuration.resolve(asked, path, splits, ae)
-        place.settle(config, splits)
+        place.settle(config)
         if begun:
             config["command"] = resuming.command(begun, config, path)
             resuming.check_same(begun, config)
@@ -194,8 +196,10 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int,
         path / directory.CHECKPOINTS, stopping, delete_checkpoint=False, min_seconds=_SAVE_EVERY
     )
     progress = callbacks.Progress(monitor) if verbose else None
+    when = "batch" if place.count == 1 else "epoch"
     interrupt = callbacks.StopOnInterrupt(
-        lambda: print("\nStopping after this batch ...") if verbose else None
+        lambda: print(f"\nStopping after this {when} ...") if verbose else None,
+        None if place.count == 1 else place.anywhere,
     )
     events = callbacks.EventLog(path / directory.LOGS)
     guards = [interrupt, callbacks.StopOnNonFinite(), callbacks.EpochOrder(splits)]
