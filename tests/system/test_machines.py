@@ -37,8 +37,10 @@ def look(self, logs=None):
     for variable in [*self.model.weights, *self.model.optimizer.variables]:
         here = variable.value.sharding.addressable_devices_indices_map(tuple(variable.shape))
         parts.add((len(set(map(str, here.values()))), len(here)))
-    port = f":{int(asked['machines'].split(',')[0].split(':')[1]):04X}" if "machines" in asked else ""
-    for name in ("tcp", "tcp6") if port else ():
+    if "machines" not in asked:
+        return
+    port = f":{int(asked['machines'].split(',')[0].split(':')[1]):04X}"
+    for name in ("tcp", "tcp6"):
         for line in Path("/proc/net", name).read_text().splitlines()[1:]:
             _, local, _, state = line.split()[:4]
             if local.endswith(port) and state == "0A":
@@ -111,8 +113,8 @@ def history(path):
 def assert_alike(path, other, columns=slice(None)):
     """Compare the losses and the weights of two runs."""
     np.testing.assert_allclose(history(path)[:, columns], history(other)[:, columns], rtol=1e-5)
-    pairs = zip(*(kerasae.load(run / "model.keras").get_weights() for run in (path, other)))
-    for mine, theirs in pairs:
+    weights, others = (kerasae.load(run / "model.keras").get_weights() for run in (path, other))
+    for mine, theirs in zip(weights, others, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
