@@ -131,8 +131,11 @@ def answer(tmp_path_factory):
     path = tmp_path_factory.mktemp("devices")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, path],
-        capture_output=True, text=True, timeout=900, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return {**json.loads((path / "answer.json").read_text()), "path": path}
 
