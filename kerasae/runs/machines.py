@@ -316,6 +316,9 @@ def _initialize(found: dict[str, Any], verbose: int) -> list[str]:
 
     seconds = _of_environment(_WAIT_VARIABLE, _WAIT)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    if hasattr(jax.config, "jax_enable_preemption_service"):
+        # With it SIGTERM would be ignored until training begins.
+        jax.config.update("jax_enable_preemption_service", False)
     if verbose:
         print(f"Waiting up to {seconds} seconds for the other machines.", file=sys.stderr)
     try:
@@ -331,8 +334,8 @@ def _initialize(found: dict[str, Any], verbose: int) -> list[str]:
         ) from error
     except RuntimeError as error:
         raise OSError(
-            "JAX could not be started on several machines; begin with a fresh process on each. "
-            f"Received: {' '.join(str(error).split())[:200]}"
+            "JAX could not be started on several machines; begin with a fresh process on each, and "
+            f"with a free port on machine 0. Received: {' '.join(str(error).split())[:200]}"
         ) from error
     counts = Counter(device.process_index for device in jax.devices())
     if len(set(counts.values())) > 1:

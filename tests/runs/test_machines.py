@@ -2,12 +2,13 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
 import kerasae
 from kerasae.cli import app
-from kerasae.runs import machines
+from kerasae.runs import machines, placement
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
@@ -93,6 +94,24 @@ def test_the_first_thing_that_differs_is_named():
         "Received: seed=0 on machine 0, 1 on machine 2"
     )
     assert "no data" in machines._problem([alike, {"problem": "no data"}])
+
+
+def test_machines_with_other_data_do_not_begin(monkeypatch):
+    pytest.importorskip("jax")
+    monkeypatch.setattr(placement, "_distribution", lambda *_: None)
+    said = []
+
+    def gather(mine):
+        said.append(mine)
+        return [said[0], mine]
+
+    monkeypatch.setattr(machines, "_gather", gather)
+    place = machines.Machines(["cpu:0"], 1, {"epochs": 3})
+    monkeypatch.setattr(place, "_end", lambda: None)
+    x = np.zeros((40, 3), "float32")
+    place.check(kerasae.data.load(x))
+    with pytest.raises(ValueError, match="Received: the beginning of the data="):
+        place.check(kerasae.data.load(x + 1))
 
 
 # Guides -----------------------------------------------------------------------------------
