@@ -1,4 +1,4 @@
-"""The files of a run directory: making it, replacing it, and what stands in it."""
+"""The run directory: the names of its files, making it, replacing it."""
 
 import contextlib
 import errno
@@ -30,7 +30,7 @@ def run_directory(out: Any, default: Path) -> Path:
 
 
 def check_target(path: Path, resume: bool, replace: bool) -> None:
-    """Refuse a run directory that would be lost, or that is none."""
+    """Refuse to write where a run would be lost, or where something else is."""
     if resume and replace:
         raise ValueError(
             "resume=True (--resume) and replace=True (--replace) exclude each other. Received: both"
@@ -50,12 +50,12 @@ def check_target(path: Path, resume: bool, replace: bool) -> None:
     if resume and (path / METRICS).is_file():
         raise ValueError(
             "The run in out is finished, there is nothing to resume; pass replace=True (--replace) "
-            f"to train it anew, or choose another folder. Received: out={str(path)!r}"
+            f"to train it again, or choose another folder. Received: out={str(path)!r}"
         )
     if not resume and not replace:
         raise ValueError(
             "out exists; pass resume=True (--resume) to continue an unfinished run, replace=True "
-            f"(--replace) to train it anew, or another folder. Received: out={str(path)!r}"
+            f"(--replace) to train it again, or another folder. Received: out={str(path)!r}"
         )
     _check_writable(path)
 
@@ -74,7 +74,7 @@ def _forbidden(path: Path) -> PermissionError:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Say in a sentence why a run directory cannot be written to."""
+    """Raise errors of the system with a sentence on why a run directory cannot be written to."""
     try:
         yield
     except Exception as error:
@@ -97,7 +97,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def settle(path: Path) -> None:
-    """Put back the run that another, killed before its first epoch was saved, was to replace."""
+    """Put back a run whose replacement was killed before its first epoch was saved."""
     if not any((path / name).is_dir() for name in (_REPLACED, _MOVING)):
         return
     with contextlib.suppress(ValueError), locked(path):  # unless it is still being trained
@@ -111,10 +111,10 @@ def settle(path: Path) -> None:
 
 @contextlib.contextmanager
 def opened(path: Path, resume: bool, replace: bool) -> Iterator[bool]:
-    """Make a run directory and yield whether there was one; after a failure put it back.
+    """Make a run directory and lock it; yield whether a run was replaced.
 
-    A failed run stays if an epoch of it was saved, which can be resumed. No other training may
-    write to it meanwhile.
+    After a failure the earlier run is put back, unless an epoch of the new one was saved, which
+    can be resumed.
     """
     path.mkdir(parents=True, exist_ok=True)
     with locked(path):
@@ -144,9 +144,9 @@ def is_begun(path: Path) -> bool:
 
 
 def _set_aside(path: Path) -> None:
-    """Move the files of a run to where they can be put back from.
+    """Move the files of a run to a folder in it, from where they can be put back.
 
-    The folder itself stays, since its lock is held.
+    The folder of the run itself stays, since its lock is held.
     """
     (path / _MOVING).mkdir()
     try:
@@ -160,7 +160,7 @@ def _set_aside(path: Path) -> None:
 
 
 def restore(path: Path) -> None:
-    """Put back the run that one without a finished epoch was to replace."""
+    """Put back the run that was to be replaced."""
     for file in [*path.iterdir()]:
         if file.name not in (LOCK, _REPLACED):
             remove(file)
