@@ -1,9 +1,14 @@
-"""Files that are either whole or not there, the lock of a folder, and JSON read within bounds."""
+"""Files and folders that are either whole or not there, the lock of a folder, bounded JSON.
+
+What is written gets a temporary name next to its own and is renamed when it is whole. A process
+that is killed leaves at most such a name, which the next writer in the folder removes.
+"""
 
 import contextlib
 import errno
 import functools
 import hashlib
+import itertools
 import json
 import os
 import platform
@@ -16,25 +21,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_LEFT = re.compile(
+import filelock
+
+_TEMPORARY = re.compile(
     r"\.(?P<name>.+)\.(?P<host>[\w-]+)\.(?P<process>\d+)\.[0-9a-f]{12}\.(?P<kind>part|old)(\.\w+)?"
 )
-# What another host has not touched for a day, nobody writes any more.
+# What another host has not touched for a day is taken for abandoned.
 _OLD_SECONDS = 86400
-# A folder is looked through at most so often: one that many files are written to may be large.
+# Scanning a folder may take long where it holds many files, so it is not done for each of them.
 _SWEEP_SECONDS = 60
 _swept: dict[Path, float] = {}
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a name to write a file under, and rename it to `path` when that is done.
+    """Yield a temporary name to write a file or folder under, and rename it to `path` at the end.
 
-    The name is in the same folder and has the same suffix. After a failure it is removed and
+    The name is in the same folder and has the same suffix. After a failure it is removed, and
     what was at `path` is untouched.
 
     Args:
-        path: The file to write or replace.
+        path: The file or folder to write or replace.
     """
     sweep(path.parent)
     temporary = temporary_name(path, suffix=path.suffix)
@@ -46,12 +53,53 @@ def replacing(path: Path) -> Iterator[Path]:
         remove(temporary)
 
 
+@contextlib.contextmanager
+def scratch(folder: Path, name: str) -> Iterator[Path]:
+    """Yield a new hidden folder, and remove it at the end unless it was renamed.
+
+    Args:
+        folder: Where to make it; made when needed.
+        name: A word of its name, for who looks at the folder meanwhile.
+    """
+    sweep(folder)
+    temporary = temporary_name(folder / name)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+    finally:
+        remove(temporary)
+
+
+def publish(temporary: Path, folder: Path, first: int) -> Path:
+    """Rename a folder to the first number that is free, and return its new path.
+
+    Args:
+        temporary: The folder, which is whole.
+        folder: Where the numbers are, on the same file system.
+        first: The number to try first.
+    """
+    sync(temporary)
+    for number in itertools.count(first):
+        target = folder / str(number)
+        if target.exists():
+            continue
+        try:
+            os.rename(temporary, target)
+        except OSError:
+            if target.exists():  # another process took the number in between
+                continue
+            raise
+        _sync_folder(folder)
+        return target
+    raise AssertionError("unreachable")
+
+
 def temporary_name(path: Path, kind: str = "part", suffix: str = "") -> Path:
-    """Return a hidden name beside `path` that no other process on any host takes.
+    """Return a hidden name next to `path` that no other process on any host takes.
 
     Args:
         path: What is to be written.
-        kind: `"part"` of what is being written, `"old"` of what is set aside meanwhile.
+        kind: `"part"` for what is being written, `"old"` for what is set aside meanwhile.
         suffix: How the name ends.
     """
     name = path.name.removesuffix(suffix)
@@ -68,9 +116,9 @@ def writer() -> str:
 
 @functools.cache
 def _host() -> str:
-    """Return a word for what numbers our processes: a machine since its start, or a container.
+    """Return a word for the machine since its start, or the container, that numbers our processes.
 
-    Names of hosts are not enough, for containers may share one.
+    Names of hosts are not enough, since containers may share one.
     """
     inside = []
     with contextlib.suppress(OSError):
@@ -81,7 +129,7 @@ def _host() -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that were killed left in a folder.
+    """Remove what killed writers left in a folder.
 
     Of this host, what dead processes left; of others, what is a day old. A folder that was set
     aside takes its place again if nothing else has.
@@ -95,8 +143,8 @@ def sweep(folder: Path) -> None:
     _swept[folder] = now
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            found = _LEFT.fullmatch(entry.name) if entry.name[0] == "." else None
-            if found and _is_dead(entry, found):
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found and _is_abandoned(entry, found):
                 target = folder / found["name"]
                 if found["kind"] == "old" and not target.exists():
                     os.replace(entry.path, target)
@@ -106,10 +154,10 @@ def sweep(folder: Path) -> None:
 
 def is_temporary(name: str) -> bool:
     """Return whether a file of this name is one that was, or is, being written."""
-    return _LEFT.fullmatch(name) is not None
+    return _TEMPORARY.fullmatch(name) is not None
 
 
-def _is_dead(entry: os.DirEntry, found: re.Match[str]) -> bool:
+def _is_abandoned(entry: os.DirEntry, found: re.Match[str]) -> bool:
     if found["host"] == _host():
         return not _runs(int(found["process"]))
     state = entry.stat(follow_symlinks=False)
@@ -150,20 +198,38 @@ def sync(path: Path) -> None:
 
 
 def replace(temporary: Path, path: Path) -> None:
-    """Rename a file, or a folder to where none is, so that it outlives a loss of power.
+    """Rename a file or folder so that it outlives a loss of power.
 
-    A file that is replaced hands on its permissions.
+    A file that is replaced hands on its permissions. A folder that is replaced is set aside
+    meanwhile, and comes back after a failure.
     """
+    if temporary.is_dir() and path.exists():
+        aside = temporary_name(path, "old")
+        os.replace(path, aside)
+        try:
+            os.replace(temporary, path)
+        except BaseException:
+            os.replace(aside, path)
+            raise
+        remove(aside)
+    else:
+        if not temporary.is_dir():
+            with contextlib.suppress(OSError):
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can do that."""
+    if os.name != "posix":
+        return
     with contextlib.suppress(OSError):
-        temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-    os.replace(temporary, path)
-    if os.name == "posix":
-        with contextlib.suppress(OSError):
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
 
 
 def remove(path: Path) -> None:
@@ -175,73 +241,62 @@ def remove(path: Path) -> None:
 
 
 LOCK = ".lock"
+# What a file system without locks answers.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a run directory, so that no other training writes to it.
 
-    The system lets go of it when the process ends, however it ends: a file that a killed process
-    left stops nobody. Where files cannot be locked (Windows, some network file systems) all are
-    let in.
+    The system releases it when the process ends, however it ends: a file that a killed process
+    left stops nobody. Where files cannot be locked (some network file systems) all are let in.
 
     Args:
         path: The directory, which exists.
 
     Raises:
-        ValueError: Another training holds it; the sentence names its process and host.
+        ValueError: Another training holds it, and the sentence names its process and host; or
+            there is a link in place of the lock.
     """
-    file = _open_lock(path / LOCK)
+    file = path / LOCK
+    held: list[os.stat_result] = []
+
+    def sign(descriptor: int) -> None:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
+        held.append(os.fstat(descriptor))
+
+    lock = filelock.FileLock(file, on_acquired=sign)
     try:
-        _write_holder(file)
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        raise ValueError(
+            f"out is being trained by {_holder(file)}; wait for it, or choose another folder. "
+            f"Received: out={str(path)!r}"
+        ) from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError(
+                f"out must not hold a link at {LOCK}; remove it. Received: out={str(path)!r}"
+            ) from None
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
         yield
     finally:
+        # While it is held, so that nobody else's is removed.
         with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(file), os.stat(path / LOCK)):
-                os.unlink(path / LOCK)
-        os.close(file)
+            if held and os.path.samestat(held[0], file.stat(follow_symlinks=False)):
+                file.unlink()
+        lock.release()
 
 
-def _open_lock(path: Path) -> int:
-    """Return a locked file at `path`."""
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            _lock(file)
-            # The one that held it may have removed the file meanwhile.
-            if os.path.samestat(os.fstat(file), os.stat(path)):
-                return file
-        except BlockingIOError:
-            holder = os.pread(file, 1000, 0).decode("utf-8", "replace").strip()
-            os.close(file)
-            raise ValueError(
-                f"out is being trained by {holder or 'another process'}; wait for it, or choose "
-                f"another folder. Received: out={str(path.parent)!r}"
-            ) from None
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            os.close(file)
-            raise
-        os.close(file)
-
-
-def _lock(file: int) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        pass  # a file system without locks
-
-
-def _write_holder(file: int) -> None:
-    os.ftruncate(file, 0)
-    os.pwrite(file, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
+def _holder(file: Path) -> str:
+    """Return what the holder of a lock wrote into it."""
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        return opened.read(1000).decode("utf-8", "replace").strip() or "another process"
+    return "another process"
 
 
 # A thousand times what kerasae writes; a larger one is not read.
@@ -274,26 +329,7 @@ def read_json(path: Path, kind: type = dict) -> Any:
     return content
 
 
-def check_training(path: Path, training: Any) -> dict[str, Any]:
-    """Return what is recorded of the data of a training, `{}` where nothing is.
-
-    Args:
-        path: The `config.json` of a run, or the `card.json` of an export, for messages.
-        training: Its content, or the part of that.
-
-    Raises:
-        ValueError: The names of columns are no list of names, or the options no object.
-    """
-    right = training is None or isinstance(training, dict)
-    if right:
-        training = training or {}
-        options = training.get("data_options") or {}
-        right = isinstance(options, dict)
-        for part in (training, options) if right else ():
-            names = part.get("columns") or []
-            right = right and isinstance(names, list) and all(isinstance(n, str) for n in names)
-    if not right:
-        raise ValueError(
-            f"{path.name} must name the columns of its training in a list. Received: {str(path)!r}"
-        )
-    return training
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON to a file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

@@ -435,7 +435,7 @@ def test_a_number_taken_in_between_is_passed_over(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("No space left on device")])
-@pytest.mark.parametrize("at", ["_write", "_card.card", "_publish"])
+@pytest.mark.parametrize("at", ["savedmodel._write", "card.card", "savedmodel.files.publish"])
 def test_an_interrupted_export_leaves_the_earlier_version(monkeypatch, tmp_path, at, error):
     ae = tiny(0)
     exporting.export(ae, tmp_path, verify=False)

@@ -3,8 +3,10 @@
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
 #SBATCH --requeue
-# One training on two nodes: sbatch slurm_job.sh. With GPUs, ask for them here (--gpus-per-node).
-# srun starts the command once on each node and tells it who it is; a requeued job resumes.
+# One training on two nodes: sbatch slurm_job.sh. With GPUs, ask for them here (--gpus-per-node),
+# and for as many tasks: JAX gives each task one GPU.
+# srun starts the command for each task, and JAX finds out which it is; a requeued job resumes.
+# The folder of the run must be on a disk that all nodes share.
 set -euo pipefail
 
 export KERAS_BACKEND=jax

@@ -33,12 +33,12 @@ def evaluate(
     On its own data, the metrics, figures and report of the run are made again.
     """
     from kerasae import runs
-    from kerasae.runs import directory
+    from kerasae.files import write_json
 
     given: dict[str, Any] = {"label": label, "columns": columns, "data_dir": data_dir}
     metrics = runs.evaluate(run, data, split=split, sample_quality=samples, seed=seed, **given)
     if output is not None:
-        directory.write_json(output, metrics)
+        write_json(output, metrics)
     if not quiet:
         _helpers.print_metrics(metrics)
 

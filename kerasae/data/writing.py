@@ -123,17 +123,7 @@ def _check_replaceable(path: Path, *, is_folder: bool) -> None:
 def _replace(temporary: Path, path: Path) -> None:
     # Once more, for writing may have taken hours.
     _check_replaceable(path, is_folder=temporary.is_dir())
-    if not temporary.is_dir() or not path.exists():
-        files.replace(temporary, path)
-        return
-    aside = files.temporary_name(path, "old")
-    os.replace(path, aside)
-    try:
-        files.replace(temporary, path)
-    except BaseException:
-        os.replace(aside, path)
-        raise
-    files.remove(aside)
+    files.replace(temporary, path)
 
 
 class _Rows:

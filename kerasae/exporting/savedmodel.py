@@ -1,13 +1,8 @@
 """From an autoencoder to a SavedModel that TensorFlow alone serves, checked before it counts."""
 
 import importlib.util
-import itertools
 import json
 import os
-import platform
-import shutil
-import uuid
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasae import files
 from kerasae.errors import nearest
 from kerasae.exporting import card as cards
 from kerasae.exporting import formats, signatures
@@ -25,7 +21,6 @@ from kerasae.serving import versions, vetting
 
 __all__ = ["VerificationError", "export"]
 
-_INCOMING = ".incoming"
 Endpoint = Any  # a tf.function from tensors to a dictionary of tensors
 
 
@@ -102,27 +97,25 @@ def export(
     _check(ae, path, samples)
     also = _check_targets(also)
     made = [p for p in (path, *path.parents) if not p.exists()]
-    # Beside the versions, so that the rename stays on one file system. A server looks at
-    # numbers only.
-    _sweep(path)
-    folder = path / f"{_INCOMING}-{_host()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
-        folder.mkdir(parents=True)
-        endpoints = _write(ae, folder)
-        for target in also:
-            formats.TARGETS[target][0](ae, folder)
-        verification = verified(ae, endpoints, folder, samples, also) if verify else None
-        if verify:
-            _check_computes(folder)
-        if samples is not None:
-            np.savez_compressed(folder / "golden.npz", **golden(ae, endpoints, samples))
-        card = cards.card(ae, signatures.describe(ae), endpoints, verification, metrics, training)
-        text = json.dumps(card, indent=2, allow_nan=False) + "\n"
-        (folder / "card.json").write_text(text, encoding="utf-8")
-        (folder / "README.md").write_text(cards.model_card(card), encoding="utf-8")
-        return _publish(folder, path)
+        # Next to the versions, hidden: a server looks at numbers only.
+        with files.scratch(path, "version") as folder:
+            endpoints = _write(ae, folder)
+            for target in also:
+                formats.TARGETS[target][0](ae, folder)
+            verification = verified(ae, endpoints, folder, samples, also) if verify else None
+            if verify:
+                _check_computes(folder)
+            if samples is not None:
+                np.savez_compressed(folder / "golden.npz", **golden(ae, endpoints, samples))
+            card = cards.card(
+                ae, signatures.describe(ae), endpoints, verification, metrics, training
+            )
+            text = json.dumps(card, indent=2, allow_nan=False) + "\n"
+            (folder / "card.json").write_text(text, encoding="utf-8")
+            (folder / "README.md").write_text(cards.model_card(card), encoding="utf-8")
+            return files.publish(folder, path, max(versions(path), default=0) + 1)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
         for empty in made:
             if empty.exists() and not any(empty.iterdir()):
                 empty.rmdir()
@@ -204,45 +197,3 @@ def _write(ae: Autoencoder, folder: Path) -> dict[str, Endpoint]:
     with quiet("tensorflow"):
         archive.write_out(str(folder), verbose=False)
     return endpoints
-
-
-def _sweep(path: Path) -> None:
-    """Remove what exports of this machine left that were killed."""
-    for folder in path.glob(f"{_INCOMING}-{_host()}-*"):
-        pid = folder.name.split("-")[2]
-        if pid.isdecimal() and not _runs(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _host() -> str:
-    """Return a word for this machine; folders may be shared between several."""
-    return f"{zlib.crc32(platform.node().encode()):08x}"
-
-
-def _runs(pid: int) -> bool:
-    if os.name == "nt":  # where signal 0 ends a process
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is somebody else's
-        return True
-    return True
-
-
-def _publish(folder: Path, path: Path) -> Path:
-    """Give the complete folder its number, in one step."""
-    for number in itertools.count(max(versions(path), default=0) + 1):
-        target = path / str(number)
-        if target.exists():
-            continue
-        try:
-            os.rename(folder, target)
-        except OSError:
-            # Another export took the number in between.
-            if target.exists():
-                continue
-            raise
-        return target
-    raise AssertionError("unreachable")

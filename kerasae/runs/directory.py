@@ -1,21 +1,20 @@
-"""The files of a run directory: making it, replacing it, and what stands in it."""
+"""The run directory: the names of its files, making it, replacing it."""
 
 import contextlib
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kerasae.errors import nearest
-from kerasae.files import LOCK, is_temporary, locked, remove, replacing, sweep, temporary_name
+from kerasae.files import LOCK, is_temporary, locked, remove, replacing, sweep
+from kerasae.files import write_json as write_json
 
 CONFIG, MODEL, METRICS, HISTORY = "config.json", "model.keras", "metrics.json", "history.csv"
 CHECKPOINTS, LOGS, FIGURES, EXPORT = "checkpoints", "logs", "figures", "saved_model"
-# Where a run lies while another takes its place.
-_REPLACED = ".replaced"
+# Where the files of a run are while another takes its place, and on their way there or back.
+_REPLACED, _MOVING = ".replaced", ".moving"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -30,7 +29,7 @@ def run_directory(out: Any, default: Path) -> Path:
 
 
 def check_target(path: Path, resume: bool, replace: bool) -> None:
-    """Refuse a run directory that would be lost, or that is none."""
+    """Refuse to write where a run would be lost, or where something else is."""
     if resume and replace:
         raise ValueError(
             "resume=True (--resume) and replace=True (--replace) exclude each other. Received: both"
@@ -50,12 +49,12 @@ def check_target(path: Path, resume: bool, replace: bool) -> None:
     if resume and (path / METRICS).is_file():
         raise ValueError(
             "The run in out is finished, there is nothing to resume; pass replace=True (--replace) "
-            f"to train it anew, or choose another folder. Received: out={str(path)!r}"
+            f"to train it again, or choose another folder. Received: out={str(path)!r}"
         )
     if not resume and not replace:
         raise ValueError(
             "out exists; pass resume=True (--resume) to continue an unfinished run, replace=True "
-            f"(--replace) to train it anew, or another folder. Received: out={str(path)!r}"
+            f"(--replace) to train it again, or another folder. Received: out={str(path)!r}"
         )
     _check_writable(path)
 
@@ -74,7 +73,7 @@ def _forbidden(path: Path) -> PermissionError:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Say in a sentence why a run directory cannot be written to."""
+    """Raise errors of the system with a sentence on why a run directory cannot be written to."""
     try:
         yield
     except Exception as error:
@@ -97,46 +96,40 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def settle(path: Path) -> None:
-    """Put back the run that another, killed before its first epoch was saved, was to replace."""
-    sweep(path.parent)
-    if (path / _REPLACED).is_dir():
-        with contextlib.suppress(ValueError), locked(path):  # unless it is still being trained
-            if is_begun(path):
-                remove(path / _REPLACED)
-            else:
-                _put_back(path)
+    """Put back a run whose replacement was killed before its first epoch was saved."""
+    if not any((path / name).is_dir() for name in (_REPLACED, _MOVING)):
+        return
+    with contextlib.suppress(ValueError), locked(path):  # unless it is still being trained
+        if (path / _MOVING).is_dir():
+            _bring_back(path)
+        elif is_begun(path):
+            remove(path / _REPLACED)
+        else:
+            restore(path)
 
 
 @contextlib.contextmanager
 def opened(path: Path, resume: bool, replace: bool) -> Iterator[bool]:
-    """Make a run directory and yield whether there was one; after a failure put it back.
+    """Make a run directory and lock it; yield whether a run was replaced.
 
-    A failed run stays if an epoch of it was saved, which can be resumed. No other training may
-    write to it meanwhile.
+    After a failure the earlier run is put back, unless an epoch of the new one was saved, which
+    can be resumed.
     """
     path.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as locks:
-        locks.enter_context(locked(path))
+    with locked(path):
         # Another training may have been here since the first check.
         check_target(path, resume, replace)
         fresh = replace or not (path / CONFIG).is_file()
         replaced = replace and (path / CONFIG).is_file()
         if replaced:
-            new = temporary_name(path, "old")
-            new.mkdir()
-            locks.enter_context(locked(new))
-            # If the process is killed between the two, `sweep` and `settle` put all back.
-            os.replace(path, new / _REPLACED)
-            os.replace(new, path)
-        for left in path.glob(".publishing-*"):
-            remove(left)
+            _set_aside(path)
         sweep(path)
         try:
             yield replaced
         except BaseException:
             if fresh and not is_begun(path):
                 if replaced:
-                    _put_back(path)
+                    restore(path)
                 else:
                     shutil.rmtree(path, ignore_errors=True)
             raise
@@ -144,45 +137,43 @@ def opened(path: Path, resume: bool, replace: bool) -> Iterator[bool]:
             remove(path / _REPLACED)
 
 
-def restore(path: Path) -> None:
-    """Put back the run that one without a finished epoch was to replace."""
-    _put_back(path)
-
-
 def is_begun(path: Path) -> bool:
     """Return whether an epoch of a run was saved."""
     return (path / CHECKPOINTS / "state.json").exists() or (path / MODEL).exists()
 
 
-def _put_back(path: Path) -> None:
-    new = temporary_name(path, "old")
-    os.replace(path, new)
-    os.replace(new / _REPLACED, path)
-    remove(new)
+def _set_aside(path: Path) -> None:
+    """Move the files of a run to a folder in it, from where they can be put back.
+
+    The folder of the run itself stays, since its lock is held.
+    """
+    (path / _MOVING).mkdir()
+    try:
+        for file in [*path.iterdir()]:
+            if file.name not in (LOCK, _MOVING):
+                os.replace(file, path / _MOVING / file.name)
+    except BaseException:
+        _bring_back(path)
+        raise
+    os.replace(path / _MOVING, path / _REPLACED)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON under a temporary name and rename it."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+def restore(path: Path) -> None:
+    """Put back the run that was to be replaced."""
+    for file in [*path.iterdir()]:
+        if file.name not in (LOCK, _REPLACED):
+            remove(file)
+    os.replace(path / _REPLACED, path / _MOVING)
+    _bring_back(path)
+
+
+def _bring_back(path: Path) -> None:
+    for file in [*(path / _MOVING).iterdir()]:
+        os.replace(file, path / file.name)
+    (path / _MOVING).rmdir()
 
 
 def save_model(ae: Any, path: Path) -> None:
     """Save a Keras file under a temporary name and rename it."""
     with replacing(path) as temporary:
         ae.save(temporary)
-
-
-def check_count(name: str, value: Any) -> None:
-    """Refuse anything but a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number >= 1. Received: {name}={value!r}")
-
-
-def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
-    """Refuse a value that is not known."""
-    if value not in known:
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(repr, known))}.{nearest(value, known)} "
-            f"Received: {name}={value!r}"
-        )

@@ -1,32 +1,64 @@
-"""One training on several machines: who they are, and that they begin and end together."""
+"""One training on several machines: JAX brings them together, here they agree on what to do.
 
+Machine 0 alone writes the run directory, which lies on a disk that all machines share. The others
+train in a temporary folder, which begins with a copy of the run to resume.
+"""
+
+import atexit
 import contextlib
+import json
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from kerasae.errors import check_whole
+from kerasae.files import read_json
 from kerasae.runs import directory
-from kerasae.runs import link as links
+from kerasae.runs.placement import Meshed
 
 # Seconds to wait for the machines to come; on a cluster one may be pulling an image.
-_WAIT, _WAIT_VARIABLE = 300.0, "KERASAE_MACHINES_TIMEOUT"
+_WAIT, _WAIT_VARIABLE = "300", "KERASAE_MACHINES_TIMEOUT"
+# Seconds without a sign of life until JAX takes a machine for lost.
+_SILENCE = 60
+# Seconds that machine 0 waits before it ends where something went wrong.
+_PAUSE = 3
+# Variables for the address of machine 0, the number of machines and that of this one.
 _ENVIRONMENTS = (
-    ("KERAS_DISTRIBUTION_JOB_ADDRESSES", "KERAS_DISTRIBUTION_NUM_PROCESSES",
-     "KERAS_DISTRIBUTION_PROCESS_ID"),
+    (
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES",
+        "KERAS_DISTRIBUTION_NUM_PROCESSES",
+        "KERAS_DISTRIBUTION_PROCESS_ID",
+    ),
     ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"),
-)  # fmt: skip
+)
+# Words of JAX where a machine cannot be reached.
+_LOST = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED")
 
 
-def find(machines: Any, machine: Any) -> tuple[str, int, int]:
-    """Return the address of machine 0, the number of machines, and that of this one.
+class MachineLost(ConnectionError):
+    """A machine of the training ended, or cannot be reached any more."""
+
+
+def find(machines: Any, machine: Any) -> dict[str, Any]:
+    """Return the arguments of `jax.distributed.initialize` that say who the machines are.
 
     Args:
-        machines: Addresses in a row, divided by commas or in a list, the first with a port; or
-            `"auto"`, which reads them from the environment.
+        machines: Addresses separated by commas or in a list, the first with a port; or `"auto"`,
+            which reads them from the environment.
         machine: Number of this machine, counted from 0; None with `"auto"`.
+
+    Returns:
+        The arguments; empty where JAX is to detect the cluster itself.
 
     Raises:
         ValueError: They do not make sense.
@@ -37,27 +69,37 @@ def find(machines: Any, machine: Any) -> tuple[str, int, int]:
                 "machines='auto' finds the number of this machine in the environment, too; leave "
                 f"machine out. Received: machine={machine!r}"
             )
-        address, count, index = _of_environment(os.environ)
-    else:
-        if machines is None:
-            raise ValueError(
-                "machine (--machine) is the number of this machine among machines (--machines). "
-                f"Received: machine={machine!r} without machines"
-            )
-        listed = machines.split(",") if isinstance(machines, str) else machines
-        if not isinstance(listed, (list, tuple)) or not all(isinstance(a, str) for a in listed):
-            raise _bad_machines(machines)
-        listed = [one.strip() for one in listed]
-        if len(listed) < 2 or not all(listed) or len(set(listed)) < len(listed):
-            raise _bad_machines(machines)
-        address, count, index = listed[0], len(listed), machine
-    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
+        for names in _ENVIRONMENTS:
+            if names[0] in os.environ:
+                addresses = os.environ[names[0]].split(",")
+                count, index = (_of_environment(name) for name in names[1:])
+                return _arguments(addresses[0], count, index)
+        return {}
+    if machines is None:
         raise ValueError(
-            f"machine (--machine) must be the number of this one of {count} machines, from 0 to "
-            f"{count - 1}. Received: machine={index!r}"
+            "machine (--machine) is the number of this machine among machines (--machines). "
+            f"Received: machine={machine!r} without machines"
         )
-    _split(address)
-    return address, count, index
+    listed = machines.split(",") if isinstance(machines, str) else machines
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(a, str) for a in listed):
+        raise _bad_machines(machines)
+    listed = [address.strip() for address in listed]
+    if len(listed) < 2 or not all(listed) or len(set(listed)) < len(listed):
+        raise _bad_machines(machines)
+    return _arguments(listed[0], len(listed), machine)
+
+
+def _arguments(address: str, count: int, index: Any) -> dict[str, Any]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        raise _bad_machines(address)
+    return {
+        "coordinator_address": address,
+        # JAX itself would listen on all interfaces.
+        "coordinator_bind_address": os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", address),
+        "num_processes": count,
+        "process_id": check_whole("machine", index, 0, count - 1),
+    }
 
 
 def _bad_machines(machines: Any) -> ValueError:
@@ -67,101 +109,164 @@ def _bad_machines(machines: Any) -> ValueError:
     )
 
 
-def _split(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
-        raise _bad_machines(address)
-    return host.strip("[]"), int(port)
-
-
-def _of_environment(known: Any) -> tuple[str, int, int]:
-    """Return address, count and index as Keras, JAX or SLURM name them."""
-    for names in _ENVIRONMENTS:
-        address, count, index = (known.get(name) for name in names)
-        if address is not None:
-            count = count if count is not None else len(address.split(","))
-            return address.split(",")[0], _whole(names[1], count), _whole(names[2], index)
-    if "SLURM_STEP_NODELIST" in known and "SLURM_PROCID" in known:
-        # The first of host1,host2 or of host[1-4,7],other.
-        first = known["SLURM_STEP_NODELIST"].partition(",")[0]
-        head, bracket, rest = first.partition("[")
-        first = head + rest.partition("-")[0].rstrip("]") if bracket else first
-        # A port that is another for another job, as JAX chooses it.
-        port = _whole("SLURM_JOB_ID", known.get("SLURM_JOB_ID")) % 2**12 + 2**16 - 2**12
-        count = _whole("SLURM_NTASKS", known.get("SLURM_NTASKS"))
-        return f"{first}:{port}", count, _whole("SLURM_PROCID", known["SLURM_PROCID"])
-    raise ValueError(
-        "machines='auto' (--machines auto) needs the variables KERAS_DISTRIBUTION_JOB_ADDRESSES, "
-        "KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID, or those of JAX or "
-        "of SLURM's srun. Received: none of them"
-    )
-
-
-def _whole(name: str, value: Any) -> int:
-    if not str(value).isdigit():
+def _of_environment(name: str, default: str = "") -> int:
+    value = os.environ.get(name, default)
+    if not value.isdecimal():
         raise ValueError(f"{name} must be a whole number. Received: {name}={value!r}")
     return int(value)
+
+
+class Machines(Meshed):
+    """The devices of all machines, which agree on settings and data before they train.
+
+    Args:
+        devices: Names of all devices, those of machine 0 first.
+        model_parallel: How many devices of a machine share the wide layers between them.
+        started: What must be the same on all machines.
+    """
+
+    def __init__(self, devices: list[str], model_parallel: int, started: dict[str, Any]):
+        import jax
+
+        super().__init__(devices, model_parallel, jax.process_index(), jax.process_count())
+        self.writes = self.index == 0
+        self.started = started
+        self._agreed = self._ended = False
+
+    def check(self, splits: Any) -> None:
+        super().check(splits)
+        import jax
+
+        parts = jax.tree.leaves(splits.array("train", 64))
+        first = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        data = {"the beginning of the data": zlib.crc32(first), "samples": splits.sizes}
+        self._agree({**self.started, **data})
+
+    def _agree(self, mine: dict[str, Any]) -> None:
+        """Raise on all machines unless all say the same, and none has a problem."""
+        said = _gather(mine)
+        self._agreed = True
+        problem = _problem(said)
+        if problem is not None:
+            self._end()
+            raise ValueError(problem)
+
+    def anywhere(self, here: bool) -> bool:
+        return any(_gather(here))
+
+    def release(self, run: Any) -> None:
+        self._end()
+        super().release(run)
+
+    def _end(self) -> None:
+        """Leave JAX's runtime; all machines do it at the same time."""
+        import jax
+
+        jax.distributed.shutdown()
+        self._ended = True
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the other machines of an error, or turn one of theirs into a sentence."""
+        lost = isinstance(error, Exception) and any(word in str(error) for word in _LOST)
+        if not (self._agreed or lost) and isinstance(error, Exception):
+            # The others are waiting for what this machine found.
+            with contextlib.suppress(Exception):
+                self._agree({"problem": str(error)})
+        if self._ended:
+            return
+        _end_without_jax(130 if isinstance(error, KeyboardInterrupt) else 2, self.writes)
+        if lost:
+            raise MachineLost(
+                "Training stopped, since another machine was lost; start the command on all "
+                "machines with --resume to go on from the last checkpoint. Received: machine "
+                f"{self.index} of {self.count}, {' '.join(str(error).split())[:200]}"
+            ) from error
+
+
+def _gather(mine: Any) -> list[Any]:
+    """Return what each machine says, in their order; values that JSON can hold."""
+    from jax.experimental import multihost_utils
+
+    text = np.frombuffer(json.dumps(mine).encode(), np.uint8)
+    lengths = multihost_utils.process_allgather(np.int32(len(text)))
+    padded = np.zeros(lengths.max(), np.uint8)
+    padded[: len(text)] = text
+    texts = multihost_utils.process_allgather(padded)
+    return [json.loads(text[:n].tobytes()) for text, n in zip(texts, lengths, strict=True)]
+
+
+def _problem(said: list[dict[str, Any]]) -> str | None:
+    """Return the sentence on what keeps machines from training together, or None."""
+    for number, theirs in enumerate(said):
+        if "problem" in theirs:
+            return f"Machine {number} could not begin: {theirs['problem']}"
+    for name in dict.fromkeys(name for one in said for name in one):
+        for number, theirs in enumerate(said):
+            if theirs.get(name) != said[0].get(name):
+                return (
+                    f"All machines must be started alike, and {name} differs. Received: "
+                    f"{name}={said[0].get(name)!r} on machine 0, {theirs.get(name)!r} on "
+                    f"machine {number}"
+                )
+    return None
+
+
+def _end_without_jax(status: int, first: bool) -> None:
+    """See to it that the process ends with a status when Python does.
+
+    JAX would wait for the other machines, and abort the process with a stack trace.
+    """
+
+    def end() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if first:
+            # JAX aborts the others when machine 0 ends; they had better say why first.
+            time.sleep(_PAUSE)
+        os._exit(status)
+
+    atexit.register(end)
 
 
 def train(function: Callable[..., Any], asked: dict[str, Any]) -> Any:
     """Call `train` on this machine as one of several.
 
-    Machine 0 trains in the run directory. The others train in a folder that is removed, which
-    begins with what machine 0 has of a run to resume.
-
     Args:
         function: `kerasae.train`.
         asked: Its arguments.
     """
-    from kerasae.runs.placement import Meshed
-
-    machines, machine = asked.pop("machines"), asked.pop("machine")
-    address, count, index = find(machines, machine)
-    named = machines if isinstance(machines, str) else ",".join(machines)
-    words = ("--machines", named) + (("--machine", "0") if machines != "auto" else ())
-    options = asked.pop("options")
+    machines, options = asked.pop("machines"), asked.pop("options")
+    found = find(machines, asked.pop("machine"))
     for name in ("devices", "strategy"):
-        if asked[name] is not None:
+        value = asked.pop(name)
+        if value is not None:
             raise ValueError(
                 f"On several machines all devices compute; leave {name} out. "
-                f"Received: {name}={asked[name]!r}"
+                f"Received: {name}={value!r}"
             )
     parallel = asked.pop("model_parallel")
-    parallel = 1 if parallel is None else parallel
-    directory.check_count("model_parallel", parallel)
-    if parallel > 1:
-        words += ("--model-parallel", str(parallel))
+    parallel = 1 if parallel is None else check_whole("model_parallel", parallel)
     _check_backend()
     path = _run_directory(asked)
-    if index == 0:
-        with directory.explained(path):
-            directory.settle(path)
-            directory.check_target(path, asked["resume"], asked["replace"])
-    scratch = None if index == 0 else Path(tempfile.mkdtemp(prefix="kerasae-"))
-    try:
-        started = {"number of machines": count, "model_parallel": parallel}
-        started["resume"] = bool(asked["resume"])
-        link = _meet(address, index, started, path, scratch)
+    started = {**_settings(asked, options), "model_parallel": parallel}
+    place = Machines(_initialize(found, asked["verbose"]), parallel, started)
+    place.words = _words(machines, parallel)
+    with tempfile.TemporaryDirectory(prefix="kerasae-") as folder:
+        out = path if place.writes else Path(folder) / "run"
         try:
-            with _together(link):
-                names = _initialize(address, count, index, link)
-                place = Meshed(names, parallel, index, count, link, stop_jax)
-                place.words = words
-                asked |= {
-                    "out": path if scratch is None else scratch / "run",
-                    "strategy": place,
-                    "verbose": asked["verbose"] if index == 0 else 0,
-                }
-                if index:
-                    asked |= {"replace": False, "export": False}
-                run = function(**asked, **options)
-        finally:
-            link.close(stop_jax)
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-    if index:
-        run.path = path
+            if not place.writes:
+                asked |= {"replace": False, "export": False, "verbose": 0}
+                if asked["resume"] and path.is_dir():
+                    unneeded = (directory.LOGS, directory.FIGURES, directory.MODEL, ".*")
+                    shutil.copytree(path, out, ignore=shutil.ignore_patterns(*unneeded))
+            state = out / directory.CHECKPOINTS / "state.json"
+            begun = asked["resume"] and state.is_file()
+            place.started["epochs in out"] = read_json(state).get("epoch") if begun else None
+            run = function(**asked | {"out": out, "strategy": place}, **options)
+        except BaseException as error:
+            place.fail(error)
+            raise
+    run.path = path
     return run
 
 
@@ -182,115 +287,61 @@ def _check_backend() -> None:
         )
 
 
-def _meet(
-    address: str, index: int, started: dict[str, Any], path: Path, scratch: Path | None
-) -> links.Link:
-    """Return the link to the other machines, once all have come and were started alike."""
-    from importlib import metadata
-
+def _settings(asked: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the versions and arguments that must be the same on all machines."""
     import kerasae
 
-    count, resume = started["number of machines"], started["resume"]
-    started = {**started, **{name: metadata.version(name) for name in ("keras", "jax")}}
-    started["kerasae"] = kerasae.__version__
-    wait = os.environ.get(_WAIT_VARIABLE, str(_WAIT))
-    try:
-        seconds = float(wait)
-    except ValueError:
-        raise ValueError(
-            f"{_WAIT_VARIABLE} must be a number of seconds. Received: {wait!r}"
-        ) from None
-    host, port = _split(address)
-    if index == 0:
-        with contextlib.closing(links.listen(port)) as server:
-            wires = links.gather(server, count, started, seconds)
-        begun = _begun(path) if resume else {}
-        for wire in wires.values():
-            wire.send(files=begun)
-        return links.Link(0, wires)
-    wire = links.join(host, port, index, started, seconds)
-    try:
-        message = wire.receive(seconds + 10.0)
-    except (OSError, ValueError):
-        raise OSError(
-            f"Machine 0 at {address} ended the connection before all machines had come; look at "
-            f"what it says. Received: machine={index}"
-        ) from None
-    if message.get("problem"):
-        raise ValueError(message["problem"])
-    assert scratch is not None
-    for name, content in links.unpack(message["files"]).items():
-        target = scratch / "run" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-    return links.Link(index, {0: wire}, lambda: shutil.rmtree(scratch, ignore_errors=True))
+    own = ("data", "data_options", "export", "out", "replace", "verbose")
+    settings = {name: value for name, value in asked.items() if name not in own}
+    settings |= {k: v for k, v in (asked["data_options"] or {}).items() if k != "data_dir"}
+    versions = {name: metadata.version(name) for name in ("keras", "jax")}
+    found = {"kerasae": kerasae.__version__, **versions, **settings, **options}
+    # Objects are told apart by their class only.
+    return json.loads(json.dumps(found, default=lambda value: type(value).__name__))
 
 
-def _begun(path: Path) -> dict[str, str]:
-    """Return the files of a run that another process needs to go on with it."""
-    if not (path / directory.CONFIG).is_file():
-        return {}
-    names = [directory.CONFIG, directory.HISTORY]
-    names += [
-        f"{directory.CHECKPOINTS}/{file.name}" for file in (path / directory.CHECKPOINTS).glob("*")
-    ]
-    names = [name for name in names if (path / name).is_file()]
-    return links.pack(lambda name: (path / name).read_bytes(), names)
+def _words(machines: Any, parallel: int) -> tuple[str, ...]:
+    """Return the options of the command line of machine 0."""
+    named = machines if isinstance(machines, str) else ",".join(machines)
+    words = ("--machines", named) + (("--machine", "0") if machines != "auto" else ())
+    return words + (("--model-parallel", str(parallel)) if parallel > 1 else ())
 
 
-def _initialize(address: str, count: int, index: int, link: links.Link) -> list[str]:
+def _initialize(found: dict[str, Any], verbose: int) -> list[str]:
     """Start JAX on all machines; return the names of all devices, those of machine 0 first."""
     import jax
     import keras
 
-    # Without recoverability JAX aborts the process, with a stack trace, where another is lost.
-    for name, value in (
-        ("jax_cpu_collectives_implementation", "gloo"), ("jax_enable_recoverability", True),
-    ):  # fmt: skip
-        if name in jax.config.values:
-            jax.config.update(name, value)
+    seconds = _of_environment(_WAIT_VARIABLE, _WAIT)
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    if hasattr(jax.config, "jax_enable_preemption_service"):
+        # With it SIGTERM would be ignored until training begins.
+        jax.config.update("jax_enable_preemption_service", False)
+    if verbose:
+        print(f"Waiting up to {seconds} seconds for the other machines.", file=sys.stderr)
     try:
         jax.distributed.initialize(
-            address, count, index, initialization_timeout=60, shutdown_timeout_seconds=10
+            **found, initialization_timeout=seconds, heartbeat_timeout_seconds=_SILENCE
         )
+    except ValueError as error:
+        raise ValueError(
+            "machines='auto' (--machines auto) needs a cluster that JAX detects, such as SLURM's "
+            "srun, or the variables KERAS_DISTRIBUTION_JOB_ADDRESSES, "
+            "KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID. "
+            f"Received: {error}"
+        ) from error
     except RuntimeError as error:
         raise OSError(
-            "JAX could not be started on several machines; begin with a fresh process on each. "
-            f"Received: {' '.join(str(error).split())[:200]}"
+            "JAX could not be started on several machines; begin with a fresh process on each, and "
+            f"with a free port on machine 0. Received: {' '.join(str(error).split())[:200]}"
         ) from error
-    link.agree({"number of devices": jax.local_device_count()})
+    counts = Counter(device.process_index for device in jax.devices())
+    if len(set(counts.values())) > 1:
+        jax.distributed.shutdown()
+        raise ValueError(
+            "All machines must have the same number of devices. "
+            f"Received: {[counts[i] for i in sorted(counts)]}"
+        )
     # A machine's devices must follow each other, for they share batches and wide layers.
     named = zip(jax.devices(), keras.distribution.list_devices(), strict=True)
     return [name for _, name in sorted(named, key=lambda pair: pair[0].process_index)]
-
-
-def stop_jax() -> None:
-    """End what JAX keeps running between machines; a second call does nothing."""
-    import jax
-
-    with contextlib.suppress(Exception):  # where a machine was lost, it cannot end well
-        jax.distributed.shutdown()
-
-
-@contextlib.contextmanager
-def _together(link: links.Link) -> Iterator[None]:
-    """Turn what breaks where a machine is lost into a sentence; tell the others what broke here."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        link.leave("it was interrupted")
-        raise
-    except Exception as error:
-        foreign = not isinstance(error, (ArithmeticError, OSError)) and _is_of_jax(error)
-        why = " ".join(str(error).split())[:300] or type(error).__name__
-        # What all machines find is no loss of one.
-        if foreign or not (link.lost or "").endswith(why):
-            link.check(5.0 if foreign else 0.0)
-        link.leave(why)
-        raise
-
-
-def _is_of_jax(error: Exception) -> bool:
-    """Tell an error of a collective operation from one of ours."""
-    text = str(error)
-    return any(word in text for word in ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE", "ABORTED"))

@@ -1,12 +1,12 @@
-"""One device, several, or several machines: what a training does there that is special."""
+"""Where a training computes: one device, several of this machine, or those of several machines."""
 
 import contextlib
 import functools
-import zlib
 from typing import Any
 
 import numpy as np
 
+from kerasae.errors import check_whole
 from kerasae.runs import directory
 
 # Units from which a dense layer is divided over devices.
@@ -18,13 +18,22 @@ class Placement:
 
     # Whether this process writes the run directory.
     writes = True
+    # How many processes train together.
+    count = 1
+
+    def anywhere(self, here: bool) -> bool:
+        """Return whether something is true in any process; all must ask at the same time."""
+        return here
 
     def scope(self) -> Any:
         """Return the context in which the model is built and compiled."""
         return contextlib.nullcontext()
 
-    def settle(self, config: dict[str, Any], splits: Any) -> None:
-        """Note in the configuration where the training computes; refuse what cannot be so."""
+    def check(self, splits: Any) -> None:
+        """Refuse data that cannot be divided, before a model is built."""
+
+    def settle(self, config: dict[str, Any]) -> None:
+        """Note in the configuration where the training computes."""
 
     def fitting(self, ae: Any, splits: Any) -> Any:
         """Return the context in which the model is trained."""
@@ -47,10 +56,12 @@ class Divided(Placement):
     def __init__(self, devices: int):
         self.devices = devices
 
-    def settle(self, config: dict[str, Any], splits: Any) -> None:
+    def settle(self, config: dict[str, Any]) -> None:
         config["devices"] = self.devices
         if config["command"]:
             config["command"] = [*config["command"][:-2], *self.words, *config["command"][-2:]]
+
+    def check(self, splits: Any) -> None:
         for split in ("train", "validation"):
             if 0 < splits.sizes[split] < self.devices:
                 raise ValueError(
@@ -91,14 +102,9 @@ class Meshed(Divided):
         model_parallel: How many devices share the wide layers between them.
         index: Number of this process.
         count: Number of processes.
-        link: The `Link` to the other processes, or None.
-        stop: Ends what JAX keeps running between processes.
     """
 
-    def __init__(
-        self, devices: list[str], model_parallel: int = 1, index: int = 0, count: int = 1,
-        link: Any = None, stop: Any = None,
-    ):  # fmt: skip
+    def __init__(self, devices: list[str], model_parallel: int = 1, index: int = 0, count: int = 1):
         if len(devices) // count % model_parallel:
             raise ValueError(
                 "model_parallel must divide the number of devices of a machine, which share the "
@@ -107,15 +113,14 @@ class Meshed(Divided):
             )
         super().__init__(len(devices) // model_parallel)
         self.model_parallel = model_parallel
-        self.index, self.count, self.writes = index, count, index == 0
-        self.link, self.stop = link, stop
+        self.index, self.count = index, count
         self.distribution = _distribution(devices, model_parallel)
 
     def scope(self) -> Any:
         return self.distribution.scope()
 
-    def settle(self, config: dict[str, Any], splits: Any) -> None:
-        super().settle(config, splits)
+    def check(self, splits: Any) -> None:
+        super().check(splits)
         size = splits.batch_size
         if size % self.devices:
             fitting = max(1, round(size / self.devices)) * self.devices
@@ -125,16 +130,11 @@ class Meshed(Divided):
                 f"and must be a multiple of {self.devices}, such as {fitting}. "
                 f"Received: batch_size={size}"
             )
-        if self.link is not None:
-            self.link.agree(_alike(splits, config))
 
     def fitting(self, ae: Any, splits: Any) -> Any:
         # What looks at all training data does so before they are divided.
         with self.distribution.scope():
-            if not getattr(ae.scaler, "adapted", True):
-                ae.scaler.adapt(splits.train)
-            if getattr(ae, "init", None) == "pca":
-                ae.initialize_from_pca(splits.train)
+            ae.prepare(splits.train)
         _make_readable([*ae.variables, *ae.optimizer.variables])
         return self.distribution.scope()
 
@@ -145,16 +145,8 @@ class Meshed(Divided):
             each = tf.shape(batch)[0] // self.devices * (self.devices // self.count)
             return batch[self.index * each : (self.index + 1) * each]
 
-        return super().batches(splits, split).map(part).prefetch(2)
-
-    def release(self, run: Any) -> None:
-        if self.link is not None:
-            if run.interrupted:
-                self.link.leave("it was interrupted")
-            else:
-                self.link.finish()
-            self.link.close(self.stop)
-        super().release(run)
+        dataset = super().batches(splits, split)
+        return dataset.map(lambda batch: tf.nest.map_structure(part, batch)).prefetch(2)
 
 
 def _distribution(devices: list[str], model_parallel: int) -> Any:
@@ -168,13 +160,12 @@ def _distribution(devices: list[str], model_parallel: int) -> Any:
         """Divides the units of wide dense layers, and repeats all else."""
 
         def get_variable_layout(self, variable: Any) -> Any:
+            layout = super().get_variable_layout(variable)
             shape, name = tuple(variable.shape), variable.path.rpartition("/")[2]
             wide = len(shape) == {"kernel": 2, "bias": 1}.get(name) and shape[-1] >= _WIDE
-            known = getattr(variable, "_layout", None) is not None
-            if wide and not known and shape[-1] % model_parallel == 0:
-                axes = (*(None,) * (len(shape) - 1), "model")
-                return api.TensorLayout(axes, self.device_mesh)
-            return super().get_variable_layout(variable)
+            if not wide or any(layout.axes) or shape[-1] % model_parallel:
+                return layout
+            return api.TensorLayout((*(None,) * (len(shape) - 1), "model"), self.device_mesh)
 
     mesh = api.DeviceMesh(
         (len(devices) // model_parallel, model_parallel), ("batch", "model"), devices
@@ -185,11 +176,11 @@ def _distribution(devices: list[str], model_parallel: int) -> Any:
 
 
 def _make_readable(variables: list[Any]) -> None:
-    """Let NumPy read the variables that are divided, where JAX knows parts in other processes.
+    """Let NumPy read variables that are divided where JAX has copies of them in other processes.
 
-    JAX refuses to read such an array, though a machine has all parts of it. A variable becomes
-    one that is put together from the parts that are here: for early stopping, for the
-    checkpoints and for Keras's own files alike. Nothing is sent, and no device holds the whole.
+    JAX refuses to read such an array, although this machine has all of its parts. The class of
+    the variable is replaced by one that joins them: for early stopping, checkpoints and Keras's
+    own files alike. Nothing is sent, so that no other machine has to read at the same time.
     """
     for variable in variables:
         array = variable.value
@@ -200,28 +191,103 @@ def _make_readable(variables: list[Any]) -> None:
 
 @functools.cache
 def _readable(kind: Any) -> Any:
-    def whole(self: Any, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        array = self.value
-        parts = {str(shard.index): shard for shard in array.addressable_shards}.values()
-        if sum(shard.data.size for shard in parts) != array.size:
-            raise RuntimeError(
-                "A variable can be read only where all of its parts are. "
-                f"Received: {self.path} in {len(parts)} parts"
-            )
-        read = np.empty(array.shape, array.dtype)
-        for shard in parts:
-            read[shard.index] = shard.data
-        return read if dtype is None else read.astype(dtype)
+    from jax.experimental import multihost_utils
 
-    return type(kind.__name__, (kind,), {"__array__": whole})
+    def joined(self: Any, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        layout = self.value.sharding
+        array = multihost_utils.global_array_to_host_local_array(
+            self.value, layout.mesh, layout.spec
+        )
+        return np.asarray(array, dtype)
+
+    return type(kind.__name__, (kind,), {"__array__": joined})
 
 
-def _alike(splits: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """Return what must be the same on all machines: the settings, and the data."""
-    own = ("command", "data", "data_dir", "data_path", "device", "versions", "export")
-    first = np.ascontiguousarray(splits.array("train", 64))
-    return {
-        **{name: value for name, value in config.items() if name not in own},
-        "data_options": {k: v for k, v in config["data_options"].items() if k != "data_dir"},
-        "the beginning of the data": zlib.crc32(first.tobytes()),
-    }
+def check(devices: Any, strategy: Any, model_parallel: int | None) -> None:
+    """Refuse arguments of `train` that do not work, before anything heavy is loaded."""
+    if devices not in (None, "all"):
+        check_whole("devices", devices)
+    if model_parallel is not None:
+        check_whole("model_parallel", model_parallel)
+    if strategy is not None and (devices is not None or model_parallel is not None):
+        raise ValueError(
+            "strategy says which devices compute; leave devices and model_parallel out. "
+            f"Received: devices={devices!r}, model_parallel={model_parallel!r}"
+        )
+
+
+def place(devices: Any, strategy: Any, model_parallel: int | None) -> Placement:
+    """Return where to train.
+
+    Args:
+        devices: None, `"all"` or a number of devices of this machine.
+        strategy: A `tf.distribute.Strategy`, a `Placement`, or None.
+        model_parallel: Devices that share wide layers (JAX), or None.
+
+    Raises:
+        ValueError: There are fewer devices, or the backend cannot do it.
+    """
+    import keras
+
+    if isinstance(strategy, Placement):
+        return strategy
+    backend = keras.backend.backend()
+    if strategy is not None:
+        return _of_strategy(strategy, backend)
+    if devices is None and model_parallel is None:
+        return Placement()
+    placed: Divided
+    if backend == "jax":
+        names = keras.distribution.list_devices()
+        placed = Meshed(names[: _count(devices or "all", names)], model_parallel or 1)
+    elif backend == "tensorflow" and model_parallel is None:
+        placed = _mirrored(devices)
+    else:
+        raise ValueError(
+            "model_parallel works on the JAX backend, and devices there and on TensorFlow; set "
+            f"KERAS_BACKEND=jax. Received: backend={backend!r}"
+        )
+    if placed.devices == 1 and model_parallel in (None, 1):
+        return Placement()
+    for name, value in (("--devices", devices), ("--model-parallel", model_parallel)):
+        if value is not None:
+            placed.words += (name, str(value))
+    return placed
+
+
+def _mirrored(devices: Any) -> Mirrored:
+    import tensorflow as tf
+
+    names, reduction = [d.name for d in tf.config.list_logical_devices("GPU")], None
+    if not names:
+        names = [d.name for d in tf.config.list_logical_devices("CPU")]
+        # TensorFlow's own choice on CPUs has failed: "Shape mismatch in the collective".
+        reduction = tf.distribute.ReductionToOneDevice()
+    return Mirrored(tf.distribute.MirroredStrategy(names[: _count(devices, names)], reduction))
+
+
+def _count(devices: Any, names: list[str]) -> int:
+    known = len(names)
+    if devices != "all" and devices > known:
+        listed = ", ".join(name.removeprefix("/device:") for name in names)
+        raise ValueError(
+            f"There {'is 1 device' if known == 1 else f'are {known} devices'} to train on here, "
+            f"{listed}. Received: devices={devices}"
+        )
+    return known if devices == "all" else int(devices)
+
+
+def _of_strategy(strategy: Any, backend: str) -> Placement:
+    import tensorflow as tf
+
+    if backend != "tensorflow" or not isinstance(strategy, tf.distribute.Strategy):
+        raise ValueError(
+            "strategy must be a tf.distribute.Strategy, on the TensorFlow backend. "
+            f"Received: strategy={strategy!r} on {backend!r}"
+        )
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        raise ValueError(
+            "Keras cannot train over a MultiWorkerMirroredStrategy; set KERAS_BACKEND=jax and "
+            f"use machines (--machines) instead. Received: strategy={type(strategy).__name__}"
+        )
+    return Mirrored(strategy)

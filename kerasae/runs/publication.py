@@ -5,13 +5,13 @@ import json
 import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kerasae.files import scratch
 from kerasae.runs import columns as run_columns
 from kerasae.runs import directory
 
@@ -60,8 +60,8 @@ def publish(
     from kerasae.runs import figures  # loads matplotlib
 
     version, samples = None, None
-    with tempfile.TemporaryDirectory(dir=path, prefix=".publishing-") as folder:
-        new, aside = Path(folder) / "new", Path(folder) / "aside"
+    with scratch(path, "publishing") as folder:
+        new, aside = folder / "new", folder / "aside"
         new.mkdir()
         aside.mkdir()
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasae.runs import configuration, determinism, directory, preparation, publication
-from kerasae.runs import devices as placing
+from kerasae.runs import placement as placing
 from kerasae.runs.configuration import TrainConfig
 from kerasae.runs.result import Run, resume_command, show
 
@@ -74,10 +74,11 @@ def train(variant: str, **arguments: Any) -> Run:
         keras.utils.set_random_seed(asked.seed)
         place = placing.place(asked.devices, asked.strategy, asked.model_parallel)
         splits = preparation.load_data(asked)
+        place.check(splits)
         with place.scope():
             ae = preparation.build_model(asked, splits)
         config = preparation.describe(asked, path, splits, ae)
-        place.settle(config, splits)
+        place.settle(config)
         if begun:
             config["command"] = configuration.resumed_command(begun, config, path)
             configuration.check_same(begun, config)
@@ -131,8 +132,10 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int,
         path / directory.CHECKPOINTS, stopping, delete_checkpoint=False, min_seconds=_SAVE_EVERY
     )
     progress = callbacks.Progress(monitor) if verbose else None
+    when = "batch" if place.count == 1 else "epoch"
     interrupt = callbacks.StopOnInterrupt(
-        lambda: print("\nStopping after this batch ...") if verbose else None
+        lambda: print(f"\nStopping after this {when} ...") if verbose else None,
+        None if place.count == 1 else place.anywhere,
     )
     events = callbacks.EventLog(path / directory.LOGS)
     guards = [interrupt, callbacks.StopOnNonFinite(), callbacks.EpochOrder(splits)]

@@ -1,8 +1,5 @@
 import errno
 import os
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -209,120 +206,6 @@ def test_records_in_a_matrix_are_refused(tmp_path):
         kerasae.data.write(tmp_path / "x.csv", [records().reshape(10, 2)])
 
 
-# Temporary names --------------------------------------------------------------------------
-
-
-def left_by(monkeypatch, path, host=None, process=None, kind="part"):
-    """Return the name that a writer on another host, or of another number, would take."""
-    with monkeypatch.context() as patch:
-        if host is not None:
-            patch.setattr(files, "_host", lambda: host)
-        if process is not None:
-            patch.setattr(files.os, "getpid", lambda: process)
-        return files.temporary_name(path, kind)
-
-
-@pytest.fixture(scope="module")
-def dead():
-    """The number of a process that has ended."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    return ended.pid
-
-
-def test_no_two_writers_share_a_temporary_name(tmp_path, monkeypatch):
-    path = tmp_path / "out.csv"
-    names = {left_by(monkeypatch, path, host) for host in ("one-0", "two-0") for _ in range(3)}
-    assert len(names) == 6  # all of one process
-    assert all(name.name.startswith(".out.csv.") for name in names)
-    long = tmp_path / ("ü" * 125 + ".csv")
-    kerasae.data.write(long, [np.zeros((2, 2))])
-    assert [entry.name for entry in tmp_path.iterdir()] == [long.name]
-
-
-def test_only_the_dead_of_this_host_and_the_old_are_swept(tmp_path, monkeypatch, dead):
-    path = tmp_path / "out.csv"
-    ours, living, theirs, old, foreign = (
-        left_by(monkeypatch, path, None, dead),
-        left_by(monkeypatch, path, None, os.getppid()),
-        left_by(monkeypatch, path, "other-0", dead),
-        left_by(monkeypatch, path, "other-0", dead),
-        tmp_path / f".out.csv.{dead}.part",
-    )
-    for left in (ours, living, theirs, old, foreign):
-        left.write_text("x")
-    yesterday = time.time() - 2 * 86400
-    os.utime(old, (yesterday, yesterday))
-    os.utime(living, (yesterday, yesterday))
-    kerasae.data.write(path, [np.zeros((2, 2))])
-    assert set(tmp_path.iterdir()) == {path, living, theirs, foreign}
-    # Any file that is replaced sweeps its folder, once in a while.
-    ours.write_text("x")
-    with files.replacing(path) as temporary:
-        temporary.write_text("y")
-    assert ours.exists()
-    files._swept.clear()
-    with files.replacing(path) as temporary:
-        temporary.write_text("y")
-    assert set(tmp_path.iterdir()) == {path, living, theirs, foreign}
-
-
-def test_a_folder_set_aside_by_a_killed_writer_comes_back(tmp_path, monkeypatch, dead):
-    images = np.zeros((2, 3, 3), np.uint8)
-    kerasae.data.write(tmp_path / "lost", [images])
-    (tmp_path / "lost").rename(left_by(monkeypatch, tmp_path / "lost", None, dead, "old"))
-    kerasae.data.write(tmp_path / "kept", [images])
-    left_by(monkeypatch, tmp_path / "kept", None, dead, "old").mkdir()
-    files.sweep(tmp_path)
-    assert {entry.name for entry in tmp_path.iterdir()} != {"lost", "kept"}  # too soon
-    files._swept.clear()
-    files.sweep(tmp_path)
-    assert {entry.name for entry in tmp_path.iterdir()} == {"lost", "kept"}
-    assert len(list((tmp_path / "lost").iterdir())) == 2
-
-
-def test_a_folder_set_aside_just_now_is_not_taken_for_old(tmp_path, monkeypatch, dead):
-    """Its content may be: only when it was set aside tells, which its mtime does not."""
-    images = np.zeros((2, 3, 3), np.uint8)
-    kerasae.data.write(tmp_path / "x", [images])
-    yesterday = time.time() - 2 * 86400
-    os.utime(tmp_path / "x", (yesterday, yesterday))
-    aside = left_by(monkeypatch, tmp_path / "x", "other-0", dead, "old")
-    (tmp_path / "x").rename(aside)
-    files._swept.clear()
-    files.sweep(tmp_path)
-    assert set(tmp_path.iterdir()) == {aside}
-    files._swept.clear()
-    now = time.time()
-    monkeypatch.setattr(files.time, "time", lambda: now + 2 * 86400)
-    files.sweep(tmp_path)
-    assert set(tmp_path.iterdir()) == {tmp_path / "x"}
-
-
-def test_what_gets_its_name_is_on_the_disk(tmp_path, monkeypatch):
-    events = []
-    fsync, replace = os.fsync, os.replace
-
-    def traced_fsync(number):
-        events.append(("sync", os.fstat(number).st_ino))
-        fsync(number)
-
-    def traced_replace(source, target):
-        events.append(("rename", os.stat(source).st_ino))
-        replace(source, target)
-
-    monkeypatch.setattr(files.os, "fsync", traced_fsync)
-    monkeypatch.setattr(files.os, "replace", traced_replace)
-    kerasae.data.write(tmp_path / "a.parquet", [np.zeros((2, 2))])
-    file, folder = (tmp_path / "a.parquet").stat().st_ino, tmp_path.stat().st_ino
-    assert events == [("sync", file), ("rename", file), ("sync", folder)]
-    events.clear()
-    with files.replacing(tmp_path / "b.json") as temporary:
-        temporary.write_text("{}")
-    file = (tmp_path / "b.json").stat().st_ino
-    assert events == [("sync", file), ("rename", file), ("sync", folder)]
-
-
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_what_the_disk_does_not_take_replaces_nothing(tmp_path, monkeypatch, number):
     path = tmp_path / "x.npy"
@@ -336,8 +219,6 @@ def test_what_the_disk_does_not_take_replaces_nothing(tmp_path, monkeypatch, num
     with pytest.raises(OSError, match=r"'x\.npy' cannot be written: .* Received: path=") as found:
         kerasae.data.write(path, [np.ones((4, 2))])
     assert found.value.errno == number
-    with pytest.raises(OSError, match=os.strerror(number)), files.replacing(path) as temporary:
-        temporary.write_text("new")
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

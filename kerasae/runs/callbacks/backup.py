@@ -1,6 +1,5 @@
 """Exact resumption of a training that was killed."""
 
-import json
 import os
 import shutil
 import time
@@ -13,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasae.files import replacing
+from kerasae.files import read_json, replacing, write_json
 
 _STATE = "state.json"
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
@@ -67,7 +66,7 @@ class Backup(keras.callbacks.BackupAndRestore):
         if not path.is_file():
             return None
         try:
-            state = json.loads(path.read_text("utf-8"))
+            state = read_json(path)
             int(state["epoch"]), float(state["seconds"]), str(state["variables"])
             state["early_stopping"], state["best_weights"]
         except _DAMAGE as error:
@@ -127,8 +126,7 @@ class Backup(keras.callbacks.BackupAndRestore):
             if self._best_epoch != stopping.best_epoch:
                 _save(self.folder / state["best_weights"], stopping.best_weights)
                 self._best_epoch = stopping.best_epoch
-        with replacing(self.folder / _STATE) as temporary:
-            temporary.write_text(json.dumps(state), "utf-8")
+        write_json(self.folder / _STATE, state)
         for file in self.folder.iterdir():
             if file.name not in (_STATE, state["variables"], state["best_weights"]):
                 file.unlink()
@@ -155,10 +153,8 @@ def _save(path: Path, arrays: Sequence[np.ndarray]) -> None:
 
     Not as HDF5: its library brings the process down when a disk is full.
     """
-    with path.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, *arrays)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _load(path: Path, variables: Sequence[keras.Variable]) -> list[np.ndarray]:

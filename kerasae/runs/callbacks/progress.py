@@ -123,7 +123,13 @@ def _bar(console: Any) -> tuple[Any, Any]:
             yield text
 
     display = Display(
-        TextColumn("{task.description}"), BarColumn(None), TimeElapsedColumn(), TextColumn("left"),
-        TimeRemainingColumn(), console=console, expand=True, refresh_per_second=8,
-    )  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(None),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        expand=True,
+        refresh_per_second=8,
+    )
     return display, text

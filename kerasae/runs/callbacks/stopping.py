@@ -103,8 +103,13 @@ class StopOnInterrupt(keras.callbacks.Callback):
     unfinished epoch. A second signal raises it at once. Outside the main thread, where Python
     has no signals, this callback does nothing.
 
+    Processes that train together stop together: all of them after the epoch in which a signal
+    came to one, which is finished and saved like any other.
+
     Args:
         on_interrupt: Called at the first signal, for example to say what happens.
+        anywhere: Takes whether a signal came here, and returns whether one came to any of the
+            processes that train together. Called once an epoch. None if there is only one.
 
     Attributes:
         signal: Number of the first signal, None before one came.
@@ -113,9 +118,14 @@ class StopOnInterrupt(keras.callbacks.Callback):
 
     acts_on_chunks = True
 
-    def __init__(self, on_interrupt: Callable[[], None] | None = None):
+    def __init__(
+        self,
+        on_interrupt: Callable[[], None] | None = None,
+        anywhere: Callable[[bool], bool] | None = None,
+    ):
         super().__init__()
         self.on_interrupt = on_interrupt
+        self.anywhere = anywhere
         self.signal: int | None = None
         self.at_once = False
         self._previous: dict[int, Any] = {}
@@ -124,6 +134,10 @@ class StopOnInterrupt(keras.callbacks.Callback):
     def interrupted(self) -> bool:
         """Whether a signal came."""
         return self.signal is not None
+
+    @property
+    def _stops_now(self) -> bool:
+        return self.interrupted and self.anywhere is None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Take over the signals."""
@@ -136,8 +150,9 @@ class StopOnInterrupt(keras.callbacks.Callback):
         if self.at_once:
             raise KeyboardInterrupt
         self.signal = number
-        self.model.stop_training = True
-        self.model.stop_evaluating = True
+        if self._stops_now:
+            self.model.stop_training = True
+            self.model.stop_evaluating = True
         if self.on_interrupt is not None:
             with contextlib.suppress(RuntimeError):  # the signal came in the midst of a print
                 self.on_interrupt()
@@ -147,18 +162,21 @@ class StopOnInterrupt(keras.callbacks.Callback):
         if self.at_once:
             # Keras on JAX catches everything while it reads the losses of a batch.
             raise KeyboardInterrupt
-        if self.interrupted:
+        if self._stops_now:
             self.model.stop_training = True
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Skip the validation of an unfinished epoch."""
-        if self.interrupted:
+        if self._stops_now:
             self.model.stop_evaluating = True
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Raise before other callbacks take the epoch for a whole one."""
-        if self.interrupted:
+        if self._stops_now:
             raise KeyboardInterrupt
+        if self.anywhere is not None and self.anywhere(self.interrupted):
+            self.signal = self.signal or signal.SIGINT
+            self.model.stop_training = True
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Give the signals back."""

@@ -71,10 +71,18 @@ def test_epoch_order_sets_every_epoch(x):
 
 def test_history_file_holds_what_fit_returns(x, tmp_path):
     path = tmp_path / "history.csv"
-    history = small_model().fit(
-        x, x, validation_data=(x, x), epochs=3, verbose=0,
-        callbacks=[callbacks.HistoryFile(path)],
-    ).history  # fmt: skip
+    history = (
+        small_model()
+        .fit(
+            x,
+            x,
+            validation_data=(x, x),
+            epochs=3,
+            verbose=0,
+            callbacks=[callbacks.HistoryFile(path)],
+        )
+        .history
+    )
     rows = rows_of(path)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     for name in ("loss", "val_loss"):
@@ -96,10 +104,18 @@ def test_history_file_drops_epochs_that_are_repeated(x, tmp_path):
 def test_event_log_is_read_back_by_tensorflow(x, tmp_path):
     import tensorflow as tf
 
-    history = small_model().fit(
-        x, x, validation_data=(x, x), epochs=2, verbose=0,
-        callbacks=[callbacks.EventLog(tmp_path)],
-    ).history  # fmt: skip
+    history = (
+        small_model()
+        .fit(
+            x,
+            x,
+            validation_data=(x, x),
+            epochs=2,
+            verbose=0,
+            callbacks=[callbacks.EventLog(tmp_path)],
+        )
+        .history
+    )
     for split, name in (("train", "loss"), ("validation", "val_loss")):
         (file,) = (tmp_path / split).iterdir()
         found = {}
@@ -154,8 +170,10 @@ def test_backup_keeps_best_weights_and_patience(x, tmp_path):
     with pytest.raises(RuntimeError):
         fit(small_model(), script, At(crash, 2))
     assert sorted(path.name for path in (tmp_path / "state").iterdir()) == [
-        "best-2.npz", "epoch-3.npz", "state.json"
-    ]  # fmt: skip
+        "best-2.npz",
+        "epoch-3.npz",
+        "state.json",
+    ]
     model = small_model(seed=99)
     stopping, history = fit(model, Scripted())
     assert history.epoch == [3, 4]
@@ -211,9 +229,14 @@ def test_non_finite_loss_stops_with_the_weights_of_the_last_good_epoch(x):
     seen = Order()
     with pytest.raises(callbacks.NonFiniteLoss) as caught:
         model.fit(
-            x, x, validation_data=(x, x), batch_size=10, epochs=9, verbose=0,
+            x,
+            x,
+            validation_data=(x, x),
+            batch_size=10,
+            epochs=9,
+            verbose=0,
             callbacks=[guard, At(poison, 1), callbacks.EpochOrder(seen)],
-        )  # fmt: skip
+        )
     assert (caught.value.terms, caught.value.epoch) == (["loss"], 3)
     assert seen.epochs == [0, 1, 2]
     for expected, weight in zip(good, model.get_weights(), strict=True):
@@ -228,9 +251,13 @@ def test_non_finite_loss_brings_the_optimizer_back_too(x):
 
     with pytest.raises(callbacks.NonFiniteLoss):
         model.fit(
-            x, x, batch_size=10, epochs=9, verbose=0,
+            x,
+            x,
+            batch_size=10,
+            epochs=9,
+            verbose=0,
             callbacks=[callbacks.StopOnNonFinite(), At(poison, 1)],
-        )  # fmt: skip
+        )
     assert int(model.optimizer.iterations) == 8
     assert np.isfinite(model.fit(x, x, epochs=1, verbose=0).history["loss"]).all()
 
@@ -258,9 +285,13 @@ def test_backup_holds_half_precision_and_loss_scaling(x, tmp_path, policy):
 def test_backup_keeps_the_learning_rate_that_a_callback_set(x, tmp_path):
     def fit(model, *more):
         model.fit(
-            x, x, epochs=4, shuffle=False, verbose=0,
+            x,
+            x,
+            epochs=4,
+            shuffle=False,
+            verbose=0,
             callbacks=[*more, callbacks.Backup(tmp_path, delete_checkpoint=False)],
-        )  # fmt: skip
+        )
         return float(model.optimizer.learning_rate)
 
     first = small_model()
@@ -292,9 +323,7 @@ def test_a_second_interrupt_that_keras_swallows_is_raised_again(x):
     press = At(press_twice, 0, batch=0)
     try:
         with pytest.raises(KeyboardInterrupt):
-            small_model().fit(
-                x, x, batch_size=10, verbose=0, callbacks=[press, guard, count]
-            )  # fmt: skip
+            small_model().fit(x, x, batch_size=10, verbose=0, callbacks=[press, guard, count])
     finally:
         guard.close()
     assert guard.at_once
@@ -341,9 +370,14 @@ def test_interrupt_ends_the_epoch_early_and_hides_it_from_later_callbacks(x, tmp
     press = At(lambda: signal.raise_signal(signal.SIGINT), 1, batch=1)
     with pytest.raises(KeyboardInterrupt):
         model.fit(
-            x, x, validation_data=(x, x), batch_size=10, epochs=9, verbose=0,
+            x,
+            x,
+            validation_data=(x, x),
+            batch_size=10,
+            epochs=9,
+            verbose=0,
             callbacks=[guard, press, count, callbacks.HistoryFile(path)],
-        )  # fmt: skip
+        )
     guard.close()
     assert said == ["stopping"]
     assert batches == [0, 1, 2, 3, 0, 1]
@@ -363,6 +397,32 @@ def test_second_interrupt_raises_at_once(x):
     guard.close()
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_processes_that_train_together_stop_after_a_whole_epoch(x, tmp_path, here):
+    """Whether the signal comes to this process or to another one."""
+    asked = []
+
+    def anywhere(interrupted):
+        asked.append(interrupted)
+        return interrupted or (not here and len(asked) == 2)
+
+    guard = callbacks.StopOnInterrupt(anywhere=anywhere)
+    path = tmp_path / "history.csv"
+    presses = [At(lambda: signal.raise_signal(signal.SIGTERM), 1, batch=1)] if here else []
+    small_model().fit(
+        x,
+        x,
+        batch_size=10,
+        epochs=5,
+        verbose=0,
+        callbacks=[guard, *presses, callbacks.HistoryFile(path)],
+    )
+    assert guard.interrupted
+    assert guard.signal == (signal.SIGTERM if here else signal.SIGINT)
+    assert asked == [False, here]
+    assert [row["epoch"] for row in rows_of(path)] == ["1", "2"]
+
+
 def test_interrupt_is_given_back_after_training(x):
     before = signal.getsignal(signal.SIGINT)
     small_model().fit(x, x, epochs=1, verbose=0, callbacks=[callbacks.StopOnInterrupt()])
@@ -372,9 +432,13 @@ def test_interrupt_is_given_back_after_training(x):
 def test_progress_prints_few_lines_with_all_terms(x):
     out = io.StringIO()
     small_model().fit(
-        x, x, validation_data=(x, x), epochs=20, verbose=0,
+        x,
+        x,
+        validation_data=(x, x),
+        epochs=20,
+        verbose=0,
         callbacks=[callbacks.Progress(lines=4, file=out)],
-    )  # fmt: skip
+    )
     lines = out.getvalue().splitlines()
     assert [line.split()[1] for line in lines] == ["1/20", "5/20", "10/20", "15/20", "20/20"]
     assert all("loss " in line and "(val " in line and "best epoch" in line for line in lines)
