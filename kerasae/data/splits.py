@@ -1,5 +1,6 @@
 """Train, validation and test: which row belongs to which, and `Splits`, what is made of them."""
 
+import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +133,7 @@ class Splits:
         self._store = store
         self._epoch = Epoch()
         self._datasets: dict[str, Any] = {}
+        self._label_name: str | None = None
 
     @property
     def train(self) -> "tf.data.Dataset":
@@ -151,8 +153,30 @@ class Splits:
     def _dataset(self, split: str) -> "tf.data.Dataset":
         if split not in self._datasets:
             epoch = self._epoch if split == "train" else None
-            self._datasets[split] = self._store.dataset(split, self.batch_size, epoch)
+            further = {} if self._label_name is None else {self._label_name: self.labels}
+            self._datasets[split] = self._store.dataset(split, self.batch_size, epoch, further)
         return self._datasets[split]
+
+    def with_labels(self, name: str) -> "Splits":
+        """Return the same splits with dictionaries as batches, `{"x": samples, name: labels}`.
+
+        Orders and epochs are those of these splits; a label that is missing is -1.
+
+        Args:
+            name: Name of the labels in a batch, such as `"condition"`.
+
+        Raises:
+            ValueError: The data have no labels, or are streamed.
+        """
+        if self.streamed or self.labels["train"] is None:
+            raise bad(
+                "Labels as an input need data in memory that have labels.",
+                data=self.name,
+                streamed=self.streamed,
+            )
+        labelled = copy.copy(self)
+        labelled._datasets, labelled._label_name = {}, name
+        return labelled
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next pass over `train` belongs to.
@@ -237,15 +261,42 @@ class MemoryStore:
             return view[rows[0] : rows[-1] + 1 : distances[0]]
         return view[rows]
 
-    def dataset(self, split: str, batch_size: int, epoch: Epoch | None) -> "tf.data.Dataset":
-        """Return the pipeline of a split; all splits gather from one resident tensor."""
+    def dataset(
+        self,
+        split: str,
+        batch_size: int,
+        epoch: Epoch | None,
+        further: dict[str, dict[str, np.ndarray]],
+    ) -> "tf.data.Dataset":
+        """Return the pipeline of a split; all splits gather from one resident tensor.
+
+        Args:
+            split: Name of the split.
+            batch_size: Samples per batch.
+            epoch: What orders training batches, or None.
+            further: Name to arrays by split: further entries of each batch, which is then a
+                dictionary.
+        """
         import tensorflow as tf
 
         if self._resident is None:
             with tf.device("CPU:0"):
                 self._resident = tf.constant(self.x)
         rows = self.rows[split]
-        return Resident(self._resident, rows, batch_size, self.seed, epoch, self.length).dataset()
+        resident = Resident(self._resident, rows, batch_size, self.seed, epoch, self.length)
+        if not further:
+            return resident.dataset()
+        by_row = {}
+        for name, arrays in further.items():
+            values = np.full(len(self.x), -1, "int32")
+            values[rows] = arrays[split]
+            by_row[name] = tf.constant(values)
+
+        def batch(chosen: "tf.Tensor") -> dict[str, "tf.Tensor"]:
+            others = {name: tf.gather(values, chosen) for name, values in by_row.items()}
+            return {"x": resident.batch(chosen), **others}
+
+        return resident.row_numbers(batch_size).map(batch)
 
 
 def _chunks(x: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -293,8 +344,10 @@ class StreamStore:
             filled += len(taken)
         return out
 
-    def dataset(self, split: str, batch_size: int, epoch: Epoch | None) -> "tf.data.Dataset":
-        """Return the pipeline of a split."""
+    def dataset(
+        self, split: str, batch_size: int, epoch: Epoch | None, further: Any = None
+    ) -> "tf.data.Dataset":
+        """Return the pipeline of a split, as that of a `MemoryStore` without further entries."""
 
         def batches() -> Iterator[np.ndarray]:
             if epoch is None:

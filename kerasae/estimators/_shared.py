@@ -109,8 +109,7 @@ class AutoencoderEstimator(BaseEstimator):
         steps = check_whole("steps", self.steps)
         rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, steps)
         ae.compile(keras.optimizers.Adam(rate), jit_compile=False)
-        if ae.scaler is not None and hasattr(ae.scaler, "adapt"):
-            ae.scaler.adapt([x])
+        ae.prepare([x])
         batches = _batches(x, steps, check_whole("batch_size", self.batch_size), seed)
         ae.fit(batches, epochs=1, verbose=self.verbose)
         return ae

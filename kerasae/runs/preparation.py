@@ -42,11 +42,37 @@ def build_model(asked: TrainConfig, splits: Any) -> Any:
     known = registry.options_of(asked.variant)
     options = {name: value for name, value in defaults.items() if name in known}
     options |= asked.options
+    if "condition" in registry.required_options(asked.variant):
+        options.setdefault("condition", _classes(splits))
     if asked.network is not None:
         options["network"] = asked.network
     ae = registry.build(asked.variant, splits.shape, asked.latent_dim, **options)
     ae.compile(optimizer=keras.optimizers.Adam(asked.learning_rate))
     return ae
+
+
+def _classes(splits: Any) -> int:
+    """Return how many classes the data have."""
+    labels = [values for values in splits.labels.values() if values is not None and len(values)]
+    if not labels:
+        raise ValueError(
+            "condition needs data with labels (--label COLUMN), or the shape of a vector. "
+            f"Received: data={splits.name!r} without labels"
+        )
+    return len(splits.class_names or ()) or int(max(values.max() for values in labels)) + 1
+
+
+def fed(ae: Any, splits: Any) -> Any:
+    """Return the splits with batches as the model takes them."""
+    for name, field in ae.input_spec_.fields.items():
+        if field.classes is not None:
+            splits = splits.with_labels(name)
+        elif name != "x":
+            raise ValueError(
+                f"kerasae.train gives labels as a condition and no vectors; use ae.fit. "
+                f"Received: {name} of shape {field.shape}"
+            )
+    return splits
 
 
 def describe(asked: TrainConfig, path: Path, splits: Any, ae: Any) -> dict[str, Any]:
@@ -76,6 +102,7 @@ def describe(asked: TrainConfig, path: Path, splits: Any, ae: Any) -> dict[str, 
         "measured_on": next(s for s in ("test", "validation", "train") if splits.sizes[s]),
         "export": on_tensorflow if asked.export is None else asked.export,
         "can_generate": ae.can_generate,
+        "code_kind": ae.recipe.code_kind,
         "device": _device(),
         "versions": _versions(),
         "command": asked.command(path),

@@ -123,7 +123,8 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int,
     from kerasae import report
     from kerasae.runs import callbacks
 
-    validation = place.batches(splits, "validation") if splits.sizes["validation"] else None
+    fed = preparation.fed(ae, splits)
+    validation = place.batches(fed, "validation") if splits.sizes["validation"] else None
     monitor = "loss" if validation is None else "val_loss"
     stopping = keras.callbacks.EarlyStopping(
         monitor, patience=config["patience"], mode="min", restore_best_weights=True
@@ -145,7 +146,7 @@ def _fit(ae: Any, splits: Any, config: dict[str, Any], path: Path, verbose: int,
     try:
         with place.fitting(ae, splits):
             ae.fit(
-                place.batches(splits, "train"),
+                place.batches(fed, "train"),
                 validation_data=validation,
                 epochs=config["epochs"],
                 verbose=0,

@@ -22,6 +22,8 @@ def conditional_vae(
     The loss is that of `variational`, with a posterior q(z|x, y) and a decoder p(x|z, y) that are
     both given the condition y; the prior of the code is N(0, I) whatever y is. In training a
     tenth of the conditions are made unknown, so that the model works without one, too.
+    `kerasae.train` gives it the labels of its data; `kerasae.evaluation.measure` measures it
+    without conditions.
 
     Args:
         input_shape: Shape of one sample.
