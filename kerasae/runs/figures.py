@@ -312,6 +312,16 @@ def _detection(ae: Any, shown: _Shown) -> Iterator[Entry]:
     yield "feature_scores", "detection", title, drawing, f"{_ROWS} {shown.note}".strip()
 
 
+def _generated(ae: Any, n: int) -> np.ndarray:
+    """Return new samples; those of a conditional model take the classes in turn."""
+    classes = {
+        name: np.arange(n) % field.classes
+        for name, field in ae.input_spec_.fields.items()
+        if field.classes is not None
+    }
+    return ae.generate(n, seed=_SEED, **classes)
+
+
 def _generation(ae: Any, shown: _Shown, metrics: dict[str, Any]) -> Iterator[Entry]:
     """Yield new samples, and ways through the space of codes."""
     x, part, span = shown.x, "generation", shown.span
@@ -319,9 +329,9 @@ def _generation(ae: Any, shown: _Shown, metrics: dict[str, Any]) -> Iterator[Ent
         title = "Samples drawn from the prior"
         if ae.sampler is not None:
             title = f"Samples drawn from the fitted sampler ({ae.sampler.kind})"
-        samples = ae.generate(40 if shown.is_image else 8, seed=_SEED)
+        samples = _generated(ae, 40 if shown.is_image else 8)
         yield "generated", part, title, figures.sample_grid(samples, value_range=span), ""
-    if not shown.is_image or len(x) < 8:
+    if not shown.is_image or len(x) < 8 or ae.code_dtype != "float32":
         return
     drawing = figures.interpolations(ae.interpolate(x[:4], x[4:8], 9), value_range=span)
     yield "interpolations", part, "From one sample to another", drawing, ""

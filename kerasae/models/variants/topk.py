@@ -47,6 +47,8 @@ class SparseTopK(Recipe):
         shape = (math.prod(ae.sample_shape), ae.latent_dim)
         if (*encode.kernel.shape, *decode.kernel.shape) != (*shape, *shape[::-1]):
             return
+        if ae.output_activation.activation is not keras.activations.linear:
+            return
         rows, count = [], 0
         for batch in batches:
             x = batch if ae.scaler is None else ae.scaler(batch)
@@ -107,8 +109,9 @@ def sparse_topk(
         k: Number of units that are active for a sample.
         auxiliary_weight: Factor of the auxiliary loss.
         dead_after: Samples without a unit after which it counts as dead.
-        **options: See `kerasae.build`. On the dense network there is no hidden layer by default;
-            encoder and decoder then start as transposes, around the median of the data.
+        **options: See `kerasae.build`. The output is linear by default. On the dense network there
+            is no hidden layer by default; encoder and decoder then start as transposes, around
+            the median of the data.
 
     References:
         Makhzani and Frey, "k-Sparse Autoencoders", 2014; Gao et al., "Scaling and evaluating
@@ -117,4 +120,6 @@ def sparse_topk(
     if latent_dim is None and options.get("encoder") is None:
         latent_dim = min(2 * math.prod(input_shape), 512)
     recipe = SparseTopK(k, auxiliary_weight, dead_after)
+    # A sum of columns, as in the papers, whatever the range of the input.
+    options = {"output_activation": None, **options}
     return assemble(recipe, input_shape, latent_dim, **with_defaults(options, hidden=()))
