@@ -46,6 +46,9 @@ CASES = {
     "variational": ("variational", rows, {"hidden": (), "kl_weight": warm}),
     "free bits": ("variational", rows, {"hidden": (), "free_bits": 0.3}),
     "denoising": ("denoising", rows, {"hidden": (), "corruption": None}),
+    "sparse_topk": ("sparse_topk", rows, {"k": 3}),
+    "fsq": ("fsq", rows, {"hidden": ()}),
+    "conditional_vae": ("conditional_vae", rows, {"hidden": (), "condition": 3}),
     "convolutional": ("convolutional", x, {"hidden": (4,)}),
     "sequence": ("sequence", rng.random((35, 8, 2)).astype("float32"), {"hidden": (4,)}),
 }
