@@ -62,6 +62,17 @@ def test_pca_initialization_happens_once_and_in_scaled_units(tmp_path):
     )
 
 
+def test_pca_initialization_does_not_see_the_validation_split():
+    x = rng.normal(size=(200, 4)).astype("float32")
+    x[150:] += 100
+    ae = kerasae.build("linear", (4,), 2, init="pca")
+    ae.compile(keras.optimizers.SGD(0.0))
+    ae.fit(x, None, 32, 1, 0, None, 0.25)  # batch size, epochs, verbose, callbacks, split
+    decoder = to_numpy(ae.decoder_network.layers[-1].kernel)
+    pca = PCA(2).fit(x[:150])
+    np.testing.assert_allclose(decoder.T @ decoder, pca.components_.T @ pca.components_, atol=1e-4)
+
+
 def test_trained_linear_model_reaches_pca_and_cannot_beat_it(digits):
     # The third and fourth eigenvalue lie apart, so the subspace is well determined.
     pca = PCA(3).fit(digits)
@@ -227,6 +238,18 @@ def test_evaluate_is_the_sampled_elbo(digits):
     assert result["loss"] == pytest.approx(result["reconstruction_loss"] + result["kl_loss"])
 
 
+def test_a_weight_that_is_set_takes_effect_at_the_next_step(digits):
+    x = digits[:256]
+    ae = trained("variational", x, 1, latent_dim=2, scaler="unit")
+    first = ae.evaluate(x, verbose=0, return_dict=True)
+    layer = ae.bottleneck.get_layer("z")
+    layer.kl_weight = 10.0
+    second = ae.evaluate(x, verbose=0, return_dict=True)
+    expected = first["loss"] + 9 * first["kl_loss"]
+    assert second["loss"] == pytest.approx(expected, rel=1e-5)
+    assert layer.get_config()["kl_weight"] == 10.0
+
+
 def test_kl_weight_trades_code_for_reconstruction(digits):
     x = digits[:512]
     results = [
@@ -250,3 +273,103 @@ def test_warm_up_continues_after_a_file(digits, tmp_path):
     loaded.evaluate(x, verbose=0)
     loaded.fit(x, epochs=1, batch_size=64, verbose=0)
     assert int(to_numpy(loaded.bottleneck.get_layer("z").penalty_weight.step)) == 8
+
+
+# sparse_topk --------------------------------------------------------------------------
+
+
+def test_topk_starts_as_transposes_around_the_median():
+    x = (rng.normal(size=(400, 6)) + np.arange(1, 7)).astype("float32")
+    ae = trained("sparse_topk", x, 0, latent_dim=10, k=2)
+    encode, decode = ae.encoder_network.layers[-1], ae.decoder_network.layers[-1]
+    columns = to_numpy(encode.kernel)
+    np.testing.assert_allclose(np.linalg.norm(columns, axis=0), 1, rtol=1e-5)
+    np.testing.assert_array_equal(to_numpy(decode.kernel), columns.T)
+    np.testing.assert_allclose(to_numpy(decode.bias), np.median(x, axis=0), rtol=1e-6)
+    # At the median no unit is active, and the output is the median.
+    median = np.median(x, axis=0)[None]
+    np.testing.assert_allclose(ae.reconstruct(median), median, rtol=1e-4)
+
+
+def test_topk_codes_have_k_active_units_and_the_same_bits_alone(digits):
+    ae = trained("sparse_topk", digits[:500], 2, latent_dim=40, k=5)
+    codes = ae.encode(digits[:50])
+    assert (codes > 0).sum(axis=1).max() <= 5
+    for i in range(5):
+        np.testing.assert_array_equal(ae.bottleneck(ae.encode(digits[i : i + 1]))[0], codes[i])
+
+
+def test_the_auxiliary_loss_is_what_dead_units_leave_of_the_residual():
+    x = rng.normal(size=(64, 6)).astype("float32")
+    ae = kerasae.build("sparse_topk", (6,), 12, k=2, dead_after=1000)
+    ae.compile()
+    alive = ae.evaluate(x, batch_size=64, verbose=0, return_dict=True)
+    assert alive["auxiliary_loss"] == 0
+    ae.bottleneck.unused.assign([2000] * 6 + [0] * 6)
+    found = ae.evaluate(x, batch_size=64, verbose=0, return_dict=True)
+    # By hand: the three largest activations of the dead units, if positive, decoded.
+    pass_ = ae.pass_of(x)
+    features = to_numpy(pass_.features)[:, :6]
+    chosen = np.zeros((64, 12), "float32")
+    for row, values in enumerate(features):
+        for unit in np.argsort(values)[::-1][:3]:
+            chosen[row, unit] = max(values[unit], 0)
+    explained = chosen @ to_numpy(ae.decoder_network.layers[-1].kernel)
+    residual = x - to_numpy(pass_.decoded)
+    expected = np.square(residual - explained).mean()
+    assert found["auxiliary_loss"] == pytest.approx(expected, rel=1e-4)
+    assert found["loss"] == pytest.approx(found["reconstruction_loss"] + expected / 32, rel=1e-4)
+
+
+# fsq ----------------------------------------------------------------------------------
+
+
+def test_fsq_codes_are_indices(digits):
+    ae = trained("fsq", digits[:500], 3, latent_dim=4, levels=(5, 4))
+    codes = ae.encode(digits[:100])
+    assert (codes.dtype, codes.shape, ae.code_size) == (np.int32, (100, 4), 20)
+    assert codes.min() >= 0
+    assert codes.max() < 20
+    np.testing.assert_allclose(ae.decode(codes), ae.reconstruct(digits[:100]), atol=1e-5)
+    with pytest.raises(ValueError, match="Received: 20"):
+        ae.decode(np.full((1, 4), 20))
+    with pytest.raises(ValueError, match="fsq"):
+        ae.interpolate(digits[0], digits[1])
+    with pytest.raises(ValueError, match="kind='gaussian'"):
+        ae.fit_sampler(digits[:100], "gaussian")
+    ae.fit_sampler(digits[:100])
+    assert ae.generate(3, seed=0).shape == (3, 64)
+
+
+# conditional_vae ----------------------------------------------------------------------
+
+
+def test_a_condition_decides_what_is_generated():
+    # Two classes far apart, of which the code need know nothing.
+    y = rng.integers(0, 2, 600)
+    x = (rng.normal(0, 0.05, (600, 3)) + np.where(y, 0.8, 0.2)[:, None]).astype("float32")
+    keras.utils.set_random_seed(0)
+    ae = kerasae.build("conditional_vae", (3,), 2, condition=2, hidden=(16,))
+    ae.compile(keras.optimizers.Adam(1e-2))
+    ae.fit({"x": x, "condition": y}, epochs=40, batch_size=50, verbose=0)
+    means = [ae.generate(200, seed=0, condition=c).mean() for c in (0, 1)]
+    assert means[0] == pytest.approx(0.2, abs=0.15)
+    assert means[1] == pytest.approx(0.8, abs=0.15)
+    unknown = ae.reconstruct(x)
+    np.testing.assert_array_equal(unknown, ae.reconstruct({"x": x, "condition": np.full(600, -1)}))
+
+
+@pytest.mark.parametrize(
+    ("condition", "received"), [([0, 1, 5], "5"), ([0.5, 1, 1], "0.5"), ([0, 1], r"\(2,\)")]
+)
+def test_a_wrong_condition_is_refused(condition, received):
+    ae = kerasae.build("conditional_vae", (3,), 2, condition=3)
+    with pytest.raises(ValueError, match=f"condition.*Received: .*{received}"):
+        ae.encode({"x": np.zeros((3, 3), "float32"), "condition": np.array(condition)})
+
+
+def test_a_conditional_model_needs_its_condition():
+    with pytest.raises(ValueError, match="condition"):
+        kerasae.build("conditional_vae", (3,), 2)
+    with pytest.raises(ValueError, match="condition=3"):
+        kerasae.build("undercomplete", (3,), 2, condition=3)
