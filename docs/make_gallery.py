@@ -81,9 +81,9 @@ VARIANTS = {
         "One number of the code changes at a time, and one property of the image with it.",
     ),
     "conditional_vae": (
-        "--latent-dim 10 --epochs 25",
+        "--latent-dim 10 --set hidden=[256,128] --epochs 60",
         "generated",
-        "New digits from random codes; the class is given beside the code.",
+        "New digits from random codes, and the classes from 0 to 9 in turn.",
     ),
     "fsq": (
         "--latent-dim 8 --epochs 15",

@@ -135,13 +135,14 @@ def assemble(
         output_activation = "sigmoid" if bounded else None
 
     units = int(encoder.output_shape[-1]) + extra
+    conditional = {} if condition is None else {"conditional": True}
     if corruption == "auto":
         corruption = recipe.corruption
     return Autoencoder(
         input_shape,
         encoder_network=recipe.wrap_encoder(encoder, seed),
         decoder_network=decoder,
-        bottleneck=recipe.bottleneck(units, latent_dim, seed),
+        bottleneck=recipe.bottleneck(units, latent_dim, seed, **conditional),
         corruption=_corruption(corruption, corruption_level, unit, seed),
         condition=condition,
         scaler=scaler,

@@ -34,7 +34,7 @@ class FiniteScalar(Recipe):
         return latent_dim * len(self.levels)
 
     def bottleneck(
-        self, units: int, latent_dim: int, seed: int | None = None
+        self, units: int, latent_dim: int, seed: int | None = None, conditional: bool = False
     ) -> keras.layers.Layer:
         return FiniteScalarQuantizer(self.levels, name="bottleneck")
 

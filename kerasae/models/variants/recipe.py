@@ -50,7 +50,7 @@ class Recipe:
         return latent_dim
 
     def bottleneck(
-        self, units: int, latent_dim: int, seed: int | None = None
+        self, units: int, latent_dim: int, seed: int | None = None, conditional: bool = False
     ) -> keras.layers.Layer | None:
         """Return the layer between encoder and decoder, or None.
 
@@ -62,6 +62,7 @@ class Recipe:
             units: Size of the encoder's output.
             latent_dim: Size of the code.
             seed: Seed of what is random in it.
+            conditional: Whether a condition is appended to the encoder's output.
         """
         return None
 

@@ -25,7 +25,7 @@ class Sparse(Recipe):
     momentum: float | None = None
 
     def bottleneck(
-        self, units: int, latent_dim: int, seed: int | None = None
+        self, units: int, latent_dim: int, seed: int | None = None, conditional: bool = False
     ) -> keras.layers.Layer:
         return ActivityPenalty(self.regularizer, self.momentum, name="bottleneck")
 

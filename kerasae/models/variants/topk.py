@@ -31,7 +31,7 @@ class SparseTopK(Recipe):
     dead_after: int = 10_000
 
     def bottleneck(
-        self, units: int, latent_dim: int, seed: int | None = None
+        self, units: int, latent_dim: int, seed: int | None = None, conditional: bool = False
     ) -> keras.layers.Layer:
         return TopK(min(self.k, units), self.dead_after, name="bottleneck")
 

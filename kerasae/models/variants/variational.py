@@ -31,11 +31,14 @@ class Variational(Recipe):
     free_bits: float = 0.0
 
     def bottleneck(
-        self, units: int, latent_dim: int, seed: int | None = None
+        self, units: int, latent_dim: int, seed: int | None = None, conditional: bool = False
     ) -> keras.layers.Layer:
-        features = keras.Input((units,), name="features")
-        z_mean = keras.layers.Dense(latent_dim, name="z_mean")(features)
-        z_log_var = keras.layers.Dense(latent_dim, name="z_log_var")(features)
+        features = mixed = keras.Input((units,), name="features")
+        if conditional:
+            # What a condition says of features is not linear in it.
+            mixed = keras.layers.Dense(units, activation="relu", name="mixed")(features)
+        z_mean = keras.layers.Dense(latent_dim, name="z_mean")(mixed)
+        z_log_var = keras.layers.Dense(latent_dim, name="z_log_var")(mixed)
         sampling = GaussianSampling(self.kl_weight, self.free_bits, seed, name="z")
         latent, terms = sampling([z_mean, z_log_var], return_terms=True)
         outputs = {"latent": latent, "z_mean": z_mean, "z_log_var": z_log_var, "terms": terms}
