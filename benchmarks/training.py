@@ -140,15 +140,19 @@ def with_keras(network: str) -> Callable[[], object]:
     if network == "conv":
         x = x.reshape(-1, 28, 28, 1)
         first, second = chosen["hidden"]
-        ae = keras.Sequential([
-            layers.Input((28, 28, 1)),
-            layers.Conv2D(first, 3, 2, "same", activation="relu"),
-            layers.Conv2D(second, 3, 2, "same", activation="relu"), layers.Flatten(),
-            layers.Dense(chosen["code"]), layers.Dense(7 * 7 * second, activation="relu"),
-            layers.Reshape((7, 7, second)),
-            layers.Conv2DTranspose(first, 3, 2, "same", activation="relu"),
-            layers.Conv2DTranspose(1, 3, 2, "same"),
-        ])  # fmt: skip
+        ae = keras.Sequential(
+            [
+                layers.Input((28, 28, 1)),
+                layers.Conv2D(first, 3, 2, "same", activation="relu"),
+                layers.Conv2D(second, 3, 2, "same", activation="relu"),
+                layers.Flatten(),
+                layers.Dense(chosen["code"]),
+                layers.Dense(7 * 7 * second, activation="relu"),
+                layers.Reshape((7, 7, second)),
+                layers.Conv2DTranspose(first, 3, 2, "same", activation="relu"),
+                layers.Conv2DTranspose(1, 3, 2, "same"),
+            ]
+        )
     else:
         inputs = hidden = keras.Input((784,))
         if network == "denoising":
@@ -195,10 +199,12 @@ def with_jax(network: str) -> Callable[[], object]:
     code = chosen["code"] * (2 if network == "vae" else 1)
     widths = [784, *chosen["hidden"], code], [chosen["code"], *chosen["hidden"][::-1], 784]
     weights = [
-        [(jnp.asarray(random.normal(0, (2 / (i + o)) ** 0.5, (i, o)), "float32"), jnp.zeros(o))
-         for i, o in itertools.pairwise(part)]
+        [
+            (jnp.asarray(random.normal(0, (2 / (i + o)) ** 0.5, (i, o)), "float32"), jnp.zeros(o))
+            for i, o in itertools.pairwise(part)
+        ]
         for part in widths
-    ]  # fmt: skip
+    ]
 
     def run(part, h):
         for k, (w, b) in enumerate(part):
@@ -301,9 +307,13 @@ class Program:
         self.name, self.seconds, self.memory = name, [], 0.0
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
             env=environment,
-        )  # fmt: skip
+        )
 
     def answer(self) -> tuple[float, float]:
         """Wait for the process."""
@@ -432,8 +442,14 @@ def draw(file: Path, rows: list[tuple[int, int, float, float]]) -> None:
         _, sizes, found, ceilings = zip(*(row for row in rows if row[0] == width), strict=True)
         ax.plot(sizes, found, marker=marker, color=color)
         ax.plot(sizes, ceilings, ls=":", marker=marker, mfc="none", color=color)
-        ax.annotate(f"width {width}", (sizes[-1], found[-1]), (6, 0), textcoords="offset points",
-                    color=color, va="center")  # fmt: skip
+        ax.annotate(
+            f"width {width}",
+            (sizes[-1], found[-1]),
+            (6, 0),
+            textcoords="offset points",
+            color=color,
+            va="center",
+        )
     ax.plot([], [], "k", label="fit")
     ax.plot([], [], "k:", label="its matrix products alone")
     ax.set(xscale="log", yscale="log", xlabel="batch size", ylabel="images per second")

@@ -20,14 +20,21 @@ class Network(nn.Module):
         if name == "conv":
             first, second = hidden
             self.encoder = nn.Sequential(
-                nn.Conv2d(1, first, 3, 2, 1), nn.ReLU(), nn.Conv2d(first, second, 3, 2, 1),
-                nn.ReLU(), nn.Flatten(), nn.Linear(49 * second, code),
-            )  # fmt: skip
+                nn.Conv2d(1, first, 3, 2, 1),
+                nn.ReLU(),
+                nn.Conv2d(first, second, 3, 2, 1),
+                nn.ReLU(),
+                nn.Flatten(),
+                nn.Linear(49 * second, code),
+            )
             self.decoder = nn.Sequential(
-                nn.Linear(code, 49 * second), nn.ReLU(), nn.Unflatten(1, (second, 7, 7)),
-                nn.ConvTranspose2d(second, first, 3, 2, 1, 1), nn.ReLU(),
+                nn.Linear(code, 49 * second),
+                nn.ReLU(),
+                nn.Unflatten(1, (second, 7, 7)),
+                nn.ConvTranspose2d(second, first, 3, 2, 1, 1),
+                nn.ReLU(),
                 nn.ConvTranspose2d(first, 1, 3, 2, 1, 1),
-            )  # fmt: skip
+            )
             return
         kind = nn.Sigmoid if name == "contractive" else nn.ReLU
         self.encoder = chain([784, *hidden, code * (2 if name == "vae" else 1)], kind)
@@ -150,11 +157,17 @@ def with_pythae(chosen: dict, data: np.ndarray, batch: int, rate: float) -> Call
     model = VAE(config, encoder=Encoder(), decoder=Decoder())
     folder = tempfile.mkdtemp()
     trainer = BaseTrainer(
-        model=model, train_dataset=Rows(), eval_dataset=None,
+        model=model,
+        train_dataset=Rows(),
+        eval_dataset=None,
         training_config=BaseTrainerConfig(
-            output_dir=folder, num_epochs=1, learning_rate=rate, no_cuda=True,
-            per_device_train_batch_size=batch, per_device_eval_batch_size=batch,
+            output_dir=folder,
+            num_epochs=1,
+            learning_rate=rate,
+            no_cuda=True,
+            per_device_train_batch_size=batch,
+            per_device_eval_batch_size=batch,
         ),
-    )  # fmt: skip
+    )
     trainer.prepare_training()
     return lambda: trainer.train_step(1)

@@ -209,9 +209,12 @@ class SSIM(keras.metrics.Mean):
     """
 
     def __init__(
-        self, max_value: float, filter_size: int | None = None, name: str = "ssim",
+        self,
+        max_value: float,
+        filter_size: int | None = None,
+        name: str = "ssim",
         dtype: Any = None,
-    ):  # fmt: skip
+    ):
         super().__init__(name=name, dtype=dtype)
         self.max_value = _check_max_value(max_value)
         self.filter_size = filter_size

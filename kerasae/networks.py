@@ -184,9 +184,12 @@ def _strided(
     for i, (filters, size) in enumerate(zip(widths, sizes[-2::-1], strict=True), start=1):
         last = i == len(widths)
         layer = transposed(
-            filters, kernel_size, strides=2, padding="same",
+            filters,
+            kernel_size,
+            strides=2,
+            padding="same",
             name="decoder_output" if last else f"decoder_{i}",
-        )  # fmt: skip
+        )
         x = layer(x) if last else _block(x, layer, activation, normalization)
         excess = [have - want for have, want in zip(x.shape[1:-1], size, strict=True)]
         if any(excess):

@@ -71,8 +71,9 @@ def main():
 
 def train(run, options):
     """Train a run with the options of the table, and calibrate it."""
-    kerasae("train", *shlex.split(options), "--data", "mnist", "--no-export",
-            "--out", run, "--replace")  # fmt: skip
+    kerasae(
+        "train", *shlex.split(options), "--data", "mnist", "--no-export", "--out", run, "--replace"
+    )
     kerasae("calibrate", run, "--false-alarm-rate", "0.01")
 
 

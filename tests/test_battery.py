@@ -187,6 +187,9 @@ def test_loads_in_a_fresh_process(tmp_path):
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
-        env={**os.environ}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout == "same\n", done.stderr

@@ -87,8 +87,10 @@ def test_the_guide_to_onnx_runtime_in_javascript(onnx):
     served = kerasae.load(path / "models" / "digits")
     judged = served.detect(np.load(path / "images.npy"))
     for printed, name in (
-        (scores, "anomaly_score"), (flags, "is_anomaly"), (p_values, "p_value"),
-    ):  # fmt: skip
+        (scores, "anomaly_score"),
+        (flags, "is_anomaly"),
+        (p_values, "p_value"),
+    ):
         close([float(n) for n in re.findall(r"[-\d.e]+", printed)], judged[name])
 
 
@@ -169,8 +171,10 @@ def test_the_manifests_run_our_command():
     yaml = pytest.importorskip("yaml")
     first, runtime, second = yaml.safe_load_all((FOLDER / "kserve.yaml").read_text("utf-8"))
     assert [d["kind"] for d in (first, runtime, second)] == [
-        "InferenceService", "ServingRuntime", "InferenceService",
-    ]  # fmt: skip
+        "InferenceService",
+        "ServingRuntime",
+        "InferenceService",
+    ]
     [container] = runtime["spec"]["containers"]
     assert container["name"] == "kserve-container"
     arguments = container["args"]

@@ -85,26 +85,46 @@ TRICKS = {
     "posix.system": call_of("posix", "system", {"command": "touch {marker}"}),
     "Popen": call_of("subprocess", "Popen", {"args": ["touch", "{marker}"]}),
     "exec": call_of("builtins", "exec", {"source": "open('{marker}', 'w')"}),
-    "get_file": call_of("keras.utils", "get_file", {"fname": "marker", "origin": "file:///etc/passwd"}),
+    "get_file": call_of(
+        "keras.utils", "get_file", {"fname": "marker", "origin": "file:///etc/passwd"}
+    ),
     "save": call_of("keras.saving", "save_model", {"filepath": "{marker}"}),
-    "registered Keras name": {**call_of("os", "system", "touch {marker}"),
-                              "registered_name": "keras>system"},
-    "registered kerasae name": {**call_of("os", "system", "touch {marker}"),
-                                "registered_name": "kerasae>system"},
+    "registered Keras name": {
+        **call_of("os", "system", "touch {marker}"),
+        "registered_name": "keras>system",
+    },
+    "registered kerasae name": {
+        **call_of("os", "system", "touch {marker}"),
+        "registered_name": "kerasae>system",
+    },
     "ours": call_of("kerasae.data.writing", "write", {"path": "{marker}", "batches": []}),
-    "function": {"module": "os", "class_name": "function", "config": "system",
-                 "registered_name": "system"},
-    "own function": {"module": "builtins", "class_name": "function", "config": "exec",
-                     "registered_name": "exec"},
-    "code": {"module": None, "class_name": "__lambda__",
-             "config": {"value": ["4wAAAA==", None, None]}},
-    "function of a Lambda": call_of("keras.layers", "Lambda", {
-        "function": call_of("builtins", "function", "exec"), "arguments": {"globals": {}}}),
+    "function": {
+        "module": "os",
+        "class_name": "function",
+        "config": "system",
+        "registered_name": "system",
+    },
+    "own function": {
+        "module": "builtins",
+        "class_name": "function",
+        "config": "exec",
+        "registered_name": "exec",
+    },
+    "code": {
+        "module": None,
+        "class_name": "__lambda__",
+        "config": {"value": ["4wAAAA==", None, None]},
+    },
+    "function of a Lambda": call_of(
+        "keras.layers",
+        "Lambda",
+        {"function": call_of("builtins", "function", "exec"), "arguments": {"globals": {}}},
+    ),
     "torch": call_of("keras.layers", "TorchModuleWrapper", {"module": "gASVAA=="}),
     "saved model": call_of("keras.layers", "TFSMLayer", {"filepath": "/tmp"}),
     "vocabulary": call_of("keras.layers", "StringLookup", {"vocabulary": "/etc/passwd"}),
     "old path": call_of("keras.src.saving.saving_lib", "load_model", {"filepath": "/etc/passwd"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("part", TRICKS.values(), ids=TRICKS)
@@ -165,9 +185,19 @@ def test_what_the_user_registered_still_loads(tmp_path):
         ({"config.json": b"\xff\xfe"}, {}, r"cannot be read as a Keras file"),
         ({"config.json": "NaN"}, {}, r"config.json describes no model"),
     ],
-    ids=["config bomb", "weights bomb", "asset bomb", "parent", "absolute", "backslashes",
-         "nested lists", "nested objects", "no text", "no object"],
-)  # fmt: skip
+    ids=[
+        "config bomb",
+        "weights bomb",
+        "asset bomb",
+        "parent",
+        "absolute",
+        "backslashes",
+        "nested lists",
+        "nested objects",
+        "no text",
+        "no object",
+    ],
+)
 def test_a_hostile_archive_is_refused(changed, more, sentence, saved, tmp_path):
     refused(repacked(saved, tmp_path / "archive.keras", changed, more), sentence)
     assert [p.name for p in tmp_path.iterdir()] == ["archive.keras"]
@@ -229,8 +259,9 @@ def test_weights_read_no_other_file(kind, saved, tmp_path):
             layout[:] = h5py.VirtualSource(str(other), "0", (4, 3))
             file.create_virtual_dataset(name, layout)
         else:
-            file.create_dataset(name, (10**6, 10**6), "float32", chunks=(1000, 1000),
-                                compression="gzip")  # fmt: skip
+            file.create_dataset(
+                name, (10**6, 10**6), "float32", chunks=(1000, 1000), compression="gzip"
+            )
     path = repacked(saved, tmp_path / "linked.keras", {"model.weights.h5": weights.read_bytes()})
     refused(path)
 

@@ -16,9 +16,12 @@ def run_python(code, **environment):
     import os
 
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
         env={**os.environ, "PYTHONWARNINGS": "ignore", **environment},
-    )  # fmt: skip
+    )
 
 
 def test_import_is_light_and_fast():
@@ -68,8 +71,12 @@ def test_no_submodule_shares_a_functions_name():
 def test_type_checkers_see_all_names():
     tree = ast.parse((ROOT / "__init__.py").read_text())
     (block,) = [node for node in tree.body if isinstance(node, ast.If)]
-    seen = {alias.name for node in ast.walk(block) if isinstance(node, ast.ImportFrom)
-            for alias in node.names}  # fmt: skip
+    seen = {
+        alias.name
+        for node in ast.walk(block)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
     assert seen == {*kerasae._FUNCTIONS, *kerasae._SUBMODULES}
 
 

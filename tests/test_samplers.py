@@ -53,9 +53,10 @@ def test_gaussian_has_the_moments_of_the_codes():
     spread = np.sqrt(np.diag(covariance))
     np.testing.assert_array_less(np.abs(drawn.mean(0) - codes.mean(0)) / spread, 5 / np.sqrt(N))
     np.testing.assert_allclose(
-        np.cov(drawn.T) / np.outer(spread, spread), covariance / np.outer(spread, spread),
+        np.cov(drawn.T) / np.outer(spread, spread),
+        covariance / np.outer(spread, spread),
         atol=5 * np.sqrt(2 / N),
-    )  # fmt: skip
+    )
 
 
 def test_gaussian_of_a_line_stays_on_the_line():

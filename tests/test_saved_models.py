@@ -45,8 +45,10 @@ def apart():
     """Differences from the golden outputs, found in a process without Keras and kerasae."""
     done = subprocess.run(
         [sys.executable, "-P", "-c", GOLDEN, str(FOLDER), *NAMES],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found = [json.loads(s[5:]) for s in done.stdout.splitlines() if s.startswith("APART")]
     return dict(zip(NAMES, found, strict=True))

@@ -27,9 +27,12 @@ def to_onnx(ae: Autoencoder, folder: Path) -> None:
         traced = tf.function(function, input_signature=specs)
         with quiet("tf2onnx"):
             tf2onnx.convert.from_function(
-                traced, input_signature=specs, opset=_OPSET, custom_op_handlers=handlers,
+                traced,
+                input_signature=specs,
+                opset=_OPSET,
+                custom_op_handlers=handlers,
                 output_path=str(target / f"{name}.onnx"),
-            )  # fmt: skip
+            )
 
 
 def to_litert(ae: Autoencoder, folder: Path) -> None:

@@ -307,8 +307,21 @@ def optimizer(identifier: Any) -> keras.optimizers.Optimizer:
     except (TypeError, ValueError) as error:
         if not isinstance(identifier, str):
             raise
-        known = ("adam", "adamw", "adamax", "nadam", "adagrad", "adadelta", "rmsprop", "sgd",
-                 "ftrl", "lion", "lamb", "adafactor", "muon")  # fmt: skip
+        known = (
+            "adam",
+            "adamw",
+            "adamax",
+            "nadam",
+            "adagrad",
+            "adadelta",
+            "rmsprop",
+            "sgd",
+            "ftrl",
+            "lion",
+            "lamb",
+            "adafactor",
+            "muon",
+        )
         raise ValueError(
             "optimizer must be a Keras optimizer or the name of one."
             f"{nearest(identifier, known)} Received: optimizer={identifier!r}"

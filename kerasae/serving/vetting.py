@@ -12,17 +12,35 @@ from typing import Any
 
 # Operations with a state that no file, process or network has.
 _STATEFUL = {
-    "Assert", "AssignVariableOp", "Case", "CheckNumerics", "CheckNumericsV2", "DisableCopyOnRead",
-    "If", "NoOp", "PartitionedCall", "ReadVariableOp", "ResourceGather", "ResourceGatherNd",
-    "StatefulPartitionedCall", "VarHandleOp", "VarIsInitializedOp", "While",
-}  # fmt: skip
+    "Assert",
+    "AssignVariableOp",
+    "Case",
+    "CheckNumerics",
+    "CheckNumericsV2",
+    "DisableCopyOnRead",
+    "If",
+    "NoOp",
+    "PartitionedCall",
+    "ReadVariableOp",
+    "ResourceGather",
+    "ResourceGatherNd",
+    "StatefulPartitionedCall",
+    "VarHandleOp",
+    "VarIsInitializedOp",
+    "While",
+}
 # In names of operations without a state that reach outside of the graph all the same.
 _OUTSIDE = ("File", "PyFunc", "Dataset", "Iterator")
 # What `info` is made of: it runs when a model is loaded.
 _INFO = {"Const", "Identity", "NoOp", "PartitionedCall", "StatefulPartitionedCall"}
 _KINDS = {
-    "user_object", "function", "bare_concrete_function", "variable", "constant", "captured_tensor",
-}  # fmt: skip
+    "user_object",
+    "function",
+    "bare_concrete_function",
+    "variable",
+    "constant",
+    "captured_tensor",
+}
 _MOST = 2**28  # numbers in a constant
 
 

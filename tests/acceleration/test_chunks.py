@@ -515,9 +515,11 @@ def test_a_fit_in_a_callback_leaves_the_other_as_it_was():
     dataset = __import__("tensorflow").data.Dataset.from_tensor_slices(X[:32]).batch(16)
     inner = iter([{"x": X[:80], "batch_size": 16}, {"x": dataset}])
     ae.fit(
-        in_memory(), epochs=2, verbose=0,
+        in_memory(),
+        epochs=2,
+        verbose=0,
         callbacks=[watching(lambda: ae.fit(**next(inner), verbose=0))],
-    )  # fmt: skip
+    )
     assert steps(ae) == {5, 11}
     assert int(ae.optimizer.iterations) == 2 * 12 + 5 + 2
 

@@ -80,10 +80,15 @@ def test_windows_are_gathered_and_added_up_as_defined(kernel, stride):
     padded = np.zeros((2, n + missing, n + missing, 3), "float32")
     first = missing // 2
     padded[:, first : first + n, first : first + n] = x
-    expected = np.stack([
-        padded[:, i * stride : i * stride + kernel, j * stride : j * stride + kernel].reshape(2, -1)
-        for i, j in itertools.product(range(axis.count), repeat=2)
-    ], 1)  # fmt: skip
+    expected = np.stack(
+        [
+            padded[:, i * stride : i * stride + kernel, j * stride : j * stride + kernel].reshape(
+                2, -1
+            )
+            for i, j in itertools.product(range(axis.count), repeat=2)
+        ],
+        1,
+    )
     found = convolution.gather(x, axis, axis).numpy()
     np.testing.assert_array_equal(found.reshape(expected.shape), expected)
     # <gather(x), y> = <x, scatter(y)>

@@ -65,9 +65,14 @@ def world(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         run = kerasae.train(
-            "linear", data=_table(folder), out=folder / "run", epochs=1, latent_dim=2, verbose=0,
+            "linear",
+            data=_table(folder),
+            out=folder / "run",
+            epochs=1,
+            latent_dim=2,
+            verbose=0,
             export=False,
-        )  # fmt: skip
+        )
     w.run = run.path
     w.keras = folder / "model.keras"
     w.ae.save(w.keras)
@@ -149,9 +154,15 @@ def _strange(folder, w):
         archive.writestr("metadata.json", "{}")
         archive.writestr("model.weights.h5", b"")
     _repacked(w.keras, s / "weights.keras", {"model.weights.h5": b"not HDF5"})
-    _repacked(w.keras, s / "unknown.keras", {
-        "config.json": json.dumps({"module": "nobody.knows", "class_name": "Model", "config": {}}),
-    })  # fmt: skip
+    _repacked(
+        w.keras,
+        s / "unknown.keras",
+        {
+            "config.json": json.dumps(
+                {"module": "nobody.knows", "class_name": "Model", "config": {}}
+            ),
+        },
+    )
     export = s / "foreign_export"
     foreign.export(export, verbose=False)
     broken = s / "broken_export"

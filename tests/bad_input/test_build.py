@@ -53,17 +53,23 @@ BUILD = {
     "code text": (build(latent_dim="2"), r"latent_dim must be a whole number >= 1"),
     "code bool": (build(latent_dim=True), r"latent_dim must be a whole number >= 1"),
     "code list": (build(latent_dim=[2]), r"latent_dim must be a whole number >= 1"),
-    "undercomplete too large": (build("undercomplete", latent_dim=9),
-        r"latent_dim must be below the input's 4"),
-    "overcomplete too small": (build("overcomplete", latent_dim=2),
-        r"latent_dim must be above the input's 4"),
+    "undercomplete too large": (
+        build("undercomplete", latent_dim=9),
+        r"latent_dim must be below the input's 4",
+    ),
+    "overcomplete too small": (
+        build("overcomplete", latent_dim=2),
+        r"latent_dim must be above the input's 4",
+    ),
     # Options
     "unknown option": (build(latent_size=3), r"Did you mean 'latent_dim'\?"),
     "other's option": (build(kl_weight=1.0), r"has no option 'kl_weight'"),
     "unknown network": (build(network="convo", shape=(4, 4, 1)), r"Did you mean 'conv'\?"),
     "number for a network": (build(network=3), r"network must be one of"),
-    "network of convolutional": (build("convolutional", (4, 4), network="dense"),
-        r"takes no other"),
+    "network of convolutional": (
+        build("convolutional", (4, 4), network="dense"),
+        r"takes no other",
+    ),
     "hidden zero": (build("undercomplete", hidden=(0,)), r"hidden must be a whole number >= 1"),
     "hidden text": (build("undercomplete", hidden="64"), r"hidden must be the widths"),
     "hidden nested": (build("undercomplete", hidden=((3,),)), r"hidden must be"),
@@ -95,17 +101,25 @@ BUILD = {
     "level nan": (build("denoising", corruption_level=float("nan")), r"stddev must be >= 0"),
     "level text": (build("denoising", corruption_level="much"), r"stddev must be"),
     "level above one": (build("denoising", corruption="masking", corruption_level=2), r"\[0, 1\]"),
-    "pair for masking": (build("denoising", corruption="masking", corruption_level=(0, 1)),
-        r"pair"),
+    "pair for masking": (
+        build("denoising", corruption="masking", corruption_level=(0, 1)),
+        r"pair",
+    ),
     "pair upside down": (build("denoising", corruption_level=(2, 1)), r"0 < low < high"),
     "factor fraction": (
-        build("denoising", corruption="low_resolution", corruption_level=1.5), r"whole number"),
+        build("denoising", corruption="low_resolution", corruption_level=1.5),
+        r"whole number",
+    ),
     "low resolution of a cube": (
-        build("denoising", (2, 2, 2, 2), corruption="low_resolution"), r"takes vectors, series"),
+        build("denoising", (2, 2, 2, 2), corruption="low_resolution"),
+        r"takes vectors, series",
+    ),
     # Weights
     "kl negative": (build("variational", kl_weight=-1), r"kl_weight must be a finite number >= 0"),
-    "kl text": (build("variational", kl_weight="a"),
-        r"kl_weight must be a finite number >= 0 or a Warm"),
+    "kl text": (
+        build("variational", kl_weight="a"),
+        r"kl_weight must be a finite number >= 0 or a Warm",
+    ),
     "kl bool": (build("variational", kl_weight=True), r"kl_weight must be a finite number"),
     "free bits negative": (build("variational", free_bits=-1), r"free_bits must be"),
     "sparsity nan": (build("sparse_l1", sparsity_weight=float("nan")), r"must be a finite number"),
@@ -118,21 +132,30 @@ BUILD = {
     # Own networks
     "encoder alone": (lambda w: kerasae.build("linear", (4,), encoder=encoder()), r"go together"),
     "encoder and hidden": (
-        networks(encoder, lambda: encoder(4, 2), "undercomplete", hidden=(3,)), r"leave it out"),
+        networks(encoder, lambda: encoder(4, 2), "undercomplete", hidden=(3,)),
+        r"leave it out",
+    ),
     "encoder of other input": (
         networks(lambda: encoder(2, 5), lambda: encoder(4, 2), "undercomplete"),
-        r"encoder must take samples of shape \(4,\)"),
+        r"encoder must take samples of shape \(4,\)",
+    ),
     "decoder of other code": (
-        networks(encoder, lambda: encoder(4, 3), "undercomplete"), r"decoder must take a code"),
+        networks(encoder, lambda: encoder(4, 3), "undercomplete"),
+        r"decoder must take a code",
+    ),
     "decoder of other output": (
-        networks(encoder, lambda: encoder(5, 2), "undercomplete"), r"must end in the shape"),
+        networks(encoder, lambda: encoder(5, 2), "undercomplete"),
+        r"must end in the shape",
+    ),
     "code of other size": (
         networks(encoder, lambda: encoder(4, 2), "undercomplete", latent_dim=3),
-        r"latent_dim must"),
+        r"latent_dim must",
+    ),
     "text for an encoder": (
         networks(lambda: "mine", lambda: encoder(4, 2), "undercomplete"),
-        r"encoder must be a Keras model"),
-}  # fmt: skip
+        r"encoder must be a Keras model",
+    ),
+}
 
 PARTS = {
     "stddev negative": (of(layers.GaussianCorruption, -1), r"stddev must be >= 0"),
@@ -147,18 +170,26 @@ PARTS = {
     "factor text": (of(layers.LowResolutionCorruption, "2"), r"factor must be a whole number"),
     "corrupt integers": (
         lambda w: layers.MaskingCorruption(0.5).corrupt(np.ones((2, 2), "uint8"), 0),
-        r"x must be in scaled units"),
+        r"x must be in scaled units",
+    ),
     "low resolution of a cube": (
         lambda w: layers.LowResolutionCorruption(2).corrupt(np.ones((1, 2, 2, 2, 2)), 0),
-        r"takes vectors, series"),
+        r"takes vectors, series",
+    ),
     "penalty of nothing": (of(layers.ActivityPenalty, None), r"regularizer must be"),
-    "penalty of keras": (of(layers.ActivityPenalty, keras.regularizers.L1(1.0)),
-        r"regularizer must"),
+    "penalty of keras": (
+        of(layers.ActivityPenalty, keras.regularizers.L1(1.0)),
+        r"regularizer must",
+    ),
     "momentum of l1": (
-        of(layers.ActivityPenalty, regularizers.L1Activation(), momentum=0.9), r"momentum"),
+        of(layers.ActivityPenalty, regularizers.L1Activation(), momentum=0.9),
+        r"momentum",
+    ),
     "sampling free bits": (of(layers.GaussianSampling, free_bits=float("nan")), r"free_bits must"),
     "probes zero": (
-        lambda w: layers.JacobianPenalty(keras.layers.Dense(2), probes=0), r"probes must be"),
+        lambda w: layers.JacobianPenalty(keras.layers.Dense(2), probes=0),
+        r"probes must be",
+    ),
     "jacobian of nothing": (of(layers.JacobianPenalty, None), r"layer must be"),
     "unit scale upside down": (of(layers.UnitScale, 1.0, 0.0), r"minimum"),
     "unit scale half": (of(layers.UnitScale, 1.0), r"minimum"),
@@ -168,8 +199,10 @@ PARTS = {
     "l1 none": (of(regularizers.L1Activation, None), r"weight must be a finite number"),
     "kl target zero": (of(regularizers.KLSparsity, 0), r"strictly between 0 and 1"),
     "kl target none": (of(regularizers.KLSparsity, None), r"strictly between 0 and 1"),
-    "kl of negatives": (lambda w: regularizers.KLSparsity()(np.array([[-1.0]])),
-        r"between 0 and 1"),
+    "kl of negatives": (
+        lambda w: regularizers.KLSparsity()(np.array([[-1.0]])),
+        r"between 0 and 1",
+    ),
     "warmup negative": (of(Warmup, -1), r"start must be a finite number >= 0"),
     "warmup text": (of(Warmup, "a"), r"start must be a finite number"),
     "warmup steps": (of(Warmup, steps=0), r"steps must be a whole number >= 1"),
@@ -193,13 +226,15 @@ PARTS = {
     "scores few": (of(anomaly.Calibration, [1.0, 2.0], 0.1), r"needs at least 9"),
     "scores none": (of(anomaly.Calibration, [], 0.5), r"needs at least 1"),
     "rate of few": (
-        lambda w: anomaly.Calibration(range(9), 0.1).threshold_at(0.01), r"at least 99"),
+        lambda w: anomaly.Calibration(range(9), 0.1).threshold_at(0.01),
+        r"at least 99",
+    ),
     "stride of gaps": (of(anomaly.window_starts, 10, 3, 4), r"every time step is covered"),
     "stride zero": (of(anomaly.windows, np.arange(5), 3, 0), r"stride must be a whole number"),
     "series short": (of(anomaly.windows, np.arange(2), 3), r"at least as many time steps"),
     "windows missing": (of(anomaly.fold, [[1, 1, 1]], 5), r"scores must be those of all 3"),
     "windows flat": (of(anomaly.fold, [1, 1, 1], 5), r"scores must"),
-}  # fmt: skip
+}
 
 ESTIMATORS = {
     "variant": (dict(variant="denoisng"), r"Did you mean 'denoising'\?"),

@@ -67,7 +67,9 @@ ARGUMENTS = {
     "dataset empty": (lambda w: w.ae.encode(dataset(ones(4, 4)).take(0)), r"at least one batch"),
     "images for bytes": (ask("encode", ones(2, 4, 4, 1), of="image"), r"x must be uint8"),
     "images of other size": (
-        ask("encode", ones(2, 5, 4, 1, dtype="uint8"), of="image"), r"\(samples, 4, 4, 1\)"),
+        ask("encode", ones(2, 5, 4, 1, dtype="uint8"), of="image"),
+        r"\(samples, 4, 4, 1\)",
+    ),
     "channels first": (ask("encode", ones(2, 1, 4, 4, dtype="uint8"), of="image"), r"have shape"),
     "unadapted": (ask("encode", ones(2, 4), of="unadapted"), r"scaler has seen no data yet"),
     "unadapted evaluate": (ask("evaluate", ones(2, 4), of="unadapted"), r"has seen no data yet"),
@@ -79,23 +81,34 @@ ARGUMENTS = {
     "target shorter": (ask("fit", ones(3, 4), ones(2, 4)), r"y must have as many samples as x"),
     "float targets of bytes": (
         ask("fit", ones(3, 4, 4, 1, dtype="uint8"), ones(3, 4, 4, 1), of="image"),
-        r"y must be uint8"),
+        r"y must be uint8",
+    ),
     "validation of others": (
-        ask("fit", ones(3, 4), validation_data=ones(3, 5)), r"validation_data must have shape"),
+        ask("fit", ones(3, 4), validation_data=ones(3, 5)),
+        r"validation_data must have shape",
+    ),
     "validation nan": (ask("fit", ones(3, 4), validation_data=NAN), r"validation_data must be fin"),
     "validation empty": (
-        ask("fit", ones(3, 4), validation_data=ones(0, 4)), r"validation_data must hold"),
+        ask("fit", ones(3, 4), validation_data=ones(0, 4)),
+        r"validation_data must hold",
+    ),
     "class weight": (ask("fit", ones(3, 4), class_weight={0: 1.0}), r"class_weight needs labels"),
     "loss weights": (ask("compile", loss_weights=[1.0]), r"leave loss_weights out"),
     "unknown loss": (ask("compile", loss="msee"), r"Did you mean 'mse'\?"),
     "loss from logits": (ask("compile", loss="bce"), r"output_activation='sigmoid'"),
     "unknown optimizer": (ask("compile", optimizer="adamm"), r"Did you mean 'adam'\?"),
     "endless for a scaler": (
-        lambda w: w.unadapted.fit(dataset(ones(4, 4)).repeat()), r"x repeats without end"),
+        lambda w: w.unadapted.fit(dataset(ones(4, 4)).repeat()),
+        r"x repeats without end",
+    ),
     "generator for a scaler": (
-        lambda w: w.unadapted.fit(iter([ones(2, 4)])), r"x can be read only once"),
+        lambda w: w.unadapted.fit(iter([ones(2, 4)])),
+        r"x can be read only once",
+    ),
     "dataset with labels": (
-        lambda w: w.ae.fit(dataset(ones(4, 4), np.arange(4))), r"takes no labels as y"),
+        lambda w: w.ae.fit(dataset(ones(4, 4), np.arange(4))),
+        r"takes no labels as y",
+    ),
     "fit batch": (ask("fit", ones(3, 4), batch_size=0), r"batch_size must be a whole number >= 1"),
     "fit batch text": (ask("fit", ones(3, 4), batch_size="8"), r"batch_size must be a whole"),
     "fit epochs": (ask("fit", ones(3, 4), epochs=-1), r"epochs must be a whole number"),
@@ -104,27 +117,39 @@ ARGUMENTS = {
     "fit split all": (ask("fit", ones(3, 4), validation_split=1.0), r"validation_split must lie"),
     "fit split text": (ask("fit", ones(3, 4), validation_split="a"), r"validation_split must lie"),
     "fit weights": (ask("fit", ones(3, 4), sample_weight=ones(5)), r"sample_weight must have"),
-    "fit weights nan": (ask("fit", ones(3, 4), sample_weight=NAN[:, 0]),
-        r"sample_weight must be fin"),
+    "fit weights nan": (
+        ask("fit", ones(3, 4), sample_weight=NAN[:, 0]),
+        r"sample_weight must be fin",
+    ),
     "evaluate batch": (ask("evaluate", ones(3, 4), batch_size=-1), r"batch_size must be a whole"),
     "predict batch": (ask("predict", ones(3, 4), batch_size=0), r"batch_size must be a whole"),
     "evaluate weights": (
-        ask("evaluate", ones(3, 4), sample_weight=ones(5)), r"sample_weight must have"),
+        ask("evaluate", ones(3, 4), sample_weight=ones(5)),
+        r"sample_weight must have",
+    ),
     "uncompiled": (ask("fit", ones(3, 4), of="vae"), r"Call ae.compile\(\) before training"),
     # calibrate and detect
     "uncalibrated": (ask("detect", ones(2, 4)), r"detect needs a calibrated model"),
     "rate of detect": (
-        ask("detect", ones(2, 4), false_alarm_rate=2, of="calibrated"), r"between 0 and 1"),
+        ask("detect", ones(2, 4), false_alarm_rate=2, of="calibrated"),
+        r"between 0 and 1",
+    ),
     "rate too low": (
-        ask("detect", ones(2, 4), false_alarm_rate=1e-6, of="calibrated"), r"needs a calibration"),
+        ask("detect", ones(2, 4), false_alarm_rate=1e-6, of="calibrated"),
+        r"needs a calibration",
+    ),
     "rate text": (
-        ask("detect", ones(2, 4), false_alarm_rate="low", of="calibrated"), r"between 0 and 1"),
+        ask("detect", ones(2, 4), false_alarm_rate="low", of="calibrated"),
+        r"between 0 and 1",
+    ),
     "calibrate rate": (ask("calibrate", ones(99, 4), 0), r"between 0 and 1"),
     "calibrate few": (ask("calibrate", ones(5, 4), 0.01), r"needs at least 99 held-out samples"),
     "calibrate list": (ask("calibrate", [[1.0] * 4]), r"held_out must be an array"),
     "calibrate path": (ask("calibrate", "rows.csv"), r"held_out must be an array"),
     "calibrate endless": (
-        lambda w: w.ae.calibrate(dataset(ones(4, 4)).repeat()), r"leave out repeat"),
+        lambda w: w.ae.calibrate(dataset(ones(4, 4)).repeat()),
+        r"leave out repeat",
+    ),
     "calibrate nan": (ask("calibrate", NAN, 0.5), r"held_out must be finite"),
     "calibrate series of rows": (ask("calibrate", ones(200, 5), 0.1, stride=1), r"series for this"),
     "series short": (ask("score_series", ones(5), of="series"), r"at least as many time steps"),
@@ -153,21 +178,31 @@ ARGUMENTS = {
     "manifold steps": (ask("manifold", 0, of="vae"), r"steps must be a whole number >= 2"),
     "feature scores of keras loss": (
         lambda w: kerasae.build("linear", (4,), 2, loss=keras.losses.Huber()).feature_scores(
-            ones(2, 4)), r"a value per feature"),
+            ones(2, 4)
+        ),
+        r"a value per feature",
+    ),
     # save and export
     "export of keras": (
         lambda w: kerasae.export(keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]), "o"),
-        r"ae must be a kerasae Autoencoder"),
+        r"ae must be a kerasae Autoencoder",
+    ),
     "export to a file": (lambda w: kerasae.export(w.ae, w.keras), r"path must be a folder, not a"),
     "export into a version": (lambda w: kerasae.export(w.ae, w.exported), r"above the versions"),
     "export below a file": (lambda w: kerasae.export(w.ae, w.keras / "deep"), r"or below one"),
-    "export none": (lambda w: kerasae.export(w.ae, None),
-        r"path must be the folder of the versions"),
+    "export none": (
+        lambda w: kerasae.export(w.ae, None),
+        r"path must be the folder of the versions",
+    ),
     "export format": (lambda w: kerasae.export(w.ae, "o", also="onx"), r"Did you mean 'onnx'\?"),
     "export samples list": (
-        lambda w: kerasae.export(w.ae, "o", samples=[[1.0] * 4]), r"samples must be an array"),
-    "export samples nan": (lambda w: kerasae.export(w.ae, "o", samples=NAN),
-        r"samples must be fin"),
+        lambda w: kerasae.export(w.ae, "o", samples=[[1.0] * 4]),
+        r"samples must be an array",
+    ),
+    "export samples nan": (
+        lambda w: kerasae.export(w.ae, "o", samples=NAN),
+        r"samples must be fin",
+    ),
     "save without suffix": (lambda w: w.ae.save("model"), r"Invalid filepath extension|\.keras"),
     "save into nowhere": (lambda w: w.ae.save("no/such/folder/m.keras"), r"no/such"),
     # what was exported
@@ -184,14 +219,16 @@ ARGUMENTS = {
     "served inputs": (ask("call", "encode", {"y": ones(1, 4)}, of="served"), r"encode takes 'x'"),
     # rows of files, given the shape of a model
     "fit to negatives": (
-        lambda w: fit_to(w.image, np.full((2, 16), -1.0)), r"whole numbers from 0 to 255"),
+        lambda w: fit_to(w.image, np.full((2, 16), -1.0)),
+        r"whole numbers from 0 to 255",
+    ),
     "fit to large": (lambda w: fit_to(w.image, np.full((2, 16), 256.0)), r"from 256 to 256$"),
     "fit to fractions": (lambda w: fit_to(w.image, np.full((2, 16), 0.5)), r"such as 0.5$"),
     # the classifier
     "classes one": (lambda w: kerasae.models.classifier(w.ae, 1), r"num_classes must be"),
     "classes text": (lambda w: kerasae.models.classifier(w.ae, "ten"), r"num_classes must be"),
     "classifier of nothing": (lambda w: kerasae.models.classifier(None, 3), r"Autoencoder"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("verb", VERBS)

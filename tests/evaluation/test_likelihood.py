@@ -165,8 +165,10 @@ def test_four_names_for_pixels():
     def cost(share):
         return FEATURES * (share * math.log(4 / 3) + (1 - share) * math.log(4))
 
-    by_name = {name: variational(ae, x, samples=(1,), pixels=name) for name in (None, "grey",
-               "thresholded", "dynamic")}  # fmt: skip
+    by_name = {
+        name: variational(ae, x, samples=(1,), pixels=name)
+        for name in (None, "grey", "thresholded", "dynamic")
+    }
     assert [m["pixels"] for m in by_name.values()] == ["grey", "grey", "thresholded", "dynamic"]
     assert by_name[None] == by_name["grey"]
     assert -by_name["grey"]["elbo_nats"] == pytest.approx(cost(x.mean()), rel=1e-5)
@@ -203,11 +205,18 @@ def test_large_logits_stay_finite():
 def test_bits_are_of_raw_units_whatever_the_scaler():
     # The same density: in raw units a standard deviation of 3, in units of 6 one of 0.5.
     x = (np.random.default_rng(0).random((50, FEATURES)) * 6).astype("float32")
-    plain = model(dense(FEATURES, CODE), dense(CODE, FEATURES, bias=np.zeros(FEATURES),
-                  kernel=np.zeros((CODE, FEATURES))), losses.GaussianNLL(stddev=3.0))  # fmt: skip
-    scaled = model(dense(FEATURES, CODE), dense(CODE, FEATURES, bias=np.zeros(FEATURES),
-                   kernel=np.zeros((CODE, FEATURES))), losses.GaussianNLL(stddev=0.5),
-                   scaler=UnitScale(0, 6), output_activation=None)  # fmt: skip
+    plain = model(
+        dense(FEATURES, CODE),
+        dense(CODE, FEATURES, bias=np.zeros(FEATURES), kernel=np.zeros((CODE, FEATURES))),
+        losses.GaussianNLL(stddev=3.0),
+    )
+    scaled = model(
+        dense(FEATURES, CODE),
+        dense(CODE, FEATURES, bias=np.zeros(FEATURES), kernel=np.zeros((CODE, FEATURES))),
+        losses.GaussianNLL(stddev=0.5),
+        scaler=UnitScale(0, 6),
+        output_activation=None,
+    )
     for ae in (plain, scaled):
         set_heads(ae, np.zeros((CODE, CODE)), np.zeros(CODE), 0.0)
     one, two = (variational(ae, x, samples=(1,)) for ae in (plain, scaled))

@@ -190,8 +190,10 @@ def test_baselines_say_what_they_were_fitted_on(splits):
         for split in ("train", "validation", "test")
     }
     assert by_split == {
-        "train": "the measured samples", "validation": "train split", "test": "train split"
-    }  # fmt: skip
+        "train": "the measured samples",
+        "validation": "train split",
+        "test": "train split",
+    }
 
 
 def test_wide_rows_go_through_a_few_at_a_time(splits, monkeypatch):
@@ -222,8 +224,13 @@ def test_wide_rows_go_through_a_few_at_a_time(splits, monkeypatch):
 @pytest.mark.parametrize("split", ["tst", None, ["test"]])
 def test_a_split_must_be_one_there_is(splits, split):
     ae = kerasae.build("linear", SHAPE, 2)
-    for measure in (evaluation.reconstruction_errors, evaluation.codes, evaluation.measure,
-                    evaluation.linear_check, evaluation.sample_quality):  # fmt: skip
+    for measure in (
+        evaluation.reconstruction_errors,
+        evaluation.codes,
+        evaluation.measure,
+        evaluation.linear_check,
+        evaluation.sample_quality,
+    ):
         with pytest.raises(ValueError, match=r"must be one of 'train', .* Received: split="):
             measure(ae, splits, split=split)
 
@@ -231,8 +238,13 @@ def test_a_split_must_be_one_there_is(splits, split):
 def test_an_empty_split_is_refused():
     splits = kerasae.data.load(np.ones((40, 6), "float32"), test=0)
     ae = kerasae.build("linear", SHAPE, 2)
-    for measure in (evaluation.reconstruction_errors, evaluation.codes, evaluation.measure,
-                    evaluation.linear_check, evaluation.sample_quality):  # fmt: skip
+    for measure in (
+        evaluation.reconstruction_errors,
+        evaluation.codes,
+        evaluation.measure,
+        evaluation.linear_check,
+        evaluation.sample_quality,
+    ):
         with pytest.raises(ValueError, match=r"at least one sample.* Received: split='test'"):
             measure(ae, splits)
 

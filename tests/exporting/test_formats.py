@@ -19,13 +19,16 @@ pytest.importorskip("ai_edge_litert")
 def exported(tmp_path_factory):
     """A calibrated variational model on images, whose loss has a logarithm ONNX lacks."""
     splits = kerasae.data.load("digits")
-    ae = kerasae.build("variational", splits.shape, 3, network="conv", hidden=(4, 8),
-                       input_dtype="uint8", seed=0)  # fmt: skip
+    ae = kerasae.build(
+        "variational", splits.shape, 3, network="conv", hidden=(4, 8), input_dtype="uint8", seed=0
+    )
     ae.calibrate(splits.array("validation"), 0.05)
     folder = tmp_path_factory.mktemp("converted")
-    return ae, kerasae.export(
-        ae, folder, also=["onnx", "litert"], samples=splits.array("test")
-    ), splits.array("test")[:33]  # fmt: skip
+    return (
+        ae,
+        kerasae.export(ae, folder, also=["onnx", "litert"], samples=splits.array("test")),
+        splits.array("test")[:33],
+    )
 
 
 RUN = """
@@ -54,8 +57,11 @@ def test_a_runtime_alone_detects_as_the_model_does(exported, runtime, tmp_path):
     np.save(folder / "x.npy", x)
     result = subprocess.run(
         [sys.executable, "-c", RUN, str(folder), runtime],
-        capture_output=True, text=True, check=True, timeout=120,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     line = next(s for s in result.stdout.splitlines() if s.startswith("ANSWERS"))
     answers, expected = json.loads(line.removeprefix("ANSWERS")), ae.detect(x)
     scores, p = np.float32(answers["anomaly_score"]), np.asarray(answers["p_value"])

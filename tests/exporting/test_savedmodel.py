@@ -211,8 +211,10 @@ print("answered")
     np.savez(tmp_path / "cases.npz", **arrays)
     process = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "cases.npz")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert process.stdout.strip() == "answered", process.stderr
 
 
@@ -390,8 +392,10 @@ def test_inputs_cover_the_range_of_the_scaler(options, low, high):
         ae.scaler.adapt([np.repeat([[2.0], [5.0]], 4, axis=1)])
     inputs = comparison._samples(ae, None)
     assert {name: len(x) for name, x in inputs.items()} == {
-        "batch of 257": 257, "batch of 1": 1, "extremes of the range": 4,
-    }  # fmt: skip
+        "batch of 257": 257,
+        "batch of 1": 1,
+        "extremes of the range": 4,
+    }
     edges = inputs["extremes of the range"]
     np.testing.assert_allclose([edges[0].max(), edges[1].min()], [low, high], rtol=1e-6)
     np.testing.assert_allclose(edges[2] + edges[3], low + high, rtol=1e-6)
@@ -504,8 +508,15 @@ def test_a_run_whose_test_rows_overflow_is_exported(tmp_path):
     splits = kerasae.data.load(x)
     row = np.flatnonzero((x == splits.array("test")[3]).all(axis=1))[0]
     x[row] = 1e22
-    run = kerasae.train("undercomplete", data=x, epochs=1, latent_dim=2, out=tmp_path / "run",
-                        scaler=None, verbose=0)  # fmt: skip
+    run = kerasae.train(
+        "undercomplete",
+        data=x,
+        epochs=1,
+        latent_dim=2,
+        out=tmp_path / "run",
+        scaler=None,
+        verbose=0,
+    )
     assert run.metrics["test"]["mse"] > 1e38
     with np.load(tmp_path / "run/saved_model/1/golden.npz") as golden:
         assert np.isfinite(golden["score/out/score"]).all()
@@ -628,8 +639,11 @@ def test_a_calibrated_export_is_verified_and_described(tmp_path, monkeypatch):
     assert {"detect", "detect_at_rate", "generate"} <= largest.keys()
     served = kerasae.load(tmp_path)
     assert served.info["calibration"] == {
-        "false_alarm_rate": 0.05, "threshold": ae.calibration.threshold, "n": 150, "stride": None,
-    }  # fmt: skip
+        "false_alarm_rate": 0.05,
+        "threshold": ae.calibration.threshold,
+        "n": 150,
+        "stride": None,
+    }
     assert served.info["sampler"] == "neighbour"
     assert served.info["can_generate"] is True
 

@@ -193,9 +193,12 @@ def test_evaluation_noise_differs_from_batch_to_batch():
     encoder = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
     decoder = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
     ae = kerasae.build(
-        "denoising", (3,), encoder=encoder, decoder=decoder,
+        "denoising",
+        (3,),
+        encoder=encoder,
+        decoder=decoder,
         corruption=GaussianCorruption(2.0),
-    )  # fmt: skip
+    )
     ae.compile()
     power = ae.evaluate(x, batch_size=4, verbose=0, return_dict=True)["loss"]
     # Twelve numbers drawn once would scatter by 40 %; 12,000 fresh ones by 1.3 %.

@@ -6,8 +6,14 @@ import kerasae
 from kerasae.models import classifier
 
 SHAPE = (8, 8, 1)
-VARIANTS = {"undercomplete": {}, "sparse_kl": {}, "contractive": {}, "variational": {},
-            "denoising": {}, "convolutional": {"hidden": (4, 8)}}  # fmt: skip
+VARIANTS = {
+    "undercomplete": {},
+    "sparse_kl": {},
+    "contractive": {},
+    "variational": {},
+    "denoising": {},
+    "convolutional": {"hidden": (4, 8)},
+}
 
 
 def data(n=60):
@@ -107,8 +113,13 @@ def test_saves_and_loads_as_any_keras_model(tmp_path):
 def test_the_head_is_as_asked_for():
     model = classifier(make(), 4, hidden=(7, 6), dropout=0.5, trainable_encoder=False)
     assert [w.shape for w in model.trainable_variables] == [
-        (5, 7), (7,), (7, 6), (6,), (6, 4), (4,)
-    ]  # fmt: skip
+        (5, 7),
+        (7,),
+        (7, 6),
+        (6,),
+        (6, 4),
+        (4,),
+    ]
     assert sum(isinstance(layer, keras.layers.Dropout) for layer in model.layers) == 3
     assert classifier(make(), 2, hidden=7).count_params() > classifier(make(), 2).count_params()
 

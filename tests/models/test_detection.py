@@ -54,8 +54,10 @@ def test_detect_says_what_the_definition_says():
     assert (calibration.n, calibration.false_alarm_rate) == (150, 0.05)
     found = ae.detect(new)
     assert {name: value.dtype.name for name, value in found.items()} == {
-        "anomaly_score": "float32", "p_value": "float64", "is_anomaly": "bool",
-    }  # fmt: skip
+        "anomaly_score": "float32",
+        "p_value": "float64",
+        "is_anomaly": "bool",
+    }
     known, scores = ae.score(held), ae.score(new)
     np.testing.assert_array_equal(found["anomaly_score"], scores)
     p = np.array([(1 + np.sum(known >= s)) / 151 for s in scores])
@@ -364,8 +366,11 @@ def test_a_file_of_an_earlier_version_loads(tmp_path):
     with h5py.File(tmp_path / "open" / "model.weights.h5", "a") as file:
         removed = []
         file.visit(removed.append)
-        removed = [key for key in removed if key.split("/")[-1].startswith(
-            ("calibration", "sampler", "training_rows"))]  # fmt: skip
+        removed = [
+            key
+            for key in removed
+            if key.split("/")[-1].startswith(("calibration", "sampler", "training_rows"))
+        ]
         assert len(removed) == 7
         for key in removed:
             del file[key]
@@ -425,8 +430,11 @@ def test_jax_says_the_same(tmp_path):
     np.save(tmp_path / "x.npy", x)
     process = subprocess.run(
         [sys.executable, "-c", JAX, str(tmp_path)],
-        env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert process.returncode == 0, process.stderr
     assert process.stdout.split("\n")[0] == "(60,)"
     with np.load(tmp_path / "jax.npz") as found:

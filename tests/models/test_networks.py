@@ -8,11 +8,21 @@ import pytest
 from kerasae.networks import NETWORKS
 
 CASES = [
-    ("dense", (784,)), ("dense", (28, 28, 1)), ("dense", (3, 5)), ("dense", (1,)),
-    ("conv", (28, 28, 1)), ("conv", (64, 64, 3)), ("conv", (61, 47, 3)), ("conv", (61, 47)),
-    ("conv", (1, 1, 1)), ("conv", (5, 2, 2)),
-    ("sequence", (140,)), ("sequence", (140, 1)), ("sequence", (37, 3)), ("sequence", (1, 2)),
-]  # fmt: skip
+    ("dense", (784,)),
+    ("dense", (28, 28, 1)),
+    ("dense", (3, 5)),
+    ("dense", (1,)),
+    ("conv", (28, 28, 1)),
+    ("conv", (64, 64, 3)),
+    ("conv", (61, 47, 3)),
+    ("conv", (61, 47)),
+    ("conv", (1, 1, 1)),
+    ("conv", (5, 2, 2)),
+    ("sequence", (140,)),
+    ("sequence", (140, 1)),
+    ("sequence", (37, 3)),
+    ("sequence", (1, 2)),
+]
 
 
 @pytest.mark.parametrize("hidden", [(8,), (8, 4, 6)])

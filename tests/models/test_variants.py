@@ -126,9 +126,13 @@ def test_more_l1_weight_means_fewer_active_units(digits):
 
 def test_kl_sparsity_drives_units_to_their_target(digits):
     ae = trained(
-        "sparse_kl", digits, 40, keras.optimizers.Adam(1e-2),
-        target_activation=0.1, sparsity_weight=0.05,
-    )  # fmt: skip
+        "sparse_kl",
+        digits,
+        40,
+        keras.optimizers.Adam(1e-2),
+        target_activation=0.1,
+        sparsity_weight=0.05,
+    )
     rates = ae.encode(digits).mean(axis=0)
     assert np.abs(rates - 0.1).mean() < 0.02
 
@@ -153,9 +157,15 @@ def linear_denoiser(clean, noisy):
 def test_denoiser_beats_the_best_linear_one(digits, corruption, level):
     train, test = digits[:1400], digits[1400:]
     ae = trained(
-        "denoising", train, 100, scaler=layers.UnitScale(0, 1), latent_dim=32,
-        corruption=corruption, corruption_level=level, seed=5,
-    )  # fmt: skip
+        "denoising",
+        train,
+        100,
+        scaler=layers.UnitScale(0, 1),
+        latent_dim=32,
+        corruption=corruption,
+        corruption_level=level,
+        seed=5,
+    )
     copies = np.repeat(train, 30, axis=0)
     weights = linear_denoiser(copies, to_numpy(ae.corruption.corrupt(copies, seed=1)))
     noisy = to_numpy(ae.corruption.corrupt(test, seed=2))

@@ -73,10 +73,20 @@ def test_every_variant_says_the_same_without_keras(network, tmp_path):
             expected = getattr(ae, name)(batch["x"] if ae.input_spec_.single else batch)
             np.testing.assert_allclose(arrays[f"{call}/out/{verb}"], expected, rtol=1e-5, atol=1e-5)
     done = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore", "-c", COMPARE, verify.__file__,
-         *map(str, folders.values())],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-P",
+            "-W",
+            "ignore",
+            "-c",
+            COMPARE,
+            verify.__file__,
+            *map(str, folders.values()),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found = [json.loads(s[5:]) for s in done.stdout.splitlines() if s.startswith("FOUND")]
     assert len(found) == len(folders)
@@ -141,8 +151,11 @@ def test_an_export_killed_at_any_moment_leaves_whole_versions_only(tmp_path):
     rng = random.Random(0)
     nursery = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", NURSERY],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
 
     def begin(verify):
         nursery.stdin.write(f"{tmp_path}/model.keras {path} {tmp_path}/x.npy {verify}\n")

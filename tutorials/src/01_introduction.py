@@ -82,14 +82,14 @@ code = ae.encode(raw_test[:100])
 reconstruction = ae.decode(code)
 shapes = [("input", raw_test[:100]), ("code", code), ("reconstruction", reconstruction)]
 learn.table([[name, str(x.shape[1:]), x[0].size] for name, x in shapes],
-            ["part", "shape", "numbers"])  # fmt: skip
+            ["part", "shape", "numbers"])
 
 # %%
 fig, ax = plt.subplots(figsize=(8.4, 2.3))
 width, height = splits.shape[0] * splits.shape[1], LATENT_DIM
 boxes = [("input", f"{width} pixels", 1.6), ("encoder", "dense layers", 1.1),
          ("code", f"{LATENT_DIM} numbers", 0.5), ("decoder", "dense layers", 1.1),
-         ("reconstruction", f"{width} pixels", 1.6)]  # fmt: skip
+         ("reconstruction", f"{width} pixels", 1.6)]
 for place, (name, size, tall) in enumerate(boxes):
     data = name in ("input", "code", "reconstruction")
     style = {"facecolor": "#E8F1F8" if data else "white", "edgecolor": "#0072B2"}
@@ -106,7 +106,7 @@ ax.set(xlim=(-0.2, 11), ylim=(-1, 1))
 ax.axis("off")
 learn.figure(fig, alt=f"Five boxes in a row, joined by arrows: input of {width} pixels, encoder, "
              f"code of {LATENT_DIM} numbers, decoder, reconstruction of {width} pixels. "
-             "The boxes are lowest at the code.")  # fmt: skip
+             "The boxes are lowest at the code.")
 
 # %% [markdown]
 # Encoding and then decoding is all that the model does. Whatever is not in the code is lost.
@@ -143,9 +143,9 @@ nll = np.array(kerasae.losses.GaussianNLL("mean", stddev=sigma).call(x, p))
 mse = np.mean((x - p) ** 2, axis=(1, 2, 3))
 left = nll - mse / (2 * sigma**2)
 learn.claim("C1.2", "Gaussian NLL less MSE / (2 sigma^2) is one constant, whatever the copy",
-            np.ptp(left), "<", 1e-5)  # fmt: skip
+            np.ptp(left), "<", 1e-5)
 print(f"constant: {left.mean():.6f}, ln(sigma) + ln(2 pi)/2 = "
-      f"{np.log(sigma) + np.log(2 * np.pi) / 2:.6f}")  # fmt: skip
+      f"{np.log(sigma) + np.log(2 * np.pi) / 2:.6f}")
 
 # %% [markdown]
 # The two losses treat a single pixel differently. Each curve below is the loss of one pixel as
@@ -172,12 +172,12 @@ for ax, (name, loss) in zip(axes, losses.items(), strict=True):
         ax.plot(p[np.argmin(values)], values.min(), marker, color="#222222", clip_on=False)
         height = 14 if target == 0.5 else 4
         ax.annotate(f"x = {target:g}", (p[place], values[place]), (shift, height),
-                    textcoords="offset points")  # fmt: skip
+                    textcoords="offset points")
     ax.set(xlabel="prediction p", title=name, ylim=(0, None))
 learn.figure(fig, alt="Loss of one pixel against its prediction, for targets 0, 0.5 and 1. Squared "
              "error is lowest, 0, at the target. Cross-entropy is lowest at the target too, but "
              f"for 0.5 its lowest value is {np.log(2):.2f}, and it grows without limit near 0 and "
-             "1.")  # fmt: skip
+             "1.")
 
 # %% [markdown]
 # Read the right panel at $x = 0.5$. The best prediction is 0.5, as it should be. But the loss
@@ -201,7 +201,7 @@ rows = [["perfect copy", floor, 0.0], ["mean image", ceiling, np.mean((x_test - 
 learn.table(rows, [f"model, on {DATA}", "BCE, nats per pixel", "MSE"])
 learn.table([["perfect copy", bce(digits, digits).mean(), 0.0],
              ["mean image", bce(digits, digits.mean(axis=0)).mean(), digits.var(axis=0).mean()]],
-            ["model, on 8x8 digits", "BCE, nats per pixel", "MSE"])  # fmt: skip
+            ["model, on 8x8 digits", "BCE, nats per pixel", "MSE"])
 
 # %%
 learn.claim("C1.3", "this share of the BCE cannot be removed by any model", share, ">")
@@ -233,7 +233,7 @@ for _ in range(20):
     for loss in (lambda x, c: (x - c) ** 2, bce):
         gains.append(loss(data, centre).mean() - loss(data, centre + step).mean())
 learn.claim("C1.4", "of 20 constants near the mean image none is better, by MSE or by BCE",
-            max(gains), "<", 0)  # fmt: skip
+            max(gains), "<", 0)
 
 # %% [markdown]
 # So the mean image is the **ceiling**. A trained model above it has learned nothing.
@@ -282,7 +282,7 @@ weights.assign(start)
 slopes, chosen = np.array(slopes), exact.flat[places]
 error = np.abs(slopes - chosen).max() / np.abs(exact).max()
 learn.claim("C1.5", "back-propagation equals the measured slope, relative to the largest",
-            error, "<", 1e-5)  # fmt: skip
+            error, "<", 1e-5)
 
 # %%
 fig, ax = plt.subplots(figsize=(4.6, 3.6))
@@ -292,7 +292,7 @@ ax.plot(chosen, slopes, "o", fillstyle="none", color="#0072B2")
 ax.set(xlabel="back-propagation", ylabel="measured slope", title="40 weights")
 ax.ticklabel_format(scilimits=(-2, 2))
 learn.figure(fig, alt="Measured slope against gradient by back-propagation, for 40 weights of a "
-             f"small network: all points lie on the diagonal, within {error:.0e}.")  # fmt: skip
+             f"small network: all points lie on the diagonal, within {error:.0e}.")
 
 # %% [markdown]
 # Now train the real one. The two dashed lines are the floor and the ceiling of section 3.
@@ -303,7 +303,7 @@ curve = history.history["val_loss"]
 reached = (ceiling - curve[-1]) / (ceiling - floor)
 print(f"BCE on test images after {EPOCHS} epochs: {curve[-1]:.4f} nats per pixel")
 learn.claim("C1.6", "training removes most of what lies between ceiling and floor",
-            reached, ">")  # fmt: skip
+            reached, ">")
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
@@ -316,7 +316,7 @@ for name, height in (("mean image", ceiling), ("autoencoder", curve[-1]), ("perf
 ax.set(xlabel="epoch", ylabel="BCE, nats per pixel", ylim=(0, 1.15 * ceiling))
 learn.figure(fig, alt=f"BCE on test images falls from {curve[0]:.3f} after the first epoch to "
              f"{curve[-1]:.3f}. It stays between the mean image's {ceiling:.3f} and the perfect "
-             f"copy's {floor:.3f}.")  # fmt: skip
+             f"copy's {floor:.3f}.")
 
 # %%
 shown = raw_test[:8]
@@ -339,7 +339,7 @@ by_pca = np.clip(pca.inverse_transform(pca.transform(flat_test)), 0.001, 0.999)
 by_ae = ae.reconstruct(raw_test).reshape(flat_test.shape) / 255
 models = [("mean image (ceiling)", np.broadcast_to(mean_image.ravel(), flat_test.shape)),
           (f"PCA, {LATENT_DIM} numbers", by_pca), (f"autoencoder, {LATENT_DIM} numbers", by_ae),
-          ("perfect copy (floor)", flat_test)]  # fmt: skip
+          ("perfect copy (floor)", flat_test)]
 rows = []
 for name, copy in models:
     cost = bce(flat_test, copy, 1e-6).mean()
@@ -362,9 +362,9 @@ learn.table(rows, ["model", "BCE", "above the floor", "removed, %", "MSE"])
 # %%
 black_and_white = (x_test > 0.5).astype(float)
 learn.table([["grey", floor], ["black and white", bce(black_and_white, black_and_white).mean()]],
-            ["the same test images", "BCE of a perfect copy"])  # fmt: skip
+            ["the same test images", "BCE of a perfect copy"])
 learn.claim("C1.7", "black and white pixels have floor 0",
-            bce(black_and_white, black_and_white).mean(), "<", 1e-9)  # fmt: skip
+            bce(black_and_white, black_and_white).mean(), "<", 1e-9)
 
 # %% [markdown]
 # ### Pitfall: the loss turns negative and keeps falling
@@ -377,7 +377,7 @@ learn.claim("C1.7", "black and white pixels have floor 0",
 logit = np.array([0.0, 10.0, 100.0])
 unscaled = np.maximum(logit, 0) - logit * 255 + np.log1p(np.exp(-np.abs(logit)))
 learn.table([[a, loss] for a, loss in zip(logit, unscaled, strict=True)],
-            ["logit", "BCE of a pixel that says 255"])  # fmt: skip
+            ["logit", "BCE of a pixel that says 255"])
 
 # %% [markdown]
 # ### Pitfall: 784 times too large, or too small
@@ -390,9 +390,9 @@ learn.table([[a, loss] for a, loss in zip(logit, unscaled, strict=True)],
 # %%
 logits = rng.normal(size=(4, *splits.shape))
 both = [np.array(kerasae.losses.BinaryCrossentropy(reduce).call(x_test[:4], logits))
-        for reduce in ("sum", "mean")]  # fmt: skip
+        for reduce in ("sum", "mean")]
 learn.claim("C1.8", "sum over mean is the number of pixels",
-            np.abs(both[0] / both[1] / x_test[0].size - 1).max(), "<", 1e-5)  # fmt: skip
+            np.abs(both[0] / both[1] / x_test[0].size - 1).max(), "<", 1e-5)
 
 # %% [markdown]
 # ## Exercises

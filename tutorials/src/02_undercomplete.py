@@ -80,7 +80,7 @@ def model(latent_dim, variant="undercomplete", **options):
 
 curved = {8: model(8)}
 layers = [layer for part in (curved[8].encoder_network, curved[8].decoder_network)
-          for layer in part.layers if isinstance(layer, keras.layers.Dense)]  # fmt: skip
+          for layer in part.layers if isinstance(layer, keras.layers.Dense)]
 rows = [[layer.name, layer.kernel.shape[0], layer.units, layer.count_params()] for layer in layers]
 total = sum(row[-1] for row in rows)
 learn.table([*rows, ["all", "", "", total]], ["layer", "inputs", "outputs", "parameters"])
@@ -101,7 +101,7 @@ ax.tick_params(axis="x", length=0)
 ax.spines[["left", "bottom"]].set_visible(False)
 learn.figure(fig, alt="Bars for the layers of the autoencoder, first to last: "
              f"{', '.join(map(str, widths))} numbers. They narrow to 8 in the middle, the code, "
-             "and widen again.")  # fmt: skip
+             "and widen again.")
 
 # %% [markdown]
 # ## 2. The best flat model needs no training
@@ -131,7 +131,7 @@ for k in SIZES:
 dropped = variances[8:].sum() / features
 by_kerasae = pca[8].score(x_train).mean()
 learn.claim("C2.1", "PCA's error on the training images is the sum of the eigenvalues it drops",
-            abs(dropped - by_kerasae), "<", 1e-6)  # fmt: skip
+            abs(dropped - by_kerasae), "<", 1e-6)
 
 # %% [markdown]
 # `score` is the MSE of each image. One number more always helps: the error of PCA falls with every
@@ -168,7 +168,7 @@ print(f"training MSE after {EPOCHS} epochs: linear autoencoder {trained:.5f}, PC
 
 # %%
 learn.claim("C2.2", "on its training images the linear autoencoder is not better than PCA",
-            trained - best, ">=", -1e-6)  # fmt: skip
+            trained - best, ">=", -1e-6)
 learn.claim("C2.3", "and it is close: its error relative to that of PCA", trained / best, "<")
 
 # %% [markdown]
@@ -192,9 +192,9 @@ of_epoch = [angles(decoder, components[:, :8]) for decoder in decoders]
 check = kerasae.evaluation.linear_check(linear, splits)
 learn.table([["linear autoencoder", of_epoch[-1][0], of_epoch[-1][7],
               check["largest_principal_angle"]]],
-            ["degrees", "component 1", "component 8", "largest (linear_check)"])  # fmt: skip
+            ["degrees", "component 1", "component 8", "largest (linear_check)"])
 learn.claim("C2.4", "angle of the first principal component to the decoder's subspace, in degrees",
-            of_epoch[-1][0], "<")  # fmt: skip
+            of_epoch[-1][0], "<")
 
 # %%
 fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.3))
@@ -215,7 +215,7 @@ learn.figure(fig, alt=f"Left: the training error falls from {history['loss'][0]:
              f"{history['loss'][-1]:.4f} and flattens just above that of PCA, {best:.4f}. Right: "
              "the first principal components are near the subspace already after epoch 1; the "
              f"angle of component 8 falls from {of_epoch[0][7]:.0f} degrees then to "
-             f"{of_epoch[-1][7]:.0f} at the end.")  # fmt: skip
+             f"{of_epoch[-1][7]:.0f} at the end.")
 
 # %% [markdown]
 # Components of large variance are found first, the last ones take longest. And it hardly matters:
@@ -244,13 +244,13 @@ def clipped(ae, x):
 
 
 errors = {k: (pca[k].score(x_test), clipped(pca[k], x_test), curved[k].score(x_test))
-          for k in SIZES}  # fmt: skip
+          for k in SIZES}
 mse = {k: [error.mean() for error in of_k] for k, of_k in errors.items()}
 saved = 1 - mse[8][2] / mse[8][0]
 learn.reveal(guess, saved, "share of PCA's test error that eight curved numbers remove")
 learn.table([[k, *mse[k]] for k in SIZES],
             ["numbers", "PCA", "PCA, clipped to [0, 1]", "autoencoder"],
-            caption="Test MSE.")  # fmt: skip
+            caption="Test MSE.")
 
 # %% [markdown]
 # Be fair to the rival. PCA writes pixels below 0 and above 1, and the autoencoder ends in a
@@ -260,9 +260,9 @@ learn.table([[k, *mse[k]] for k in SIZES],
 
 # %%
 learn.claim("C2.5", "with 8 numbers the test MSE is at most this share of that of clipped PCA",
-            mse[8][2] / mse[8][1], "<")  # fmt: skip
+            mse[8][2] / mse[8][1], "<")
 learn.claim("C2.6", "each fourfold code leaves at most this share of the test MSE",
-            max(mse[8][2] / mse[2][2], mse[32][2] / mse[8][2]), "<")  # fmt: skip
+            max(mse[8][2] / mse[2][2], mse[32][2] / mse[8][2]), "<")
 
 # %%
 fig, ax = plt.subplots(figsize=(7, 3.6))
@@ -281,7 +281,7 @@ ax.set(xlabel="numbers in the code", title="test MSE", ylim=(0, 1.15 * ceiling))
 learn.figure(fig, alt=f"Test error against the size of the code. The mean image has {ceiling:.3f}. "
              f"PCA falls from {of_pca[0]:.3f} with 1 number to {of_pca[31]:.4f} with 32. The "
              f"autoencoder has {mse[2][2]:.4f} with 2, {mse[8][2]:.4f} with 8 and "
-             f"{mse[32][2]:.4f} with 32.")  # fmt: skip
+             f"{mse[32][2]:.4f} with 32.")
 
 # %% [markdown]
 # Means hide much. The same images below as eight numbers of each kind, from the one that the
@@ -292,7 +292,7 @@ learn.figure(fig, alt=f"Test error against the size of the code. The mean image 
 at, ranks = kerasae.report.figures.best_to_worst(errors[8][2], 6)
 shown = x_test[at]
 rows = [("image", shown, None), ("PCA, 8", pca[8].reconstruct(shown), errors[8][0][at]),
-        ("autoencoder, 8", curved[8].reconstruct(shown), errors[8][2][at])]  # fmt: skip
+        ("autoencoder, 8", curved[8].reconstruct(shown), errors[8][2][at])]
 fig, axes = plt.subplots(3, len(at), figsize=(6.6, 3.8))
 for line, (name, images, values) in zip(axes, rows, strict=True):
     for column, ax in enumerate(line):
@@ -306,11 +306,11 @@ for ax, rank in zip(axes[0], ranks, strict=True):
 learn.figure(fig, alt=f"{len(at)} test images, below them PCA's and the autoencoder's copies from "
              f"8 numbers, with MSE. The autoencoder's errors go from {errors[8][2][at][0]:.4f} to "
              f"{errors[8][2][at][-1]:.4f}, PCA's on the same images from "
-             f"{errors[8][0][at].min():.4f} to {errors[8][0][at].max():.4f}.")  # fmt: skip
+             f"{errors[8][0][at].min():.4f} to {errors[8][0][at].max():.4f}.")
 
 # %%
 learn.claim("C2.7", "share of the test images on which the autoencoder beats clipped PCA",
-            np.mean(errors[8][2] < errors[8][1]), ">")  # fmt: skip
+            np.mean(errors[8][2] < errors[8][1]), ">")
 
 # %% [markdown]
 # ## 5. A code to walk through
@@ -325,9 +325,9 @@ for name, ae in (("PCA", pca[2]), ("autoencoder", curved[2])):
     nearest = KNeighborsClassifier(5).fit(ae.encode(x_train), y_train)
     agree[name] = nearest.score(ae.encode(x_test), y_test)
 learn.table([[name, share] for name, share in agree.items()],
-            ["code of two numbers", "share of digits that five neighbours tell"])  # fmt: skip
+            ["code of two numbers", "share of digits that five neighbours tell"])
 learn.claim("C2.8", "the neighbours tell more digits than in the plane of PCA, by this share",
-            agree["autoencoder"] - agree["PCA"], ">")  # fmt: skip
+            agree["autoencoder"] - agree["PCA"], ">")
 
 # %% [markdown]
 # Now walk. Drag the point over the map, use the sliders, or press arrow keys: the image beside it
@@ -350,9 +350,9 @@ learn.explorer(curved[2], x_train, y_train, noun="digit", points=800)
 
 # %%
 values = {"autoencoder, 8 numbers": mse[8][2], "PCA, clipped": mse[8][1], "PCA": mse[8][0],
-          "linear autoencoder": linear.score(x_test).mean(), "mean image": ceiling}  # fmt: skip
+          "linear autoencoder": linear.score(x_test).mean(), "mean image": ceiling}
 learn.table([[name, value, 100 * (1 - value / ceiling)] for name, value in values.items()],
-            ["model", "test MSE", "removed of the mean image's error, %"])  # fmt: skip
+            ["model", "test MSE", "removed of the mean image's error, %"])
 print(f"PCA with 30 components: {features * of_pca[29]:.2f} squared error per test image")
 
 # %% [markdown]
@@ -364,7 +364,7 @@ print(f"PCA with 30 components: {features * of_pca[29]:.2f} squared error per te
 report = kerasae.evaluation.reconstruction_errors(curved[8], splits)
 learn.table([[name, r["mse"], r["psnr"], r["ssim"]] for name, r in
              {"autoencoder": report["test"], **report["baselines"]}.items()],
-            ["model", "MSE", "PSNR, dB", "SSIM"])  # fmt: skip
+            ["model", "MSE", "PSNR, dB", "SSIM"])
 
 # %% [markdown]
 # ## Pitfalls
@@ -401,7 +401,7 @@ print(f"on the 100 that chose {np.mean(reported):.3f}, on others {np.mean(true):
 
 # %%
 learn.claim("C2.9", "the images that chose flatter the chosen setting, by this share",
-            np.mean(reported) - np.mean(true), ">")  # fmt: skip
+            np.mean(reported) - np.mean(true), ">")
 
 # %% [markdown]
 # Choose on the validation images, report on test images that chose nothing. That is what three
@@ -428,7 +428,7 @@ never = {name: int((np.ptp(code, axis=0) == 0).sum()) for name, code in codes.it
 print("numbers that never move:", np.flatnonzero(np.ptp(codes["ReLU"], axis=0) == 0))  # catches it
 learn.table([[name, never[name], zeros[name], ae.score(x_test).mean()]
              for name, ae in (("linear", curved[8]), ("ReLU", relu))],
-            ["code", "numbers that never move", "share of zeros", "test MSE"])  # fmt: skip
+            ["code", "numbers that never move", "share of zeros", "test MSE"])
 
 # %% [markdown]
 # ## Exercises

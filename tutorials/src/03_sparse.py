@@ -104,7 +104,7 @@ learn.table(list(copied.items()), ["images", "MSE of the copy"])
 
 # %%
 learn.claim("C3.1", "weights written by hand copy digits and noise alike: largest MSE",
-            max(copied.values()), "==", 0)  # fmt: skip
+            max(copied.values()), "==", 0)
 
 # %% [markdown]
 # The error is exactly 0, not just small, and no image was looked at. So a small error alone shows
@@ -131,9 +131,9 @@ l1 = L1Activation(weight=0.5).penalty  # before it is weighted
 by_formula = np.abs(h).sum() / len(h)
 parts = [float(l1(part)) for part in np.split(h, 4)]
 apart = max(abs(float(l1(h)) / by_formula - 1), abs(np.mean(parts) / by_formula - 1),
-            abs(float(l1(np.tile(h, (2, 1)))) / by_formula - 1))  # fmt: skip
+            abs(float(l1(np.tile(h, (2, 1)))) / by_formula - 1))
 learn.claim("C3.2", "the penalty is the formula's; the mean over 4 parts of a batch and the batch "
-            "fed twice give the same: largest relative difference", apart, "<", 1e-5)  # fmt: skip
+            "fed twice give the same: largest relative difference", apart, "<", 1e-5)
 
 
 # %% [markdown]
@@ -188,7 +188,7 @@ pca = (lost.sum() - np.concatenate([[0], np.cumsum(lost)])) / pixels  # MSE with
 used = {weight: float((code > 0).sum(axis=1).mean()) for weight, (_, code) in models.items()}
 budget = round(used[WEIGHT])
 rows = [[f"{w:g}", used[w], mse(ae, x_test), mse_with(ae, code, budget)]
-        for w, (ae, code) in models.items()]  # fmt: skip
+        for w, (ae, code) in models.items()]
 rows.append(["PCA", budget, pca[budget], pca[budget]])
 learn.table(rows, ["weight", "numbers used per image", "test MSE", f"with the largest {budget}"])
 
@@ -196,9 +196,9 @@ learn.table(rows, ["weight", "numbers used per image", "test MSE", f"with the la
 worse = mse_with(dense, dense_code, budget) / mse_with(sparse, sparse_code, budget)
 learn.reveal(guess, worse, "error of the dense model over that of the sparse one, same count")
 learn.claim("C3.3", "units that the dense model uses for each one of the sparse model",
-            used[0.0] / used[WEIGHT], ">")  # fmt: skip
+            used[0.0] / used[WEIGHT], ">")
 learn.claim("C3.4", "error of the dense model, cut to as many units per image, over that of the "
-            "sparse one", worse, ">")  # fmt: skip
+            "sparse one", worse, ">")
 
 # %%
 most = {w: int((code > 0).sum(axis=1).max()) for w, (_, code) in models.items()}
@@ -207,7 +207,7 @@ curves = {w: [mse_with(ae, code, n) for n in counts] for w, (ae, code) in models
 error = mse(sparse, x_test)
 enough = float(np.interp(-error, -np.array(curves[0.0]), counts))
 learn.claim("C3.5", "units that the dense model needs to come down to the error of the sparse one, "
-            "over those that it uses", enough / used[WEIGHT], ">")  # fmt: skip
+            "over those that it uses", enough / used[WEIGHT], ">")
 fig, ax = plt.subplots(figsize=(6.8, 3.9))
 for weight in weights:
     ax.loglog(counts, curves[weight])
@@ -219,10 +219,10 @@ place = np.argmax(pca[shown] < error) - 1
 ax.annotate("PCA", (shown[place], pca[shown[place]]), (-28, -8), textcoords="offset points")
 ax.set(xlabel="numbers kept per image", ylabel="test MSE", title="what a number is worth",
        xlim=(counts[0], 3 * counts[-1]), ylim=(0.4 * min(map(min, curves.values())), None)
-       )  # fmt: skip
+       )
 learn.figure(fig, alt=f"Test MSE against numbers kept per image. With {budget} the dense model has "
              f"{worse:.1f} times the error of the model with weight {WEIGHT:g}, and comes down to "
-             f"it with {enough:.0f}. PCA has {pca[budget]:.4f} at {budget}.")  # fmt: skip
+             f"it with {enough:.0f}. PCA has {pca[budget]:.4f} at {budget}.")
 
 # %% [markdown]
 # The dense model spreads each image over many units, and falls apart when some are taken away. The
@@ -255,9 +255,9 @@ tenth = rescaled(sparse, 10)
 tenth_code = tenth.encode(x_test)
 apart = np.abs(tenth.reconstruct(x_test) - sparse.reconstruct(x_test)).max()
 learn.claim("C3.6", "a tenth of the code and ten times the decoder: largest change of a pixel",
-            apart, "<", 1e-5)  # fmt: skip
+            apart, "<", 1e-5)
 learn.claim("C3.7", "and ten times its L1 penalty over the first one, less 1",
-            abs(10 * tenth_code.sum() / sparse_code.sum() - 1), "<", 1e-4)  # fmt: skip
+            abs(10 * tenth_code.sum() / sparse_code.sum() - 1), "<", 1e-4)
 
 # %% [markdown]
 # So L1 has no smallest value to reach: the decoder could grow for ever. In so short a training it
@@ -280,15 +280,15 @@ def hoyer(code):
 
 rows = []
 for name, ae, code in (("dense", dense, dense_code), ("sparse", sparse, sparse_code),
-                       ("sparse, rescaled", tenth, tenth_code)):  # fmt: skip
+                       ("sparse, rescaled", tenth, tenth_code)):
     live = code.max(axis=0) > 0
     lengths = np.linalg.norm(decoder_rows(ae)[0], axis=1)[live]
     rows.append([name, code.sum(axis=1).mean(), code[code > 0].mean(), np.median(lengths),
-                 hoyer(code)])  # fmt: skip
+                 hoyer(code)])
 learn.table(rows, ["model", "L1 per image", "mean of the units used", "median row of the decoder",
-                   "Hoyer sparsity"])  # fmt: skip
+                   "Hoyer sparsity"])
 learn.claim("C3.8", "Hoyer sparsity of the sparse model less that of the dense model",
-            hoyer(sparse_code) - hoyer(dense_code), ">")  # fmt: skip
+            hoyer(sparse_code) - hoyer(dense_code), ">")
 
 # %% [markdown]
 # ## 4. A rate instead of a price
@@ -335,7 +335,7 @@ by_definition = (wanted[:, None] * np.log(wanted[:, None] / measured)).sum(axis=
 slope = (rates - RHO) / (rates * (1 - rates))
 step = 1e-6
 ends = [wanted @ np.log(wanted[:, None] / np.array([r, 1 - r]))
-        for r in (rates + step, rates - step)]  # fmt: skip
+        for r in (rates + step, rates - step)]
 kl = KLSparsity(RHO, weight=1.0)
 tensor = tf.constant(rates, "float32")
 with tf.GradientTape() as tape:
@@ -344,14 +344,14 @@ with tf.GradientTape() as tape:
 by_tape = tape.gradient(total, tensor).numpy()
 some = slope != 0
 off = [np.abs(other[some] / slope[some] - 1).max()
-       for other in ((ends[0] - ends[1]) / (2 * step), by_tape)]  # fmt: skip
+       for other in ((ends[0] - ends[1]) / (2 * step), by_tape)]
 learn.claim("C3.9", "of 199 rates only rho has a divergence of 0, and none has less",
             list(rates[by_definition < 1e-9]) == [RHO] and by_definition.min() > -1e-12, "==", True
-            )  # fmt: skip
+            )
 learn.claim("C3.10", "relative difference of kerasae's penalty and the sum of these divergences",
-            abs(float(total) / by_definition.sum() - 1), "<", 1e-4)  # fmt: skip
+            abs(float(total) / by_definition.sum() - 1), "<", 1e-4)
 learn.claim("C3.11", "largest relative difference of this slope to the measured and propagated one",
-            max(off), "<", 1e-3)  # fmt: skip
+            max(off), "<", 1e-3)
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.2))
@@ -362,14 +362,14 @@ for rho, place, offset in ((0.05, 140, (-30, 6)), (0.2, 118, (8, -9)), (0.5, 20,
         ax.plot(rates, values)
         ax.plot(rho, 0, "o", color="#222222", clip_on=False)
     axes[0].annotate(f"{rho:g}", (rates[place], kl_of[place]), offset,
-                     textcoords="offset points")  # fmt: skip
+                     textcoords="offset points")
 axes[1].axhline(0, color="#6B6B6B", linewidth=0.8)
 axes[0].set(xlabel="measured rate", ylabel="nats", title="divergence, by target", ylim=(0, 2))
 axes[1].set(xlabel="measured rate", ylabel="nats per unit of rate", title="its slope",
-            ylim=(-8, 12))  # fmt: skip
+            ylim=(-8, 12))
 learn.figure(fig, alt="Left: divergence against the measured rate, for targets 0.05, 0.2 and 0.5: "
              "bowls that touch 0 at their target. Right: their slopes rise through 0 at the "
-             "target, steeply near the rates 0 and 1.")  # fmt: skip
+             "target, steeply near the rates 0 and 1.")
 
 # %% [markdown]
 # The slope with respect to a *single* activation is that of the rate divided by $m$: each sample
@@ -398,9 +398,9 @@ def active_units(code):
 
 lazy = np.full((64, UNITS), RHO, "float32")
 print(f"active units: {active_units(kl_code)} of {UNITS} trained ones, {active_units(lazy)} of "
-      "those that always say the target")  # fmt: skip
+      "those that always say the target")
 learn.claim("C3.13", "divergence of a unit that gives the target for every sample, in nats",
-            abs(float(kl.penalty(lazy))) / UNITS, "<", 1e-6)  # fmt: skip
+            abs(float(kl.penalty(lazy))) / UNITS, "<", 1e-6)
 
 # %% [markdown]
 # ## 5. What a unit means
@@ -430,7 +430,7 @@ for ax, (name, ae, code) in zip(axes, shown, strict=True):
     ax.set_title(f"{name}: Hoyer {focus[-1]:.2f}")
 learn.figure(fig, alt="24 filters of each of three models, on grey. Hoyer sparsity of the filters, "
              f"1 for a single pixel: dense {focus[0]:.2f}, L1 {focus[1]:.2f}, KL {focus[2]:.2f}."
-             )  # fmt: skip
+             )
 
 # %% [markdown]
 # The filters of the dense model look like noise: only their sums make digits. With a price they
@@ -455,15 +455,15 @@ x = scattered.reshape(len(x_test), -1) - mean_image
 left = float(np.mean((x - x @ directions[:, :budget] @ directions[:, :budget].T) ** 2))
 rows.append([f"PCA, {budget} numbers", budget, float(pca[budget]), left, ""])
 rows.append(["copier", (x_test > 0).sum() / len(x_test), copied["digits"], 0.0, hoyer(
-    x_test.reshape(len(x_test), -1))])  # fmt: skip
+    x_test.reshape(len(x_test), -1))])
 for name, ae, code in shown:
     rows.append([name, (code > 0).sum(axis=1).mean(), mse(ae, x_test), mse(ae, scattered),
-                 hoyer(code)])  # fmt: skip
+                 hoyer(code)])
 learn.table(rows, ["model", "numbers per image", "MSE", "MSE, pixels in another order",
-                   "Hoyer sparsity"])  # fmt: skip
+                   "Hoyer sparsity"])
 strange = mse(sparse, scattered) / mse(sparse, x_test)
 learn.claim("C3.15", "the sparse model is no copier: its error on scattered pixels over that on "
-            "digits", strange, ">")  # fmt: skip
+            "digits", strange, ">")
 
 # %% [markdown]
 # The dense model is no copier either, though it had room for one. Training started elsewhere and
@@ -511,12 +511,12 @@ learn.claim("C3.16", "KL of ReLU units is not a number", bool(np.isnan(naive.sum
 h, total = sparse_code[:256], keras.regularizers.L1(1e-4)
 rules = {"sum, as Keras 3.0 to 3.13.2 adds": total,
          "divided by the batch, as Keras 2 and 3.14.0 do": lambda h: total(h) / len(h),
-         "kerasae, with any Keras": lambda h: L1Activation(1e-4)(h) / len(h)}  # fmt: skip
+         "kerasae, with any Keras": lambda h: L1Activation(1e-4)(h) / len(h)}
 for name, rule in rules.items():
     twice = float(rule(np.tile(h, (2, 1)))) / float(rule(h))
     print(f"{name}: {float(rule(h)):.4f}, fed twice {twice:.2f} times as much")  # catches it
 learn.claim("C3.17", "relative change of kerasae's penalty when the batch is fed twice",
-            abs(twice - 1), "<", 1e-5)  # fmt: skip
+            abs(twice - 1), "<", 1e-5)
 
 # %% [markdown]
 # ### Pitfall: with small batches the KL penalty never gets to 0
@@ -548,9 +548,9 @@ running = mean_penalty(32, momentum=0.98)
 learn.table([[m, bias, variance / (2 * m * RHO * (1 - RHO)), running if m == 32 else ""]
              for m, bias in biases.items()],
             ["batch", "divergence at the right rate", "expansion", "with a running mean"]
-            )  # fmt: skip
+            )
 learn.claim("C3.18", "bias with 32 samples over that with 1024",
-            biases[32] / biases[1024], ">")  # fmt: skip
+            biases[32] / biases[1024], ">")
 learn.claim("C3.19", "share of the bias that a running mean leaves", running / biases[32], "<")
 
 # %% [markdown]

@@ -86,7 +86,7 @@ guess = None
 given, clipped = psnr(clean, noisy), psnr(clean, np.clip(noisy, 0, 1))
 learn.reveal(guess, clipped - given, "gain from clipping, in dB")
 learn.claim("C4.1", "the PSNR of the noisy images is that of the noise alone",
-            abs(given + 20 * np.log10(SIGMA)), "<", 0.3)  # fmt: skip
+            abs(given + 20 * np.log10(SIGMA)), "<", 0.3)
 learn.claim("C4.2", "clipping alone gains, in dB", clipped - given, ">")
 
 # %% [markdown]
@@ -126,13 +126,13 @@ for level, factors in zip(levels, kept, strict=True):
     ax.plot(places, factors)
     middle = np.argmin(np.abs(factors - 0.5))
     ax.annotate(f"noise {level:g}", (places[middle], factors[middle]), (6, 4),
-                textcoords="offset points")  # fmt: skip
+                textcoords="offset points")
 ax.set(xlabel="principal component", ylabel="factor", xscale="log", ylim=(0, 1.03))
 ax.set_title("what the Wiener filter keeps")
 learn.figure(fig, alt="Factor of each principal component in the Wiener filter, falling from near "
              f"1 to 0. Half is kept up to component {np.sum(kept[0] > 0.5)} at noise 0.1, up to "
              f"{np.sum(kept[1] > 0.5)} at {SIGMA:g} and up to {np.sum(kept[2] > 0.5)} at 2."
-             )  # fmt: skip
+             )
 
 # %% [markdown]
 # ## 2. Corrupt, then recover
@@ -174,17 +174,17 @@ rows = [
     ["network", measured["test"]],
 ]
 learn.table([[name, errors["psnr"], errors["mse"]] for name, errors in rows],
-            ["guess, on the same noise", "PSNR, dB", "MSE"])  # fmt: skip
+            ["guess, on the same noise", "PSNR, dB", "MSE"])
 
 # %%
 apart = abs(linear - baselines["linear_denoiser"]["psnr"])
 learn.claim("C4.3", "our Wiener filter is the linear denoiser of kerasae, which is fitted to noisy "
-            "samples: they differ by less than, in dB", apart, "<")  # fmt: skip
+            "samples: they differ by less than, in dB", apart, "<")
 network = measured["test"]["psnr"]
 learn.claim("C4.4", "the network is better than clipping by more than, in dB",
-            network - measured["clipped"]["psnr"], ">")  # fmt: skip
+            network - measured["clipped"]["psnr"], ">")
 learn.claim("C4.5", "the network is better than the best linear denoiser by more than, in dB",
-            network - baselines["linear_denoiser"]["psnr"], ">")  # fmt: skip
+            network - baselines["linear_denoiser"]["psnr"], ">")
 
 
 # %%
@@ -215,7 +215,7 @@ rows["network"] = run(gaussian, noisy[some])
 fig = sheet(rows, rows["clean"])
 learn.figure(fig, alt=f"Seven test images, clean, noisy ({given:.1f} dB on average), clipped "
              f"({clipped:.1f} dB), by the Wiener filter ({linear:.1f} dB, grey shadows) and by the "
-             f"network ({network:.1f} dB, smooth strokes on black).")  # fmt: skip
+             f"network ({network:.1f} dB, smooth strokes on black).")
 
 # %% [markdown]
 # The network knew one strength of noise. What if the noise of today is weaker or stronger? Below,
@@ -230,7 +230,7 @@ x = few + levels[:, None, None, None, None] * rng.normal(size=few.shape)
 told = [wiener(noisy, level) for noisy, level in zip(x, levels, strict=True)]
 at_once = x.reshape(-1, *few.shape[1:])
 guesses = {"one noise": run(gaussian, at_once).reshape(x.shape),
-           "all noises": run(anywhere, at_once).reshape(x.shape), "Wiener, told": told}  # fmt: skip
+           "all noises": run(anywhere, at_once).reshape(x.shape), "Wiener, told": told}
 curves = {name: [psnr(few, y) for y in guessed] for name, guessed in guesses.items()}
 
 # %%
@@ -239,23 +239,23 @@ for (name, values), marker in zip(curves.items(), "os^", strict=True):
     ax.plot(levels, values, marker=marker, markersize=4, label=name)
 ax.axvline(SIGMA, color="#6B6B6B", linewidth=1, linestyle=":")
 ax.annotate("trained with one", (SIGMA, 0.02), (4, 0), xycoords=("data", "axes fraction"),
-            textcoords="offset points", color="#6B6B6B", fontsize=9)  # fmt: skip
+            textcoords="offset points", color="#6B6B6B", fontsize=9)
 ax.set(xlabel="standard deviation of the noise in the test", ylabel="PSNR, dB",
-       title="where the noise is weak, the code is the limit")  # fmt: skip
+       title="where the noise is weak, the code is the limit")
 ax.legend()
 at = list(levels).index(0.2)
 learn.figure(fig, alt=f"PSNR against the noise of the test. At 0.2 the network for {SIGMA:g} has "
              f"{curves['one noise'][at]:.1f} dB, the network for all strengths "
              f"{curves['all noises'][at]:.1f} dB; at {SIGMA:g} they are within "
-             f"{abs(curves['one noise'][4] - curves['all noises'][4]):.1f} dB.")  # fmt: skip
+             f"{abs(curves['one noise'][4] - curves['all noises'][4]):.1f} dB.")
 
 # %%
 gain = curves["all noises"][at] - curves["one noise"][at]
 learn.claim("C4.6", "under noise of 0.2 the network trained with all strengths is better than the "
-            "one trained with a single strength by more than, in dB", gain, ">")  # fmt: skip
+            "one trained with a single strength by more than, in dB", gain, ">")
 behind = curves["Wiener, told"][0] - max(curves["one noise"][0], curves["all noises"][0])
 learn.claim("C4.7", "under noise of 0.1 the Wiener filter, told so, is better than both networks "
-            "by more than, in dB", behind, ">")  # fmt: skip
+            "by more than, in dB", behind, ">")
 
 # %% [markdown]
 # A network for one strength treats weaker noise as if it were that strong. The other one finds out
@@ -273,7 +273,7 @@ learn.claim("C4.7", "under noise of 0.1 the Wiener filter, told so, is better th
 
 # %%
 damages = {"half masked": kerasae.layers.MaskingCorruption(0.5, seed=SEED),
-           "low resolution": kerasae.layers.LowResolutionCorruption(FACTOR)}  # fmt: skip
+           "low resolution": kerasae.layers.LowResolutionCorruption(FACTOR)}
 found, rows = {}, {"clean": clean[some]}
 for name, layer in damages.items():
     ae = recover(layer)
@@ -281,7 +281,7 @@ for name, layer in damages.items():
     rows[name] = kerasae.evaluation.corrupt(ae, clean[some].astype("float32"), SEED)
     rows[f"{name},\nrecovered"] = run(ae, rows[name])
 table = [[name, e["noisy"]["psnr"], e["baselines"]["linear_denoiser"]["psnr"], e["test"]["psnr"]]
-         for name, e in [("Gaussian noise", measured), *found.items()]]  # fmt: skip
+         for name, e in [("Gaussian noise", measured), *found.items()]]
 learn.table(table, ["damage", "as given, dB", "best linear, dB", "network, dB"])
 
 # %%
@@ -289,13 +289,13 @@ fig = sheet(rows, rows["clean"])
 learn.figure(fig, alt="Seven test images, clean, with half of their pixels set to 0 "
              f"({table[1][1]:.1f} dB), recovered from that ({table[1][3]:.1f} dB), in blocks of "
              f"{FACTOR} by {FACTOR} pixels ({table[2][1]:.1f} dB), and recovered from those "
-             f"({table[2][3]:.1f} dB).")  # fmt: skip
+             f"({table[2][3]:.1f} dB).")
 
 # %%
 learn.claim("C4.8", "from masked images the network is better than the best linear filter by more "
-            "than, in dB", table[1][3] - table[1][2], ">")  # fmt: skip
+            "than, in dB", table[1][3] - table[1][2], ">")
 learn.claim("C4.9", "from low resolution the network gains on the blocks more than, in dB",
-            table[2][3] - table[2][1], ">")  # fmt: skip
+            table[2][3] - table[2][1], ">")
 
 # %% [markdown]
 # ## 4. A signal
@@ -323,7 +323,7 @@ NOISE, LENGTH = 0.3, 64
 series = kerasae.data.load(pulses(STEPS, rng), window=LENGTH, stride=2)
 keras.utils.set_random_seed(SEED)
 signal = kerasae.build("denoising", series.shape, latent_dim=16, network="sequence",
-                       corruption_level=NOISE, seed=SEED)  # fmt: skip
+                       corruption_level=NOISE, seed=SEED)
 signal.compile()
 signal.fit(series.train, epochs=10, verbose=0)
 of_signal = kerasae.evaluation.reconstruction_errors(signal, series, seed=SEED)
@@ -356,13 +356,13 @@ learn.table([["test windows: best linear", of_linear], ["test windows: network",
              ["new series: noisy", snr(measured_series)],
              ["new series: network, one window after the other", snr(single)],
              ["new series: network, mean over windows", snr(folded)]],
-            ["series and guess", "SNR, dB"])  # fmt: skip
+            ["series and guess", "SNR, dB"])
 
 # %%
 learn.claim("C4.10", "on windows of the signal the network is better than the best linear filter "
-            "by more than, in dB", of_network - of_linear, ">")  # fmt: skip
+            "by more than, in dB", of_network - of_linear, ">")
 learn.claim("C4.11", "the mean over all windows that cover a step gains more than, in dB",
-            snr(folded) - snr(single), ">")  # fmt: skip
+            snr(folded) - snr(single), ">")
 
 # %%
 fig, axes = plt.subplots(2, 1, figsize=(7.6, 3.8), sharex=True, sharey=True)
@@ -377,7 +377,7 @@ axes[1].legend(loc="lower right", ncols=2)
 axes[1].set(xlabel="time step")
 learn.figure(fig, alt="Above, 300 steps of the noisy signal, in which only the tall spikes are "
              f"seen ({snr(measured_series):.1f} dB). Below, the denoised signal lies on the clean "
-             f"one, small bumps included ({snr(folded):.1f} dB).")  # fmt: skip
+             f"one, small bumps included ({snr(folded):.1f} dB).")
 
 # %% [markdown]
 # ## 5. What the correction means
@@ -413,7 +413,7 @@ points = rng.uniform(-1.5, 1.5, size=(50, 2))
 weight = np.exp(-np.square(points[:, None] - circle[None]).sum(axis=2) / (2 * WIDTH**2))
 means = weight @ circle / weight.sum(axis=1, keepdims=True)  # E[x | noisy], term by term
 learn.claim("C4.12", "the conditional mean is the point plus sigma^2 times the score",
-            np.abs(means - points - correction(points, WIDTH)).max(), "<", 1e-6)  # fmt: skip
+            np.abs(means - points - correction(points, WIDTH)).max(), "<", 1e-6)
 
 # %% [markdown]
 # Now a network, which is shown points and nothing else. The *cosine* of two fields is their scalar
@@ -424,7 +424,7 @@ angles = rng.uniform(0, 2 * np.pi, size=12000)
 ring, fresh = np.split(np.stack([np.cos(angles), np.sin(angles)], axis=1), [8000])
 keras.utils.set_random_seed(SEED)
 of_ring = kerasae.build("denoising", (2,), latent_dim=32, hidden=(64,), activation="tanh",
-                        corruption_level=WIDTH, seed=SEED)  # fmt: skip
+                        corruption_level=WIDTH, seed=SEED)
 of_ring.compile(keras.optimizers.Adam(0.003))
 of_ring.fit(ring.astype("float32"), epochs=30, batch_size=256, verbose=0)
 test_ring = fresh + WIDTH * rng.normal(size=fresh.shape)
@@ -441,11 +441,11 @@ field, true_field = run(of_ring, grid) - grid, correction(grid + 1e-9, WIDTH)
 axes[0].plot(*circle.T, color="#D55E00", linewidth=1.2, linestyle="-")
 for arrows, colour, wide in ((true_field, "#BBBBBB", 0.011), (field, "#0072B2", 0.005)):
     axes[0].quiver(*grid.T, *arrows.T, color=colour, width=wide, angles="xy", scale_units="xy",
-                   scale=2.2)  # fmt: skip
+                   scale=2.2)
 axes[0].set(aspect="equal", title="blue: network, grey: exact")
 radii = np.linspace(0.05, 2, 40)
 axes[1].plot(radii, i1e(radii / WIDTH**2) / i0e(radii / WIDTH**2) - radii, color="#9A9A9A",
-             linewidth=3, linestyle="-", label="exact")  # fmt: skip
+             linewidth=3, linestyle="-", label="exact")
 turns = circle[::40]
 rays = (radii[:, None, None] * turns).reshape(-1, 2)
 outward = np.sum((run(of_ring, rays) - rays).reshape(40, -1, 2) * turns, axis=2).mean(axis=1)
@@ -455,7 +455,7 @@ axes[1].set(xlabel="distance from the centre", title="correction outward")
 axes[1].legend()
 learn.figure(fig, alt="Left: arrows of the network's correction on a grid, all towards the ring of "
              f"radius 1, on top of the exact ones; cosine {cosine:.3f}. Right: the correction "
-             "outward is positive inside of the ring, 0 near it and negative outside.")  # fmt: skip
+             "outward is positive inside of the ring, 0 near it and negative outside.")
 
 # %% [markdown]
 # ## What is a good number?
@@ -474,13 +474,13 @@ rows = [
     ["network", measured["test"]],
 ]
 learn.table([[name, errors["psnr"], errors["ssim"]] for name, errors in rows],
-            [f"Gaussian noise {SIGMA:g}, {DATA}", "PSNR, dB", "SSIM"])  # fmt: skip
+            [f"Gaussian noise {SIGMA:g}, {DATA}", "PSNR, dB", "SSIM"])
 floor = np.mean((test_ring + exact - fresh) ** 2)
 reached = np.mean((test_ring + residual - fresh) ** 2)
 learn.table([["noisy", np.mean((test_ring - fresh) ** 2)], ["network", reached],
-             ["conditional mean (the best)", floor]], ["ring", "MSE"])  # fmt: skip
+             ["conditional mean (the best)", floor]], ["ring", "MSE"])
 learn.claim("C4.14", "on the ring the network's MSE is above the best possible by less than a "
-            "share of", reached / floor - 1, "<")  # fmt: skip
+            "share of", reached / floor - 1, "<")
 
 # %% [markdown]
 # ## Pitfalls
@@ -502,7 +502,7 @@ print(f"PSNR of what went in: {psnr(clean, given_to_it):.1f} dB")  # catches it
 # %%
 learn.claim("C4.15", "what was evaluated in section 2 was noisy, in dB", given, "<", 12)
 learn.claim("C4.16", "clean input flatters the network by more than, in dB",
-            flattered - psnr(clean, run(gaussian, noisy)), ">")  # fmt: skip
+            flattered - psnr(clean, run(gaussian, noisy)), ">")
 
 # %% [markdown]
 # ### Pitfall: the loss cannot be brought down, or the output is as noisy as the input
@@ -533,9 +533,9 @@ learn.table(rows, ["target", "MSE of the target to the clean images", "PSNR, dB"
 
 # %%
 learn.claim("C4.17", "with the same noise on input and target nothing is removed, in dB",
-            abs(rows[1][2] - given), "<", 1e-3)  # fmt: skip
+            abs(rows[1][2] - given), "<", 1e-3)
 learn.claim("C4.18", "with other noise on the target this many dB are removed all the same",
-            rows[2][2] - given, ">")  # fmt: skip
+            rows[2][2] - given, ">")
 
 # %% [markdown]
 # ### Pitfall: the training error is far below the test error, though there is noise enough
@@ -565,7 +565,7 @@ print(f"noise drawn once: {known:.2f} dB on training images, with the noise of t
 print(f"noise drawn once: {new:.2f} dB on the same images, with new noise")  # catches it
 lost = psnr(clean, run(always, noisy)) - psnr(clean, run(once, noisy))
 learn.claim("C4.19", "new noise on the very same images makes it worse by more than, in dB",
-            known - new, ">")  # fmt: skip
+            known - new, ">")
 learn.claim("C4.20", "on test images fresh noise in every step gains more than, in dB", lost, ">")
 
 # %% [markdown]

@@ -106,7 +106,7 @@ for pixel in range(SIZE):
     slope = (sigmoid_layer(x + step) - sigmoid_layer(x - step)) / 2e-4
     measured += np.sum(slope**2, axis=1)
 learn.claim("C5.1", "the closed form equals the measured Jacobian, relative",
-            np.abs(measured / closed - 1).max(), "<", 1e-6)  # fmt: skip
+            np.abs(measured / closed - 1).max(), "<", 1e-6)
 
 # %% [markdown]
 # `kerasae.layers.JacobianPenalty` wraps any encoder. It knows three ways: the closed form, for
@@ -123,7 +123,7 @@ for method in ("closed_form", "exact", "estimate"):
     layer(tf.constant(x, "float32"), training=True)
     ways[method] = float(layer.losses[0])
 learn.table([["measured slopes", measured.mean()], *ways.items()],
-            ["way", "penalty, mean of 20 images"])  # fmt: skip
+            ["way", "penalty, mean of 20 images"])
 apart = max(abs(ways[name] / closed.mean() - 1) for name in ("closed_form", "exact"))
 learn.claim("C5.2", "both exact ways of kerasae agree with it, in float32", apart, "<", 1e-4)
 
@@ -145,17 +145,17 @@ jacobian = (h[0] * (1 - h[0]))[:, None] * w.T  # of the first image, (UNITS, SIZ
 a = jacobian @ jacobian.T
 exact, draws = np.trace(a), 100_000
 probes = {"signs": rng.choice([-1.0, 1.0], size=(draws, UNITS)),
-          "normal": rng.normal(size=(draws, UNITS))}  # fmt: skip
+          "normal": rng.normal(size=(draws, UNITS))}
 found = {name: np.einsum("ni,ij,nj->n", v, a, v, optimize=True) for name, v in probes.items()}
 off = np.sum(a**2) - np.sum(np.diag(a) ** 2)
 theory = {"signs": 2 * off, "normal": 2 * np.sum(a**2)}
 learn.table([[name, e.mean(), exact, e.std() / exact, theory[name] ** 0.5 / exact]
              for name, e in found.items()],
-            ["random vectors", "mean", "exact", "relative spread", "in theory"])  # fmt: skip
+            ["random vectors", "mean", "exact", "relative spread", "in theory"])
 errors = [abs(e.mean() - exact) / (e.std() / np.sqrt(draws)) for e in found.values()]
 learn.claim("C5.3", "the estimate is right on average, in standard errors", max(errors), "<", 4)
 learn.claim("C5.4", "variance with signs over variance with normal numbers",
-            found["signs"].var() / found["normal"].var(), "<", 1)  # fmt: skip
+            found["signs"].var() / found["normal"].var(), "<", 1)
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2))
@@ -176,7 +176,7 @@ axes[1].legend(fontsize=8)
 learn.figure(fig, alt="Left: estimates over the exact value, one probe each. Both histograms have "
              f"mean 1; signs spread by {found['signs'].std() / exact:.2f}, normal numbers by "
              f"{found['normal'].std() / exact:.2f}. Right: the spread falls as one over the root "
-             "of the number of probes, as theory says.")  # fmt: skip
+             "of the number of probes, as theory says.")
 
 # %% [markdown]
 # A rough estimate per image is good enough to train with: a batch averages over its images, and
@@ -197,7 +197,7 @@ def train(variant, **options):
     keras.utils.set_random_seed(SEED)
     options = {"code_activation": "sigmoid", **options}
     ae = kerasae.build(variant, splits.shape, latent_dim=LATENT_DIM, hidden=(128,),
-                       activation="tanh", input_dtype=splits.dtype, **options)  # fmt: skip
+                       activation="tanh", input_dtype=splits.dtype, **options)
     ae.compile(keras.optimizers.Adam(0.003))
     done = ae.fit(raw_train, epochs=EPOCHS, batch_size=BATCH, verbose=0)
     print(f"trained: {variant}, {options}, loss {done.history['loss'][-1]:.4g}")
@@ -231,16 +231,16 @@ for name, ae in models.items():
     share = 0.1 * np.sqrt(penalty / codes[name].var(axis=0).sum())
     rows[name] = (mse, penalty, share)
 learn.table([[name, *row] for name, row in rows.items()],
-            ["model", "test MSE", "penalty", "noise of 0.1 / spread of the code"])  # fmt: skip
+            ["model", "test MSE", "penalty", "noise of 0.1 / spread of the code"])
 mse, penalty, share = (a / b for a, b in zip(rows["contractive"], rows["plain"], strict=True))
 learn.reveal(guess, 1 / penalty, "factor by which the squared slope falls")
 
 # %%
 learn.claim("C5.5", "the contractive penalty is smaller than that of the plain model, by a factor",
-            1 / penalty, ">")  # fmt: skip
+            1 / penalty, ">")
 learn.claim("C5.6", "the price: its test MSE over that of the plain model", mse, "<")
 learn.claim("C5.7", "without units too: the share of noise in its code over that in the plain one",
-            share, "<")  # fmt: skip
+            share, "<")
 
 # %% [markdown]
 # **Singular values** say more than their sum of squares. Each belongs to a direction of the image
@@ -251,10 +251,10 @@ learn.claim("C5.7", "without units too: the share of noise in its code over that
 beside = kerasae.evaluation.jacobian(models["contractive"], raw_test[:100], beside=models["plain"])
 denoised = kerasae.evaluation.jacobian(models["denoising"], raw_test[:100])
 values = {"plain": beside["beside"]["singular_values"], "contractive": beside["singular_values"],
-          "denoising": denoised["singular_values"]}  # fmt: skip
+          "denoising": denoised["singular_values"]}
 own = np.linalg.svd(slopes["plain"], compute_uv=False).mean(axis=0)
 learn.claim("C5.8", "they agree with those of the Jacobian above, relative to the largest",
-            np.abs(own - values["plain"]).max() / own[0], "<", 1e-3)  # fmt: skip
+            np.abs(own - values["plain"]).max() / own[0], "<", 1e-3)
 learn.figure(kerasae.report.figures.singular_values(values))
 
 # %% [markdown]
@@ -283,13 +283,13 @@ directions = {
     "noise": unit(rng.normal(size=some.shape)),
 }
 gains = {name: [np.linalg.norm(np.einsum("nij,nj->ni", j, u), axis=1).mean()
-                for j in slopes.values()] for name, u in directions.items()}  # fmt: skip
+                for j in slopes.values()] for name, u in directions.items()}
 learn.table([[name, *row, row[0] / row[1]] for name, row in gains.items()],
-            ["direction", *slopes, "plain / contractive"])  # fmt: skip
+            ["direction", *slopes, "plain / contractive"])
 lost = {name: row[0] / row[1] for name, row in gains.items()}
 along = max(lost["moved sideways"], lost["to the nearest image"])
 learn.claim("C5.9", "off the manifold the gain falls more than along it, by a factor of",
-            lost["noise"] / along, ">")  # fmt: skip
+            lost["noise"] / along, ">")
 
 # %% [markdown]
 # The same at a distance: how far does the code move, as a share of its spread, when the image moves
@@ -314,7 +314,7 @@ learn.figure(fig, alt="Change of the code against change of the image, up to a l
              f"moves the plain code by {ends['plain', 'noise']:.2f} of its spread, the contractive "
              f"one by {ends['contractive', 'noise']:.2f}. The way to the nearest image: "
              f"{ends['plain', 'to the nearest image']:.2f} and "
-             f"{ends['contractive', 'to the nearest image']:.2f}.")  # fmt: skip
+             f"{ends['contractive', 'to the nearest image']:.2f}.")
 
 # %% [markdown]
 # Where in the image is an encoder sensitive? Below, the slope with respect to each pixel, over all
@@ -334,7 +334,7 @@ edge = {name: each[still].mean() for name, each in maps.items()}
 learn.figure(fig, alt="Slope of the code with respect to each pixel, three maps on one scale. Mean "
              f"over the {still.sum()} pixels that hardly vary: plain {edge['plain']:.2f}, "
              f"contractive {edge['contractive']:.2f}, denoising {edge['denoising']:.2f}. Largest "
-             f"of all: {top:.2f}.")  # fmt: skip
+             f"of all: {top:.2f}.")
 
 # %% [markdown]
 # ## 5. Small noise is a contraction
@@ -367,9 +367,9 @@ for _ in range(10):
 extra = (np.mean(noisy) - np.sum((reconstruction - x) ** 2)) / sigma**2
 learn.table([["measured", extra], ["slopes and curvature", expected],
              ["slopes alone", np.sum(jacobian**2)]],
-            ["extra loss over the square of the noise", "value"])  # fmt: skip
+            ["extra loss over the square of the noise", "value"])
 learn.claim("C5.10", "extra loss of small noise less that of the formula, relative to the slopes",
-            abs(extra - expected) / np.sum(jacobian**2), "<", 0.03)  # fmt: skip
+            abs(extra - expected) / np.sum(jacobian**2), "<", 0.03)
 
 # %% [markdown]
 # Here encoder and decoder are drawn at random and the copy is bad, so the curvature counts too, and
@@ -392,7 +392,7 @@ noise_of_pca = 0.1 * np.sqrt(LATENT_DIM / flat.var(axis=0).sum())
 learn.table([["mean image", np.mean((x_train.mean(axis=0) - x_test) ** 2), 0.0, "no code"],
              [f"PCA, {LATENT_DIM} numbers", by_pca, float(LATENT_DIM), noise_of_pca],
              *([name, *row] for name, row in rows.items())],
-            ["model", "test MSE", "penalty", "noise of 0.1 / spread of the code"])  # fmt: skip
+            ["model", "test MSE", "penalty", "noise of 0.1 / spread of the code"])
 
 # %% [markdown]
 # ## Pitfalls
@@ -409,10 +409,10 @@ v = pca.components_  # (LATENT_DIM, SIZE), the encoder; its transpose decodes
 small = (x_test - pca.mean_) @ (v / 10).T
 again = pca.mean_ + small @ (10 * v)
 learn.claim("C5.11", "a tenth of the code, ten times the decoder: the same reconstruction",
-            np.abs(again - pca.inverse_transform(flat)).max(), "<", 1e-9)  # fmt: skip
+            np.abs(again - pca.inverse_transform(flat)).max(), "<", 1e-9)
 learn.table([["PCA", np.sum(v**2), np.sqrt(flat.var(axis=0).sum())],
              ["PCA, code / 10", np.sum((v / 10) ** 2), np.sqrt(small.var(axis=0).sum())]],
-            ["model", "penalty", "spread of the code"])  # fmt: skip
+            ["model", "penalty", "spread of the code"])
 
 # %% [markdown]
 # Training finds this way out by itself. Below, the plain and the contractive model with a linear
@@ -439,7 +439,7 @@ learn.table(
 )
 learn.claim("C5.12", "linear code: the factor that is mere shrinking", parts["linear"][1], ">")
 learn.claim("C5.13", "it is larger than that of the sigmoid code, by a factor",
-            parts["linear"][1] / parts["sigmoid"][1], ">")  # fmt: skip
+            parts["linear"][1] / parts["sigmoid"][1], ">")
 
 # %% [markdown]
 # ### Pitfall: the penalty makes no difference, whatever its weight
@@ -454,9 +454,9 @@ raw_w = w / 255  # the same layer, for raw pixels
 h = sigmoid_layer(x_test[:20])
 raw = np.sum((h * (1 - h)) ** 2 * np.sum(raw_w**2, axis=0), axis=1)
 learn.table([["pixels in [0, 1]", closed.mean()], ["pixels in 0 to 255", raw.mean()]],
-            ["slope with respect to", "penalty of the same layer"])  # fmt: skip
+            ["slope with respect to", "penalty of the same layer"])
 learn.claim("C5.14", "the penalty in raw units is too small by the square of 255",
-            np.abs(closed / raw / 255**2 - 1).max(), "<", 1e-9)  # fmt: skip
+            np.abs(closed / raw / 255**2 - 1).max(), "<", 1e-9)
 
 # %% [markdown]
 # ### Pitfall: the penalty of a deep encoder falls, its Jacobian does not
@@ -484,9 +484,9 @@ def penalties(c):
 alone, whole = penalties(1)
 alone_10, whole_10 = penalties(10)
 learn.table([["as drawn", alone, whole], ["first layer * 10, last / 10", alone_10, whole_10]],
-            ["encoder", "last layer alone", "whole encoder"])  # fmt: skip
+            ["encoder", "last layer alone", "whole encoder"])
 learn.claim("C5.15", "the last layer alone falls by 100, the penalty of the encoder by 1",
-            abs(alone / alone_10 / 100 - 1) + abs(whole / whole_10 - 1), "<", 1e-9)  # fmt: skip
+            abs(alone / alone_10 / 100 - 1) + abs(whole / whole_10 - 1), "<", 1e-9)
 
 # %%
 first, last = keras.layers.Dense(64, "relu"), keras.layers.Dense(UNITS, "sigmoid")
@@ -495,7 +495,7 @@ encoder.set_weights([w1, np.zeros(64), w2, np.zeros(UNITS)])
 layer = kerasae.layers.JacobianPenalty(encoder, weight=1.0, method="closed_form")
 layer(tf.constant(some, "float32"), training=True)
 learn.claim("C5.16", "the closed form of kerasae for a chain is that of the whole encoder",
-            abs(float(layer.losses[0]) / whole - 1), "<", 1e-4)  # fmt: skip
+            abs(float(layer.losses[0]) / whole - 1), "<", 1e-4)
 
 # %% [markdown]
 # ## Exercises

@@ -95,7 +95,7 @@ features = np.array(layer(x_test[:1].astype("float32")))[0]
 w, b = layer.get_weights()
 apart = np.abs(convolve(x_test[0], w, b, 2) - features).max()
 learn.claim("C6.1", "largest difference of a loop over cells and keras.layers.Conv2D",
-            apart, "<", 1e-5)  # fmt: skip
+            apart, "<", 1e-5)
 
 # %%
 first = w.size
@@ -125,20 +125,20 @@ learn.reveal(
 # %%
 keras.utils.set_random_seed(SEED)
 ae = kerasae.build("convolutional", splits.shape, latent_dim=LATENT_DIM, hidden=hidden,
-                   input_dtype=splits.dtype)  # fmt: skip
+                   input_dtype=splits.dtype)
 ladder = [("image", splits.shape)]
 for network in (ae.encoder_network, ae.decoder_network):
     ladder += [(layer.name, tuple(layer.output.shape[1:])) for layer in network.layers
                if layer.name in ("encoder_1", "encoder_2", "code", "unflatten", "decoder_1")
-               and layer is not ae.decoder_network.layers[0]]  # fmt: skip
+               and layer is not ae.decoder_network.layers[0]]
 ladder.append(("output", splits.shape))
 sizes = {name: shape[0] for name, shape in ladder}
 learn.table([[name, " x ".join(map(str, shape)), int(np.prod(shape))] for name, shape in ladder],
-            ["layer", "shape", "numbers"])  # fmt: skip
+            ["layer", "shape", "numbers"])
 learn.claim("C6.2", "two strides of 2: the grid is a quarter of the image, rounded up",
-            sizes["encoder_2"] == -(-size // 4), "==", True)  # fmt: skip
+            sizes["encoder_2"] == -(-size // 4), "==", True)
 learn.claim("C6.3", "numbers in the code, which must be fewer than pixels", ae.latent_dim, "<",
-            pixels)  # fmt: skip
+            pixels)
 
 # %%
 fig, ax = plt.subplots(figsize=(8.4, 3.0))
@@ -155,7 +155,7 @@ ax.set(xlim=(-0.3, left - 0.5), ylim=(-0.75, 0.75))
 ax.axis("off")
 learn.figure(fig, alt="Boxes from left to right, as high as their maps, wide if they are many: "
              f"{size} pixels high, then {sizes['encoder_1']} and {sizes['encoder_2']}, a flat code "
-             f"of {LATENT_DIM} numbers, and up again to {size}.")  # fmt: skip
+             f"of {LATENT_DIM} numbers, and up again to {size}.")
 
 # %% [markdown]
 # The receptive field can be measured: which pixels have a gradient at the cell in the middle?
@@ -168,7 +168,7 @@ def measured_field(layers, size=64):
     stack = keras.Sequential([
         keras.layers.Conv2D(1, kernel, strides=stride, padding="same", kernel_initializer="ones")
         for kernel, stride in layers
-    ])  # fmt: skip
+    ])
     image = tf.zeros((1, size, size, 1))
     with tf.GradientTape() as tape:
         tape.watch(image)
@@ -189,7 +189,7 @@ stacks = [[(4, 2), (4, 2)], [(3, 1), (3, 2), (3, 1), (3, 2)], [(5, 1), (2, 2), (
 rows = [[str(layers), field(layers), measured_field(layers)] for layers in stacks]
 learn.table(rows, ["layers, (kernel, stride)", "receptive field", "measured"])
 learn.claim("C6.4", "the formula gives the measured receptive fields",
-            all(row[1] == row[2] for row in rows), "==", True)  # fmt: skip
+            all(row[1] == row[2] for row in rows), "==", True)
 
 # %% [markdown]
 # ## 3. A shift stays a shift
@@ -233,7 +233,7 @@ def difference(move, layers):
 moves = np.arange(9)
 apart = {layers: [difference(move, layers) for move in moves] for layers in (1, 2)}
 learn.claim("C6.5", "image moved by one total stride, 4 pixels: difference of the interior "
-            "features one cell further", apart[2][4], "<", 1e-5)  # fmt: skip
+            "features one cell further", apart[2][4], "<", 1e-5)
 learn.claim("C6.6", "moved by half of it: difference, in standard deviations", apart[2][2], ">")
 
 # %%
@@ -243,11 +243,11 @@ for layers, marker in ((1, "o"), (2, "s")):
 ax.text(2, 0.55 * apart[1][1], "one layer\nstride 2", ha="center")
 ax.text(6, 1.05 * apart[2][6], "two layers, total stride 4", ha="center")
 ax.set(xlabel="image moved by, pixels", ylabel="difference / spread", ylim=(0, 1.2 * max(apart[2])),
-       title="features, at the best shift by cells")  # fmt: skip
+       title="features, at the best shift by cells")
 ax.set_xticks(moves)
 learn.figure(fig, alt="Difference of the features against the shift of the image. One layer of "
              f"stride 2: 0 at each even shift, {apart[1][1]:.2f} at 1 pixel. Two layers: 0 at 0, 4 "
-             f"and 8 pixels only, {apart[2][2]:.2f} at 2.")  # fmt: skip
+             f"and 8 pixels only, {apart[2][2]:.2f} at 2.")
 
 # %% [markdown]
 # ## 4. Up again
@@ -271,7 +271,7 @@ up.set_weights(down.get_weights())  # the same kernel, (4, 4, 1, filters)
 one, other = np.sum(np.array(down(x)) * h), np.sum(x * np.array(up(h)))
 print(f"both products: {one:.4f} and {other:.4f}")
 learn.claim("C6.7", "difference of the two products, with one kernel",
-            abs(one - other), "<", 1e-3)  # fmt: skip
+            abs(one - other), "<", 1e-3)
 
 # %% [markdown]
 # How many kernels overlap at a pixel? With kernel 4 and stride 2 it is the same number everywhere.
@@ -296,7 +296,7 @@ def spectrum(kernel, cells=18, draws=2000):
     """Return, per frequency, the amplitude of the mean power of a row, over the mean itself."""
     normal = keras.initializers.RandomNormal(stddev=1.0, seed=SEED)
     layer = keras.layers.Conv2DTranspose(draws, kernel, strides=2, padding="same",
-                                         kernel_initializer=normal)  # fmt: skip
+                                         kernel_initializer=normal)
     out = np.array(layer(np.ones((1, cells, cells, 1), "float32")))[0, 2:-2, 2:-2]
     power = np.square(out).mean(axis=(0, 2))  # of each column: over rows and draws
     return np.fft.rfftfreq(len(power)), np.abs(np.fft.rfft(power)) / power.sum()
@@ -306,11 +306,11 @@ def spectrum(kernel, cells=18, draws=2000):
 three, four = overlaps(3), overlaps(4)
 (frequencies, of_three), (_, of_four) = spectrum(3), spectrum(4)
 learn.claim("C6.8", "kernel 3, stride 2: most over fewest overlaps", three.max() / three.min(),
-            "==", 4)  # fmt: skip
+            "==", 4)
 learn.claim("C6.9", "kernel 4, stride 2: most over fewest overlaps", four.max() / four.min(),
-            "==", 1)  # fmt: skip
+            "==", 1)
 learn.claim("C6.10", "amplitude at half a cycle per pixel, over the mean: kernel 3", of_three[-1],
-            ">")  # fmt: skip
+            ">")
 learn.claim("C6.11", "the same with kernel 4: chance alone", of_four[-1], "<")
 
 # %%
@@ -327,7 +327,7 @@ axes[2].set(xlabel="cycles per pixel", title="spectrum, untrained")
 learn.figure(fig, alt="Left and middle: kernels that overlap at each pixel, stride 2: 1, 2 or 4 in "
              "turns with kernel 3, always 4 with kernel 4. Right: spectrum of the mean power; at "
              f"half a cycle per pixel {of_three[-1]:.2f} of the mean with kernel 3, "
-             f"{of_four[-1]:.2f} with kernel 4.")  # fmt: skip
+             f"{of_four[-1]:.2f} with kernel 4.")
 
 # %% [markdown]
 # ## 5. Against a dense model
@@ -354,14 +354,14 @@ conv, conv_curve = train("convolutional", hidden=hidden)
 
 # %%
 kernels = sum(w.size for layer in (*conv.encoder_network.layers, *conv.decoder_network.layers)
-              if "Conv" in type(layer).__name__ for w in layer.get_weights())  # fmt: skip
+              if "Conv" in type(layer).__name__ for w in layer.get_weights())
 learn.table([["dense, 128 and 64 units", dense.count_params(), ""],
              [f"convolutional, {hidden[0]} and {hidden[1]} filters", conv.count_params(), kernels]],
-            ["model", "parameters", "of these in convolutions"])  # fmt: skip
+            ["model", "parameters", "of these in convolutions"])
 learn.claim("C6.12", "parameters of the dense model for each of the convolutional one",
-            dense.count_params() / conv.count_params(), ">")  # fmt: skip
+            dense.count_params() / conv.count_params(), ">")
 learn.claim("C6.13", "test MSE of the convolutional model over that of the dense one",
-            conv_curve[-1] / dense_curve[-1], "<", profile="full")  # fmt: skip
+            conv_curve[-1] / dense_curve[-1], "<", profile="full")
 
 # %% [markdown]
 # Where are the weights of the convolutional model? Nearly all in two dense layers, from the last
@@ -383,7 +383,7 @@ ax.set(
     title=f"codes of {LATENT_DIM} numbers",
 )
 learn.figure(fig, alt=f"Test MSE against the epoch: the dense model ends at {dense_curve[-1]:.4f}, "
-             f"the convolutional one at {conv_curve[-1]:.4f}.")  # fmt: skip
+             f"the convolutional one at {conv_curve[-1]:.4f}.")
 
 # %%
 shown = raw_test[:8]
@@ -414,9 +414,9 @@ def by_pca(x):
 
 
 ways = [("mean image", lambda x: 255 * mean_image), (f"PCA, {LATENT_DIM} numbers", by_pca),
-        ("dense", dense.reconstruct), ("convolutional", conv.reconstruct)]  # fmt: skip
+        ("dense", dense.reconstruct), ("convolutional", conv.reconstruct)]
 rows = [[name, *(np.mean((way(x) / 255 - x / 255.0) ** 2) for x in (raw_test, shifted))]
-        for name, way in ways]  # fmt: skip
+        for name, way in ways]
 learn.table(rows, ["model", "test MSE", f"moved by {move}"])
 
 # %% [markdown]
@@ -442,7 +442,7 @@ learn.table(rows, ["model", "test MSE", f"moved by {move}"])
 # %%
 layers = [layer for _ in range(2) for layer in (
     keras.layers.Conv2D(32, 3, activation="relu", padding="same"),
-    keras.layers.MaxPooling2D(2, padding="same"))]  # fmt: skip
+    keras.layers.MaxPooling2D(2, padding="same"))]
 published = keras.Sequential([keras.Input(splits.shape), *layers])
 numbers = int(np.prod(published.output_shape[1:]))
 print(f"{numbers:,} numbers in the code of an image of {pixels} pixels")  # catches it
@@ -458,7 +458,7 @@ up.set_weights([pick])
 copy_error = float(np.mean((np.array(up(down(x))) - x) ** 2))
 learn.claim("C6.14", "numbers in that code, for each pixel", numbers / pixels, "==", 2)
 learn.claim("C6.15", "a strided convolution and its transpose, by hand, with as many numbers as "
-            "pixels: MSE", copy_error, "==", 0)  # fmt: skip
+            "pixels: MSE", copy_error, "==", 0)
 
 # %% [markdown]
 # `kerasae` builds a code that is a vector, says its size, and calls a model undercomplete only if
@@ -492,7 +492,7 @@ tail = keras.Model(grid, net.output)
 upright, exchanged = keras.Input(grid.shape[1:]), keras.Input(grid.shape[1:])
 turned = keras.layers.Permute((2, 1, 3))(exchanged)
 tails = {"right": keras.Model(upright, tail(upright)),
-         "exchanged": keras.Model(exchanged, tail(turned))}  # fmt: skip
+         "exchanged": keras.Model(exchanged, tail(turned))}
 
 
 def lit_corner(decode):
@@ -513,7 +513,7 @@ for name, decode in tails.items():
 expected = {"right": "top right", "exchanged": "bottom left"}
 learn.claim("C6.16", "decoders, of 2, of which the known answer tells whether they exchange",
             sum(lit_corner(decode) == expected[name] for name, decode in tails.items()),
-            ">")  # fmt: skip
+            ">")
 
 # %%
 kernel, bias = net.get_layer("decoder_grid").get_weights()
@@ -523,7 +523,7 @@ cells = np.maximum(code @ kernel[:, order] + bias[order], 0).reshape(-1, *grid.s
 images = conv.output_activation(tails["exchanged"].predict(cells, verbose=0, batch_size=500))
 as_before = np.abs(255 * np.array(images) - conv.reconstruct(raw_test)).max() / 255
 learn.claim("C6.17", "exchanged model, its dense layer in another order: largest change of a pixel",
-            as_before, "<", 1e-4)  # fmt: skip
+            as_before, "<", 1e-4)
 
 # %% [markdown]
 # ## Exercises

@@ -114,7 +114,7 @@ def elbo(m, s):
 m, s = rng.normal(size=1000), rng.uniform(0.05, 2, 1000)  # a thousand distributions q
 gap = (s**2 + (m - true_mean) ** 2) / (2 * true_stddev**2) - 0.5 + np.log(true_stddev / s)
 learn.claim("C7.1", "the evidence less the bound is the KL from q to the true posterior, for any q",
-            np.abs((evidence - elbo(m, s) - gap) / gap).max(), "<", 1e-6)  # fmt: skip
+            np.abs((evidence - elbo(m, s) - gap) / gap).max(), "<", 1e-6)
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 3.3))
@@ -126,11 +126,11 @@ ax.legend(loc="lower center", title="q")
 ax.axhline(evidence, color="#222222", linewidth=1)
 ax.annotate("evidence ln p(x)", (places[0], evidence), (0, 4), textcoords="offset points")
 ax.set(xlabel="mean of q", ylabel="nats", ylim=(evidence - 4, evidence + 0.6),
-       title="the bound touches the evidence at the true posterior")  # fmt: skip
+       title="the bound touches the evidence at the true posterior")
 learn.figure(fig, alt="The bound against the mean of q, for three widths of q: parabolas below "
              f"the evidence of {evidence:.2f} nats. Only the one with the true width touches it, "
              f"at the true mean {true_mean:.2f}; with twice the width it stays "
-             f"{evidence - elbo(true_mean, 2 * true_stddev):.2f} nats below.")  # fmt: skip
+             f"{evidence - elbo(true_mean, 2 * true_stddev):.2f} nats below.")
 
 # %% [markdown]
 # **The KL term in closed form.** Between two Gaussians the integral is known. With the prior
@@ -153,9 +153,9 @@ values = 0.5 * np.sum(z**2 - noise**2 - log_var, axis=1)  # ln q(z) - ln p(z) of
 error = values.std() / np.sqrt(len(values))
 learn.table([["closed form", closed], ["layer of kerasae", by_layer],
              [f"Monte Carlo, standard error {error:.4f}", values.mean()]],
-            ["how", "KL, nats"])  # fmt: skip
+            ["how", "KL, nats"])
 learn.claim("C7.2", "the closed KL agrees with Monte Carlo, in standard errors",
-            abs(values.mean() - closed) / error, "<", 4)  # fmt: skip
+            abs(values.mean() - closed) / error, "<", 4)
 
 # %% [markdown]
 # ## 2. The gradient of an expectation
@@ -180,10 +180,10 @@ z = 1 + noise
 pathwise, score = 2 * z, z**2 * noise
 learn.table([["pathwise", pathwise.mean(), pathwise.var(), 4],
              ["score function", score.mean(), score.var(), 30]],
-            ["estimator", "mean", "variance", "variance in theory"])  # fmt: skip
+            ["estimator", "mean", "variance", "variance in theory"])
 learn.reveal(guess, score.var() / pathwise.var(), "draws of the second for one of the first")
 learn.claim("C7.3", "score function over pathwise variance is 30 / 4, to within 5 %",
-            abs(score.var() / pathwise.var() / 7.5 - 1), "<", 0.05)  # fmt: skip
+            abs(score.var() / pathwise.var() / 7.5 - 1), "<", 0.05)
 
 # %% [markdown]
 # With one number in the code that is a nuisance. With $d$ of them and $f = \|z\|^2$ the pathwise
@@ -197,7 +197,7 @@ for name, values in (("score function", score), ("pathwise", pathwise)):
     axes[0].hist(values, bins, density=True, histtype="step", linewidth=1.6, label=name)
 axes[0].axvline(2, color="#222222", linewidth=1)
 axes[0].set(yscale="log", xlim=(-12, 26), ylim=(1e-4, 1), xlabel="estimate from one draw",
-            title="density")  # fmt: skip
+            title="density")
 axes[0].legend(loc="upper right")
 sizes = np.array([1, 2, 4, 8, 16, 32])
 measured = []
@@ -214,7 +214,7 @@ learn.figure(fig, alt="Left: estimates of a slope of 2 from one draw. Those of t
              "estimator lie between -8 and 12, those of the score function have a peak at 0 and a "
              "long tail to the right. "
              f"Right: variance against the size of the code: 4 for pathwise, 30 to {theory[-1]:,} "
-             "for the score function.")  # fmt: skip
+             "for the score function.")
 
 # %% [markdown]
 # So the code is $z = \mu + \sqrt v\,\epsilon$. The encoder computes $\ln v$, which may be any
@@ -228,9 +228,9 @@ wrong = np.exp(start) * rng.normal(size=start.shape)
 learn.table([["asked for, exp(z_log_var)", np.exp(-2.0)],
              ["layer of kerasae, exp(z_log_var / 2)", right.var()],
              ["slip, exp(z_log_var)", wrong.var()]],
-            ["factor of the noise", "variance of z"])  # fmt: skip
+            ["factor of the noise", "variance of z"])
 learn.claim("C7.4", "the variance of the code is exp(z_log_var), to within 3 %",
-            abs(right.var() / np.exp(-2.0) - 1), "<", 0.03)  # fmt: skip
+            abs(right.var() / np.exp(-2.0) - 1), "<", 0.03)
 
 # %% [markdown]
 # ## 3. Training, and a tighter bound
@@ -259,7 +259,7 @@ rows += [[f"L_{k}", entry["nats"]] for k, entry in bounds["importance_weighted"]
 learn.table(rows, ["bound, test images", "nats per image"])
 print(bounds["note"])
 learn.claim("C7.5", "the bound with 50 draws is above the ELBO, by nats",
-            bounds["importance_weighted"]["50"]["nats"] - bounds["elbo_nats"], ">", 0)  # fmt: skip
+            bounds["importance_weighted"]["50"]["nats"] - bounds["elbo_nats"], ">", 0)
 
 # %% [markdown]
 # ## 4. What the code became
@@ -283,7 +283,7 @@ z = mean + np.exp(log_var / 2) * rng.normal(size=mean.shape)
 codes = plain.encode(x_test)
 off = np.abs(z.std(axis=0) - 1).max()
 learn.claim("C7.6", "over all images, no number of the code has a standard deviation far from 1",
-            off, "<")  # fmt: skip
+            off, "<")
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True)
@@ -294,14 +294,14 @@ for ax, values, name in ((axes[0], z, "variational"), (axes[1], codes, "plain"))
     for sign in (-1, 1):
         ax.axhline(sign, color="#6B6B6B", linewidth=0.8, linestyle=":")
     ax.errorbar(ranks, values.mean(axis=0)[order], values.std(axis=0)[order], fmt="o",
-                color="#0072B2", markersize=3.5, linewidth=1)  # fmt: skip
+                color="#0072B2", markersize=3.5, linewidth=1)
     ax.set(xlabel="number of the code, by rank", title=f"{name}: mean ± standard deviation")
 axes[0].set(ylabel="code")
 learn.figure(fig, alt=f"Mean and standard deviation of each of {z.shape[1]} numbers of the code. "
              f"Variational: all close to 0 ± 1, standard deviations {z.std(axis=0).min():.2f} to "
              f"{z.std(axis=0).max():.2f}. Plain: standard deviations "
              f"{codes.std(axis=0).min():.1f} to {codes.std(axis=0).max():.1f}."
-             )  # fmt: skip
+             )
 
 # %% [markdown]
 # Does every number of the code say something? A number whose mean does not move with the image has
@@ -324,17 +324,17 @@ models = {1: vae}
 for beta in (1 / LATENT_DIM, SIZE):
     models[beta], _ = train(kl_weight=beta)
 judged = {beta: kerasae.evaluation.variational(ae, x_test[:500], samples=4, seed=SEED)
-          for beta, ae in sorted(models.items())}  # fmt: skip
+          for beta, ae in sorted(models.items())}
 columns = ["reconstruction_nats", "kl_nats", "elbo_nats", "active_units"]
 learn.table([[f"{beta:.4g}", *(found[c] for c in columns)] for beta, found in judged.items()],
-            ["beta", "reconstruction", "KL", "ELBO", "active units"])  # fmt: skip
+            ["beta", "reconstruction", "KL", "ELBO", "active units"])
 
 # %%
 learn.claim("C7.7", "the ELBO of the model with beta 1 is above that of the others, by nats",
             judged[1]["elbo_nats"] - max(judged[beta]["elbo_nats"] for beta in models if beta != 1),
-            ">")  # fmt: skip
+            ">")
 learn.claim("C7.8", "active units with beta = the number of pixels: posterior collapse",
-            judged[SIZE]["active_units"], "<")  # fmt: skip
+            judged[SIZE]["active_units"], "<")
 
 # %% [markdown]
 # The ELBO in the table has factor 1. With a cheap code the reconstruction is sharp, and the code
@@ -352,7 +352,7 @@ learn.claim("C7.8", "active units with beta = the number of pixels: posterior co
 # %%
 normal = np.random.default_rng(SEED).normal(size=(N_SAMPLES, LATENT_DIM)).astype("float32")
 made = {"real images": x_test, "variational, prior": vae.generate(N_SAMPLES, seed=SEED),
-        "plain, N(0, I)": plain.decode(normal)}  # fmt: skip
+        "plain, N(0, I)": plain.decode(normal)}
 fig, axes = plt.subplots(1, 3, figsize=(6.6, 2.3))
 for ax, (name, images) in zip(axes, made.items(), strict=True):
     kerasae.report.figures.image_grid(images[:16], 4, ax, value_range=(0, 255))
@@ -362,7 +362,7 @@ learn.figure(fig, alt="Three sheets of 16 images: real digits, mean brightness "
              f"{bright['real images']:.0%}; digits generated from the prior, "
              f"{bright['variational, prior']:.0%}, most of them readable; and what the plain "
              f"autoencoder decodes from N(0, I), {bright['plain, N(0, I)']:.0%}, blots."
-             )  # fmt: skip
+             )
 
 # %% [markdown]
 # Eyes are easily pleased. An independent judge: a small classifier that is trained on labelled real
@@ -373,18 +373,18 @@ learn.figure(fig, alt="Three sheets of 16 images: real digits, mean brightness "
 # %%
 plain.fit_sampler(x_train)  # one Gaussian with the mean and covariance of the codes
 candidates = {"variational, prior": vae, "plain, N(0, I)": made["plain, N(0, I)"],
-              "plain, fitted Gaussian": plain}  # fmt: skip
+              "plain, fitted Gaussian": plain}
 quality = {name: kerasae.evaluation.sample_quality(given, splits, n=N_SAMPLES, seeds=1, seed=SEED)
-           for name, given in candidates.items()}  # fmt: skip
+           for name, given in candidates.items()}
 rows = [[name, found["frechet_distance"], found["precision"], found["recall"]]
-        for name, found in quality.items()]  # fmt: skip
+        for name, found in quality.items()]
 floor = quality["variational, prior"]["reference_distance"]
 learn.table([*rows, ["real images (floor)", floor, "", ""]],
-            ["samples", "Fréchet distance", "precision", "recall"])  # fmt: skip
+            ["samples", "Fréchet distance", "precision", "recall"])
 ratio = (quality["plain, N(0, I)"]["frechet_distance"]
-         / quality["variational, prior"]["frechet_distance"])  # fmt: skip
+         / quality["variational, prior"]["frechet_distance"])
 learn.claim("C7.9", "N(0, I) codes of the plain model are this many times farther from real images",
-            ratio, ">")  # fmt: skip
+            ratio, ">")
 
 # %% [markdown]
 # The third row is the honest rival: fit a Gaussian to the codes of the plain model, and draw from
@@ -436,9 +436,9 @@ learn.table(
      ["variational", bounds["reconstruction_nats"], bounds["kl_nats"], -bounds["elbo_nats"]],
      ["variational, 50 draws", "", "", best],
      ["plain autoencoder", rest, "not priced", ""], ["perfect copy (floor)", floor, "", floor]],
-    ["model, nats per test image", "reconstruction", "code", "in all"])  # fmt: skip
+    ["model, nats per test image", "reconstruction", "code", "in all"])
 learn.claim("C7.10", "the model removes this share of what lies between ceiling and floor",
-            (ceiling + bounds["elbo_nats"]) / (ceiling - floor), ">")  # fmt: skip
+            (ceiling + bounds["elbo_nats"]) / (ceiling - floor), ">")
 
 # %% [markdown]
 # ## Pitfalls
@@ -459,9 +459,9 @@ terms = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)  # (images, latent_dim)
 slip, right = terms.mean(), terms.sum(axis=1).mean()
 print(f"averaged {slip:.3f}, summed {right:.3f} nats: a factor {right / slip:.1f}")  # catches it
 learn.claim("C7.11", "averaged over the code, the KL is the KL over d",
-            abs(right / slip / LATENT_DIM - 1), "<", 1e-6)  # fmt: skip
+            abs(right / slip / LATENT_DIM - 1), "<", 1e-6)
 learn.claim("C7.12", "trained with the slip, the code costs this many times the nats",
-            judged[1 / LATENT_DIM]["kl_nats"] / judged[1]["kl_nats"], ">")  # fmt: skip
+            judged[1 / LATENT_DIM]["kl_nats"] / judged[1]["kl_nats"], ">")
 
 # %% [markdown]
 # ### Pitfall: a class is missing from the map
@@ -486,11 +486,11 @@ kerasae.report.figures.manifold(
     flat.manifold(7, width), axes[1], coverage=width, value_range=(0, 255)
 )
 axes[1].set(title="what the square shows", xlabel="quantile, code dimension 0",
-            ylabel="quantile, code dimension 1")  # fmt: skip
+            ylabel="quantile, code dimension 1")
 shown = np.mean((np.abs(places) <= 1).all(axis=1))
 learn.figure(fig, alt=f"Left: codes of test images, by class, and the square from -1 to 1, which "
              f"holds {shown:.0%} of them. Right: the map over that square alone, a part of the map "
-             "above.")  # fmt: skip
+             "above.")
 
 # %% [markdown]
 # ### Pitfall: the test error is as good as the training error
@@ -516,18 +516,18 @@ def shared(train, test):
 
 print(f"joined: {shared(joined, leaked)} of {half} test images are trained on")  # catches it
 learn.claim("C7.14", "test images among the training images of this lesson",
-            shared(x_train, x_test), "==", 0)  # fmt: skip
+            shared(x_train, x_test), "==", 0)
 
 # %%
 careless, _ = train(x=joined, epochs=4 * EPOCHS)
 found = {name: [kerasae.evaluation.variational(ae, x, samples=4, seed=SEED)["elbo_nats"]
                 for x in (leaked, fresh)]
-         for name, ae in (("joined", careless), ("of section 3", vae))}  # fmt: skip
+         for name, ae in (("joined", careless), ("of section 3", vae))}
 learn.table([[name, *pair, pair[0] - pair[1]] for name, pair in found.items()],
-            ["model", "ELBO, the half that leaked", "the other half", "difference"])  # fmt: skip
+            ["model", "ELBO, the half that leaked", "the other half", "difference"])
 gains = [pair[0] - pair[1] for pair in found.values()]
 learn.claim("C7.15", "trained on, the half that leaked gains this many nats, beyond being easier",
-            gains[0] - gains[1], ">")  # fmt: skip
+            gains[0] - gains[1], ">")
 
 # %% [markdown]
 # ## Exercises
@@ -667,7 +667,7 @@ learn.claims_table()
 learn.explorer(
     flat, x_train, splits.labels["train"][: len(x_train)], class_names=splits.class_names,
     noun="digit", points=400,
-)  # fmt: skip
+)
 
 # %% [markdown]
 # [Lesson 08](08_dimension_reduction.ipynb) writes an autoencoder without any framework.

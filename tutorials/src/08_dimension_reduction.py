@@ -96,11 +96,11 @@ of_each = r2(raw_test, flat_raw, axis=0)
 order = np.argsort(stddev)
 print(f"R2 of all features together, not standardized: {r2(raw_test, flat_raw):.3f}")
 learn.table([[f"feature {i}", stddev[i], of_each[i]] for i in order],
-            ["feature", "standard deviation", "R2"])  # fmt: skip
+            ["feature", "standard deviation", "R2"])
 
 # %%
 learn.claim("C8.1", "not standardized, the three features of smallest scale are lost to PCA",
-            of_each[order[:3]].max(), "<")  # fmt: skip
+            of_each[order[:3]].max(), "<")
 
 # %% [markdown]
 # ## 2. Flat: two principal components
@@ -115,7 +115,7 @@ flat_code, flat = test @ basis, test @ basis @ basis.T
 flat_r2 = r2(test, flat)
 learn.reveal(guess, flat_r2, "share of the variance that two principal components keep")
 learn.claim("C8.2", "two principal components keep far from all, though two numbers suffice",
-            flat_r2, "<")  # fmt: skip
+            flat_r2, "<")
 
 # %%
 variances = np.linalg.svd(train, compute_uv=False) ** 2
@@ -128,7 +128,7 @@ ax.set(xlabel="principal components", ylabel="share of variance", ylim=(0, 1.03)
 ax.set_xticks(range(1, 11))
 learn.figure(fig, alt="Variance of the training samples kept, against the number of principal "
              f"components: {kept[0]:.0%} with one, {kept[1]:.0%} with two, and it takes "
-             f"{1 + np.argmax(kept > 0.95)} to pass 95 %.")  # fmt: skip
+             f"{1 + np.argmax(kept > 0.95)} to pass 95 %.")
 
 # %% [markdown]
 # ## 3. Curved: a network and its gradient
@@ -202,7 +202,7 @@ for parts, gradients in ((weights, of_weights), (biases, of_biases)):
             slope = (ends[0] - ends[1]) / 2e-5
             worst = max(worst, abs(slope - gradient.flat[place]) / np.abs(gradient).max())
 learn.claim("C8.3", "every gradient equals the measured slope, relative to its layer's largest",
-            worst, "<", 1e-6)  # fmt: skip
+            worst, "<", 1e-6)
 
 # %% [markdown]
 # ## 4. Adam
@@ -246,9 +246,9 @@ gradient = [rng.normal(size=1000)]
 first = Adam([np.zeros(1000)], 0.01).step(gradient)
 hasty = Adam([np.zeros(1000)], 0.01, correct=False).step(gradient)
 learn.table([["with", first], ["without", hasty]],
-            ["bias correction", "first step, in learning rates"])  # fmt: skip
+            ["bias correction", "first step, in learning rates"])
 learn.claim("C8.4", "without bias correction the first step is sqrt(10) times as long",
-            abs(hasty / first / np.sqrt(10) - 1), "<", 1e-3)  # fmt: skip
+            abs(hasty / first / np.sqrt(10) - 1), "<", 1e-3)
 
 # %% [markdown]
 # Is it the Adam that everybody uses? Ten steps beside that of Keras, with the same gradients. This
@@ -289,7 +289,7 @@ print(f"R2 on test samples: PCA {flat_r2:.3f}, autoencoder {curved_r2:.3f}")
 
 # %%
 learn.claim("C8.6", "with two numbers the R2 of the autoencoder is above that of PCA by more than",
-            curved_r2 - flat_r2, ">")  # fmt: skip
+            curved_r2 - flat_r2, ">")
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.1))
@@ -298,14 +298,14 @@ axes[0].axhline(1 - flat_r2, color="#D55E00", linestyle="--")
 axes[0].text(EPOCHS, 1 - flat_r2, "PCA, test", ha="right", va="bottom")
 third = EPOCHS // 3
 axes[0].annotate("autoencoder, training", (third, losses[third - 1]), (8, 8),
-                 textcoords="offset points")  # fmt: skip
+                 textcoords="offset points")
 axes[0].set(xlabel="epoch", ylabel="MSE, standardized", title="loss")
 axes[1].loglog(range(1, len(steps) + 1), steps)
 axes[1].set(xlabel="step", ylabel="mean step / learning rate", title="how far Adam steps")
 learn.figure(fig, alt=f"Left: training loss falls from {losses[0]:.2f} to {losses[-1]:.4f} and "
              f"passes the {1 - flat_r2:.2f} of PCA early. Right: the mean step of Adam starts at "
              f"{steps[0]:.2f} learning rates and shrinks to {np.mean(steps[-50:]):.2f}."
-             )  # fmt: skip
+             )
 
 # %% [markdown]
 # Three of the ten features, as measured and as two numbers give them back. The plane of PCA is
@@ -314,7 +314,7 @@ learn.figure(fig, alt=f"Left: training loss falls from {losses[0]:.2f} to {losse
 # %%
 fig = plt.figure(figsize=(9.0, 3.4))
 panels = [("data", test), (f"PCA, R2 {flat_r2:.2f}", flat),
-          (f"autoencoder, R2 {curved_r2:.3f}", reconstruction)]  # fmt: skip
+          (f"autoencoder, R2 {curved_r2:.3f}", reconstruction)]
 for place, (title, x) in enumerate(panels, 1):
     ax = fig.add_subplot(1, 3, place, projection="3d")
     ax.scatter(x[:, 0], x[:, 1], x[:, 2], c=truth[:, 0], cmap="viridis", s=7)
@@ -325,7 +325,7 @@ for place, (title, x) in enumerate(panels, 1):
 learn.figure(fig, alt="Three features of the test samples in space. The data are an S-shaped "
              f"sheet. With 2 principal components (R2 {flat_r2:.2f}) they lie on a flat plane. "
              f"With 2 numbers of the autoencoder (R2 {curved_r2:.3f}) the S is back."
-             )  # fmt: skip
+             )
 
 # %% [markdown]
 # Does the code keep neighbours together? Two measures. *Agreement*: the share of test samples
@@ -347,7 +347,7 @@ train_code = forward(train, weights, biases)[3]
 agree_flat, agree = agreement(train @ basis, flat_code), agreement(train_code, code)
 trust_flat, trust = (trustworthiness(test, z, n_neighbors=10) for z in (flat_code, code))
 learn.claim("C8.7", "agreement less that of PCA: not lower, but for a few of 300 samples",
-            agree - agree_flat, ">")  # fmt: skip
+            agree - agree_flat, ">")
 learn.claim("C8.8", "trustworthiness is above that of PCA by more than", trust - trust_flat, ">")
 
 # %% [markdown]
@@ -358,7 +358,7 @@ learn.claim("C8.8", "trustworthiness is above that of PCA by more than", trust -
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(9.0, 3.2))
 for ax, title, z in zip(axes, ("true coordinates", "two components", "code"),
-                        (truth, flat_code, code), strict=True):  # fmt: skip
+                        (truth, flat_code, code), strict=True):
     for label, marker in enumerate("os^Dv"):
         rows = labels_test == label
         ax.scatter(*z[rows].T, s=10, marker=marker, alpha=0.7)
@@ -368,7 +368,7 @@ for ax, title, z in zip(axes, ("true coordinates", "two components", "code"),
 learn.figure(fig, alt="Five clusters of test samples, marked 0 to 4, in three maps. In the true "
              f"coordinates they are compact. Two components fold some over others (agreement "
              f"{agree_flat:.2f}). The code of the autoencoder lays them side by side again "
-             f"({agree:.2f}).")  # fmt: skip
+             f"({agree:.2f}).")
 
 # %% [markdown]
 # ## What is a good number?
@@ -388,7 +388,7 @@ learn.table(
          trustworthiness(test, truth, n_neighbors=10)],
     ],
     ["model", "R2", "cluster agreement", "trustworthiness"],
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## Pitfalls
@@ -407,9 +407,9 @@ for by in (raw_train, changed):
     x = (changed - by.mean(axis=0)) / by.std(axis=0)
     errors.append(np.mean((x - forward(x, weights, biases)[-1]) ** 2))
 learn.table([["the training samples", errors[0]], ["the new samples themselves", errors[1]]],
-            ["standardized by", "MSE of the changed samples"])  # fmt: skip
+            ["standardized by", "MSE of the changed samples"])
 learn.claim("C8.9", "standardized by itself the changed unit shows less than a tenth as much",
-            errors[1] / errors[0], "<", 0.1)  # fmt: skip
+            errors[1] / errors[0], "<", 0.1)
 
 # %% [markdown]
 # ### Pitfall: "the first latent axis means temperature"
@@ -427,7 +427,7 @@ turned_biases = [*biases[:2], biases[2] @ turn, *biases[3:]]
 again = forward(test, turned, turned_biases)
 print(f"first code number of sample 0: {code[0, 0]:.3f} before, {again[3][0, 0]:.3f} after")
 learn.claim("C8.10", "a rotated code gives the same reconstruction",
-            np.abs(again[-1] - reconstruction).max(), "<", 1e-9)  # fmt: skip
+            np.abs(again[-1] - reconstruction).max(), "<", 1e-9)
 
 # %% [markdown]
 # ## Exercises

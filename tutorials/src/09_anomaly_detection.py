@@ -87,7 +87,7 @@ ae.compile(keras.optimizers.Adam(0.003))
 ae.fit(train, epochs=EPOCHS, batch_size=128, verbose=0)
 of_train, of_held_out, of_odd = (ae.score(x) for x in (train, held_out, odd))
 print(f"mean error: {of_train.mean():.4f} in training, {of_held_out.mean():.4f} held out, "
-      f"{of_odd.mean():.4f} of odd digits")  # fmt: skip
+      f"{of_odd.mean():.4f} of odd digits")
 apart = np.abs(ae.feature_scores(odd[:50]).mean(axis=(1, 2, 3)) - of_odd[:50]).max()
 learn.claim("C9.1", "the score is the mean of the error map over the pixels", apart, "<", 1e-6)
 
@@ -134,7 +134,7 @@ print(f"with 9 of 10 draws of the calibration half, the rate lies between {low:.
 # %%
 rules = {"largest training error": of_train.max(),
          "mean + 1 sd of training errors": of_train.mean() + of_train.std(),
-         "95 % quantile of training errors": np.quantile(of_train, 1 - RATE)}  # fmt: skip
+         "95 % quantile of training errors": np.quantile(of_train, 1 - RATE)}
 rates = {name: [] for name in (*rules, "split-conformal")}
 for _ in range(200):
     drawn = rng.permutation(of_held_out)
@@ -145,7 +145,7 @@ for _ in range(200):
 thresholds = {**rules, "split-conformal": calibration.threshold}
 learn.table([[name, thresholds[name], np.mean(rates[name]), np.mean(of_odd > thresholds[name])]
              for name in rates], ["rule", "threshold", "false alarms", "odd digits found"]
-            )  # fmt: skip
+            )
 by_one_sd = np.mean(rates["mean + 1 sd of training errors"])
 learn.reveal(guess, by_one_sd, "share of normal samples above mean + 1 sd")
 
@@ -154,7 +154,7 @@ conformal = np.array(rates["split-conformal"])
 expected = np.floor((half + 1) * RATE) / (half + 1)
 away = abs(conformal.mean() - expected) / (conformal.std() / np.sqrt(len(conformal)))
 learn.claim("C9.2", "the conformal threshold keeps its rate over 200 splits: standard errors off "
-            "what the theorem says", away, "<", 4)  # fmt: skip
+            "what the theorem says", away, "<", 4)
 
 # %%
 fig, ax = plt.subplots(figsize=(7.6, 3.6))
@@ -162,7 +162,7 @@ bins = np.linspace(0, max(np.quantile(of_odd, 0.98), 1.02 * of_train.max()), 60)
 for scores, name in ((of_held_out, "even, held out"), (of_odd, "odd")):
     weights, dashes = np.full(len(scores), 1 / len(scores)), "-" if name == "odd" else "--"
     ax.hist(scores, bins, weights=weights, histtype="step", label=name, linestyle=dashes,
-            linewidth=1.6)  # fmt: skip
+            linewidth=1.6)
 top = ax.get_ylim()[1]
 behind = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 short = ("largest in training", "mean + 1 sd", "training quantile", "conformal")
@@ -171,13 +171,13 @@ for place, (name, text) in enumerate(zip(thresholds, short, strict=True)):
     ax.plot([at, at], [0, top], color="#222222", linewidth=1, linestyle=":")
     ax.annotate(f"{text}: {np.mean(rates[name]):.1%}", (at, top * (1 - 0.09 * place)),
                 (4 if place else -4, 0), textcoords="offset points", fontsize=9, bbox=behind,
-                ha="left" if place else "right")  # fmt: skip
+                ha="left" if place else "right")
 ax.set(xlabel="score", ylabel="share of samples", title="false alarms by threshold")
 ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
 learn.figure(fig, alt="Histograms of the scores of even and of odd digits, which overlap, and "
              f"four thresholds. Mean + 1 sd raises {by_one_sd:.1%} false alarms, the conformal one "
              f"{conformal.mean():.1%}, the largest training error "
-             f"{np.mean(rates['largest training error']):.1%}.")  # fmt: skip
+             f"{np.mean(rates['largest training error']):.1%}.")
 
 # %% [markdown]
 # ## 3. Evaluation with labels
@@ -191,7 +191,7 @@ a, b = of_held_out[:300], of_odd[:300]
 pairs = np.mean(b[:, None] > a[None]) + np.mean(b[:, None] == a[None]) / 2
 labels = np.repeat([0, 1], [len(a), len(b)])
 learn.claim("C9.3", "the AUROC is the share of pairs in which the anomaly scores higher",
-            abs(pairs - roc_auc_score(labels, np.r_[a, b])), "<", 1e-9)  # fmt: skip
+            abs(pairs - roc_auc_score(labels, np.r_[a, b])), "<", 1e-9)
 
 
 def auroc(normal, abnormal):
@@ -211,7 +211,7 @@ by_pca = [np.mean((x - pca.inverse_transform(pca.transform(x))) ** 2, axis=1) fo
 # %%
 kinds = [1, 3, 5, 7, 9]
 of_kind = {kind: [auroc(of_held_out, of_odd[odd_digits == kind]),
-                  auroc(by_pca[1], by_pca[2][odd_digits == kind])] for kind in kinds}  # fmt: skip
+                  auroc(by_pca[1], by_pca[2][odd_digits == kind])] for kind in kinds}
 ranked = sorted(kinds, key=lambda kind: of_kind[kind][0])
 fig, ax = plt.subplots(figsize=(6.6, 3.0))
 rows = np.arange(len(ranked))
@@ -220,7 +220,7 @@ for column, (name, marker) in enumerate((("autoencoder", "o"), ("PCA", "D"))):
     ax.plot(values, rows, marker, label=name, fillstyle="full" if column == 0 else "none")
 ax.axvline(0.5, color="#6B6B6B", linewidth=1, linestyle=":")
 ax.annotate("chance", (0.5, 0.02), (3, 0), xycoords=("data", "axes fraction"), color="#6B6B6B",
-            textcoords="offset points", fontsize=9)  # fmt: skip
+            textcoords="offset points", fontsize=9)
 ax.set_yticks(rows, [f"digit {kind}" for kind in ranked])
 ax.set(xlabel="AUROC against even digits", title="one model, five anomalies")
 ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
@@ -234,7 +234,7 @@ learn.figure(
 # %%
 spread = of_kind[ranked[-1]][0] - of_kind[ranked[0]][0]
 learn.claim("C9.4", "from the worst to the best kind of anomaly the AUROC of one model spans more "
-            "than", spread, ">")  # fmt: skip
+            "than", spread, ">")
 learn.claim("C9.5", "the worst kind is found no better than this", of_kind[ranked[0]][0], "<")
 
 # %% [markdown]
@@ -251,7 +251,7 @@ learn.claim("C9.5", "the worst kind is found no better than this", of_kind[ranke
 
 # %%
 fpr, tpr, _ = roc_curve(np.repeat([0, 1], [len(of_held_out), len(of_odd)]),
-                        np.r_[of_held_out, of_odd])  # fmt: skip
+                        np.r_[of_held_out, of_odd])
 fig, axes = plt.subplots(1, 2, figsize=(7.8, 3.5))
 for scores, name in (((of_held_out, of_odd), "autoencoder"), (by_pca[1:], "PCA")):
     wrong, right, _ = roc_curve(np.repeat([0, 1], [len(s) for s in scores]), np.concatenate(scores))
@@ -263,14 +263,14 @@ at = np.searchsorted(fpr, RATE)
 for prevalence, marker in ((0.5, "o"), (0.05, "s"), (0.01, "^")):
     precision = prevalence * tpr[1:] / (prevalence * tpr[1:] + (1 - prevalence) * fpr[1:])
     axes[1].plot(tpr[1:], precision, marker=marker, markevery=[at - 1],
-                 label=f"{prevalence:.0%} anomalies")  # fmt: skip
+                 label=f"{prevalence:.0%} anomalies")
 axes[1].set(xlabel="anomalies found", ylabel="precision", title="the same, by prevalence",
-            ylim=(0, 1.03))  # fmt: skip
+            ylim=(0, 1.03))
 axes[1].legend()
 learn.figure(fig, alt=f"Left: ROC of the autoencoder, area {auroc(of_held_out, of_odd):.3f}, and "
              f"of PCA, {auroc(*by_pca[1:]):.3f}. Right: precision against anomalies found; at 5 % "
              "false alarms it is high if half of all samples are anomalies, and "
-             f"{precision[at - 1]:.2f} if 1 % are.")  # fmt: skip
+             f"{precision[at - 1]:.2f} if 1 % are.")
 
 # %%
 threshold, prevalence = calibration.threshold, 0.01
@@ -283,11 +283,11 @@ learn.table([["alarms that are true", by_formula],
              ["if every anomaly were found", prevalence / (prevalence + 0.99 * RATE)],
              ["accuracy of this detector", prevalence * found + 0.99 * (1 - false)],
              ["accuracy of never raising an alarm", 1 - prevalence]],
-            ["1 % of the samples are anomalies, 5 % false alarms", "share"])  # fmt: skip
+            ["1 % of the samples are anomalies, 5 % false alarms", "share"])
 learn.claim("C9.6", "the formula gives the precision that is counted", abs(by_formula - by_count),
-            "<", 1e-9)  # fmt: skip
+            "<", 1e-9)
 learn.claim("C9.7", "never raising an alarm has the higher accuracy",
-            1 - prevalence - (prevalence * found + 0.99 * (1 - false)), ">")  # fmt: skip
+            1 - prevalence - (prevalence * found + 0.99 * (1 - false)), ">")
 
 # %% [markdown]
 # So about five of six alarms are false even for a detector that finds every anomaly, at this rate
@@ -314,7 +314,7 @@ for stage in stages:
     own = kerasae.anomaly.Calibration(unseen[:half], RATE)
     track.append([seen.mean(), unseen.mean(), auroc(unseen, strange),
                   np.mean(unseen[half:] > np.quantile(seen, 1 - RATE)),
-                  own.is_anomaly(unseen[half:]).mean()])  # fmt: skip
+                  own.is_anomaly(unseen[half:]).mean()])
 track = np.array(track).T
 print(f"trained on {FEW} images; error in training {track[0, -1]:.4f}, held out {track[1, -1]:.4f}")
 
@@ -336,16 +336,16 @@ for ax in axes[[0, 2]]:
 learn.figure(fig, alt=f"Against the epoch: training error falls to {track[0, -1]:.4f}, held-out "
              f"error stops at {track[1].min():.4f}; AUROC peaks at {track[2].max():.2f}, ends at "
              f"{track[2, -1]:.2f}; false alarms of the training quantile rise to "
-             f"{track[3, -1]:.0%}, those of the conformal threshold stay near 5 %.")  # fmt: skip
+             f"{track[3, -1]:.0%}, those of the conformal threshold stay near 5 %.")
 
 # %%
 learn.claim("C9.8", "at the end the held-out error is more than this many times the training error",
-            track[1, -1] / track[0, -1], ">")  # fmt: skip
+            track[1, -1] / track[0, -1], ">")
 learn.claim("C9.9", "the quantile of the training errors then raises more false alarms than",
-            track[3, -1], ">")  # fmt: skip
+            track[3, -1], ">")
 late = stages.index(20)
 learn.claim("C9.10", "from epoch 20 on the AUROC moves by less than", abs(track[2, late:] -
-            track[2, late]).max(), "<")  # fmt: skip
+            track[2, late]).max(), "<")
 print(f"meanwhile the training error falls to {track[0, -1] / track[0, late]:.0%} of what it was")
 
 # %% [markdown]
@@ -368,9 +368,9 @@ for name, x in (("normal", flat[1]), ("odd", flat[2])):
     left = total[:, None] - np.cumsum(np.square(code), axis=1)
     errors[name] = left[:, np.array(components) - 1] / x.shape[1]
 areas = {kind: [auroc(errors["normal"][:, i], errors["odd"][odd_digits == kind, i])
-                for i in range(len(components))] for kind in kinds}  # fmt: skip
+                for i in range(len(components))] for kind in kinds}
 rows = [[count, errors["normal"][:, i].mean(), *(areas[kind][i] for kind in kinds)]
-        for i, count in enumerate(components)]  # fmt: skip
+        for i, count in enumerate(components)]
 learn.table(rows, ["components", "held-out error", *(f"AUROC of {kind}" for kind in kinds)])
 best = {kind: components[int(np.argmax(areas[kind]))] for kind in kinds}
 print("best number of components by kind: " + ", ".join(f"{k}: {v}" for k, v in best.items()))
@@ -384,9 +384,9 @@ for _ in range(200):
     gains.append(reported[i] - auroc(normal[15:, i], abnormal[15:, i]))
 print(f"reported AUROC less the true one: {np.mean(gains):.3f} on average")
 learn.claim("C9.11", "chosen on 15 labelled anomalies and reported on them, the AUROC is too high "
-            "by more than", np.mean(gains), ">")  # fmt: skip
+            "by more than", np.mean(gains), ">")
 learn.claim("C9.12", "the best numbers of components of two kinds differ by a factor of more than",
-            max(best.values()) / min(best.values()), ">")  # fmt: skip
+            max(best.values()) / min(best.values()), ">")
 
 # %% [markdown]
 # The anomalies at hand are not the anomalies to come. What is tuned on one kind is wrong for
@@ -414,9 +414,9 @@ for step in range(1, 101):
         rounds["once" if step == 1 else f"{step} times"] = x
 fooling, low = ae.score(x), np.quantile(of_held_out, 0.01)
 print(f"smallest score of {len(held_out):,} normal images {of_held_out.min():.1e}, of the fooling "
-      f"ones {fooling.min():.1e}")  # fmt: skip
+      f"ones {fooling.min():.1e}")
 learn.claim("C9.13", "of the images made from noise this share scores below 99 % of normal ones",
-            np.mean(fooling < low), ">")  # fmt: skip
+            np.mean(fooling < low), ">")
 
 # %% [markdown]
 # Are they really nonsense, or did noise turn into good digits? Subtract from each image the best
@@ -437,7 +437,7 @@ usual = np.quantile(strangeness(held_out[:1000]), 0.95)
 passing = [x[ae.score(x) < low] for x in rounds.values()]
 most = max(strangeness(x).max() for x in passing if len(x))
 learn.claim("C9.14", "of the strangest image that scores below 99 % of normal ones more is left "
-            "than of 95 % of those, this many times", most / usual, ">")  # fmt: skip
+            "than of 95 % of those, this many times", most / usual, ">")
 
 # %%
 fig, axes = plt.subplots(len(rounds), 8, figsize=(7.8, 4.6))
@@ -452,11 +452,11 @@ for line, (name, images_of) in zip(axes, rounds.items(), strict=True):
 axes[0, 0].set_title("from pixels")
 axes[0, 4].set_title("from codes")
 fig.suptitle(f"score under each; the normal images start at {of_held_out.min():.1e}", fontsize=10,
-             x=0.02, ha="left")  # fmt: skip
+             x=0.02, ha="left")
 learn.figure(fig, alt="Four images of noise and four of decoded noise, and what is left after 1, 5 "
              "and 100 reconstructions: "
              f"faint strokes and blobs, few of them digits. Scores go down to {fooling.min():.1e}; "
-             f"the lowest of a normal image is {of_held_out.min():.1e}.")  # fmt: skip
+             f"the lowest of a normal image is {of_held_out.min():.1e}.")
 
 # %% [markdown]
 # The other way to nonsense goes through code space. Between the codes of two different digits there
@@ -473,17 +473,17 @@ ends, middles = (np.rint(ae.decode(code)).astype("uint8") for code in (one, (one
 ratio = np.median(strangeness(middles)) / np.median(strangeness(ends))
 passed = 1 - ae.detect(middles)["is_anomaly"].mean()
 learn.claim("C9.15", "of decoded midpoints training images leave over more than of decoded "
-            "endpoints, this many times (medians)", ratio, ">")  # fmt: skip
+            "endpoints, this many times (medians)", ratio, ">")
 learn.claim("C9.16", "this share of them passes as normal", passed, ">")
 
 # %%
 rows = np.argsort(-strangeness(middles))[[0, 10, 20]]
 ways = np.stack([ae.decode((1 - part) * one[rows] + part * two[rows])
-                 for part in np.linspace(0, 1, 7)], axis=1)  # fmt: skip
+                 for part in np.linspace(0, 1, 7)], axis=1)
 drawing = kerasae.report.figures.interpolations(ways, value_range=(0, 255))
 drawing.figure.axes[0].set_title("from one even digit to another")
 learn.figure(drawing, alt=drawing.alt +
-             f" The images in the middle are no digits; {passed:.0%} of such pass.")  # fmt: skip
+             f" The images in the middle are no digits; {passed:.0%} of such pass.")
 
 # %% [markdown]
 # ## What is a good number?
@@ -499,16 +499,16 @@ nearest = NearestNeighbors(n_neighbors=1).fit(flat[0])
 distances = [nearest.kneighbors(x)[0][:, 0] for x in flat[1:]]
 detectors = {"distance to the mean": [np.mean((x - centre) ** 2, axis=1) for x in flat[1:]],
              f"PCA, {LATENT_DIM} components": by_pca[1:], "autoencoder": [of_held_out, of_odd],
-             "nearest training image": distances}  # fmt: skip
+             "nearest training image": distances}
 rows, total = [], {}
 for name, (normal, abnormal) in detectors.items():
     own = kerasae.anomaly.Calibration(normal[:half], RATE)
     total[name] = auroc(normal, abnormal)
     rows.append([name, total[name], own.is_anomaly(normal[half:]).mean(),
-                 own.is_anomaly(abnormal).mean()])  # fmt: skip
+                 own.is_anomaly(abnormal).mean()])
 learn.table(rows, ["detector", "AUROC, all odd digits", "false alarms, set for 5 %", "found"])
 learn.claim("C9.17", "the autoencoder is above the distance to the mean by more than",
-            total["autoencoder"] - total["distance to the mean"], ">")  # fmt: skip
+            total["autoencoder"] - total["distance to the mean"], ">")
 
 # %% [markdown]
 # ## Pitfalls
@@ -543,7 +543,7 @@ threshold = with_one.max()
 print(f"threshold {threshold:.4f}, odd digits found: {np.mean(of_odd > threshold):.1%}")
 print(f"threshold without one sample: {np.sort(with_one)[-2]:.4f}")  # catches it
 learn.claim("C9.19", "a single damaged sample raises that threshold by a factor of more "
-            "than", threshold / of_train.max(), ">")  # fmt: skip
+            "than", threshold / of_train.max(), ">")
 moved = np.quantile(with_one, 1 - RATE) / np.quantile(of_train, 1 - RATE)
 learn.claim("C9.20", "and the 95 % quantile by a factor of less than", moved, "<")
 
@@ -566,7 +566,7 @@ for share in (0.0, 0.02, 0.05, 0.1):
     rows.append([share, *np.mean(of_draws, axis=0)])
 learn.table(rows, ["anomalies among the held-out samples", "false alarms", "odd digits found"])
 learn.claim("C9.21", "with 10 % anomalies in the calibration this share of the detection is lost",
-            1 - rows[-1][2] / rows[0][2], ">")  # fmt: skip
+            1 - rows[-1][2] / rows[0][2], ">")
 
 # %% [markdown]
 # ## Exercises

@@ -89,7 +89,7 @@ print(f"written: {version.relative_to(folder)}")
 says = {"saved_model.pb": "the signatures, as graphs", "variables.data": "the weights",
         "variables.index": "where each weight is", "fingerprint.pb": "TensorFlow's checksums",
         "card.json": "what it is, for programs", "README.md": "the same, for people",
-        "golden.npz": "samples with right answers"}  # fmt: skip
+        "golden.npz": "samples with right answers"}
 files = sorted((p for p in version.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
 fig, ax = plt.subplots(figsize=(7.6, 2.9))
 sizes = [file.stat().st_size for file in files]
@@ -104,7 +104,7 @@ ax.minorticks_off()
 ax.spines["bottom"].set_visible(False)
 learn.figure(fig, alt=f"The {len(files)} files of the version folder with their sizes, from "
              f"{files[0].name} with {sizes[0] / 1024:.1f} KiB to {files[-1].name} with "
-             f"{sizes[-1] / 1024:.1f} KiB.")  # fmt: skip
+             f"{sizes[-1] / 1024:.1f} KiB.")
 
 # %% [markdown]
 # No Python file is among them. The card names the variant, the versions it was made with, every
@@ -123,7 +123,7 @@ def words(tensors):
 
 learn.table([[name, words(s["inputs"]), words(s["outputs"])]
              for name, s in card["signatures"].items()],
-            ["signature", "inputs", "outputs"])  # fmt: skip
+            ["signature", "inputs", "outputs"])
 
 # %% [markdown]
 # ## 2. A process that has never heard of us
@@ -171,7 +171,7 @@ def ask(version, x):
 theirs, imported = ask(version, x_test)
 print(f"imported there: {imported}")
 learn.claim("C10.1", "the other process imported neither keras nor kerasae", imported == "[]",
-            "==", True)  # fmt: skip
+            "==", True)
 
 
 # %% [markdown]
@@ -189,18 +189,18 @@ def apart(a, b):
 
 ours = {"reconstruct/reconstruction": ae.reconstruct(x_test), "encode/code": ae.encode(x_test),
         "score/score": ae.score(x_test),
-        "score/feature_scores": ae.feature_scores(x_test)}  # fmt: skip
+        "score/feature_scores": ae.feature_scores(x_test)}
 ours |= {f"detect/{name}": value for name, value in ae.detect(x_test).items()}
 differences = {name: apart(value, theirs[name]) for name, value in ours.items()}
 learn.table([[name, str(ours[name].shape), d] for name, d in differences.items()],
-            ["output", "shape", "largest relative difference"])  # fmt: skip
+            ["output", "shape", "largest relative difference"])
 pixels = np.abs(ours["reconstruct/reconstruction"] - theirs["reconstruct/reconstruction"]).max()
 learn.reveal(guess, pixels, "largest difference of a reconstruction, in grey values")
 
 # %%
 numbers = [d for name, d in differences.items() if not name.startswith("detect/")]
 learn.claim("C10.2", "codes, reconstructions and scores are the same but for round-off",
-            max(numbers), "<", 1e-5)  # fmt: skip
+            max(numbers), "<", 1e-5)
 
 # %% [markdown]
 # `kerasae.export` does this itself before the folder gets its number: a fresh process, all
@@ -220,7 +220,7 @@ print(json.dumps(card["verification"], indent=2))
 served = kerasae.load(folder / "digits")  # needs TensorFlow only, checks inputs, takes batches
 by_hand = np.asarray(ae.encoder_network(x_test.astype("float32") / 255))
 learn.claim("C10.3", "raw uint8 into the artefact gives the code of images scaled by hand",
-            apart(by_hand, served.encode(x_test)), "<", 1e-5)  # fmt: skip
+            apart(by_hand, served.encode(x_test)), "<", 1e-5)
 
 # %% [markdown]
 # **No neighbours.** A server joins the requests that arrive together. Nobody's answer may depend
@@ -229,7 +229,7 @@ learn.claim("C10.3", "raw uint8 into the artefact gives the code of images scale
 # %%
 alone = np.concatenate([served.reconstruct(x_test[i : i + 1]) for i in range(20)])
 learn.claim("C10.4", "an image alone is answered as in a batch of all",
-            apart(served.reconstruct(x_test)[:20], alone), "<", 1e-5)  # fmt: skip
+            apart(served.reconstruct(x_test)[:20], alone), "<", 1e-5)
 
 # %% [markdown]
 # **The rate is the caller's.** One client can live with 20 % false alarms, another with 1 %. The
@@ -240,11 +240,11 @@ learn.claim("C10.4", "an image alone is answered as in a batch of all",
 rates = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5])
 brighter = np.minimum(255, 1.5 * x_test).astype("uint8")
 groups = {"test digits": x_test, "half as bright again": brighter,
-          "moved by one pixel": np.roll(x_test, 1, axis=2)}  # fmt: skip
+          "moved by one pixel": np.roll(x_test, 1, axis=2)}
 flagged = {name: np.array([served.detect(x, false_alarm_rate=rate)["is_anomaly"].mean()
-                           for rate in rates]) for name, x in groups.items()}  # fmt: skip
+                           for rate in rates]) for name, x in groups.items()}
 learn.table([[name, *shares] for name, shares in flagged.items()],
-            ["share flagged at rate", *(f"{rate:g}" for rate in rates)])  # fmt: skip
+            ["share flagged at rate", *(f"{rate:g}" for rate in rates)])
 
 # %%
 fig, ax = plt.subplots(figsize=(6.4, 3.5))
@@ -260,13 +260,13 @@ ax.set(ylim=(0, 1.1))
 learn.figure(fig, alt="Share of images flagged against the rate that the request allows. Test "
              f"digits follow the dotted line: {flagged['test digits'][2]:.0%} at 5 %. Brighter "
              f"ones are flagged far more often, {flagged['half as bright again'][2]:.0%}, and "
-             f"those moved by one pixel most, {flagged['moved by one pixel'][2]:.0%}.")  # fmt: skip
+             f"those moved by one pixel most, {flagged['moved by one pixel'][2]:.0%}.")
 
 # %%
 steps = min(np.diff(shares).min() for shares in flagged.values())
 learn.claim("C10.5", "a higher rate never flags fewer images", steps, ">=", 0)
 learn.claim("C10.6", "share of images moved by one pixel that a rate of 5 % flags",
-            flagged["moved by one pixel"][2], ">")  # fmt: skip
+            flagged["moved by one pixel"][2], ">")
 
 # %% [markdown]
 # ## 4. Versions, and files of gold
@@ -293,7 +293,7 @@ second = kerasae.export(ae, folder / "digits", samples=x_test, verify=False)
 print("versions:", sorted(p.name for p in (folder / "digits").iterdir()))
 print("loaded:", kerasae.load(folder / "digits").path.name)
 learn.claim("C10.7", "the second export left every byte of version 1 as it was",
-            digest(version) == before, "==", True)  # fmt: skip
+            digest(version) == before, "==", True)
 
 # %% [markdown]
 # How does a server know that it serves what was exported, on its processor, with its version of
@@ -309,7 +309,7 @@ def golden_test(golden, call):
         signature, side, name = key.split("/")
         if side == "out" and expected.dtype.kind == "f":
             given = {k.split("/")[2]: v[()] for k, v in golden.items()
-                     if k.startswith(f"{signature}/in/")}  # fmt: skip
+                     if k.startswith(f"{signature}/in/")}
             difference = apart(expected, call(signature, given)[name])
             worst[signature] = max(difference, worst.get(signature, 0.0))
     return worst
@@ -319,13 +319,13 @@ golden = dict(np.load(version / "golden.npz"))
 first_by_gold = golden_test(golden, kerasae.load(version).call)
 second_by_gold = golden_test(golden, kerasae.load(second).call)
 learn.table([[name, first_by_gold[name], second_by_gold[name]] for name in first_by_gold],
-            ["gold of version 1", "asked of version 1", "of version 2"])  # fmt: skip
+            ["gold of version 1", "asked of version 1", "of version 2"])
 
 # %%
 learn.claim("C10.8", "version 1 passes the test of its golden file",
-            max(first_by_gold.values()), "<", 1e-5)  # fmt: skip
+            max(first_by_gold.values()), "<", 1e-5)
 learn.claim("C10.9", "another model fails it: its least difference in codes and reconstructions",
-            min(second_by_gold["encode"], second_by_gold["reconstruct"]), ">")  # fmt: skip
+            min(second_by_gold["encode"], second_by_gold["reconstruct"]), ">")
 
 # %% [markdown]
 # ## 5. Requests that are wrong
@@ -346,7 +346,7 @@ wrong = {"7 rows of pixels": ("encode", {"x": x_test[:2, :7]}),
          "no image at all": ("score", {"x": x_test[:0]}),
          "a code of NaN": ("decode", {"code": np.full((1, 16), np.nan)}),
          "a rate in percent": ("detect_at_rate", {"x": x_test[:2], "false_alarm_rate": 5}),
-         "what it cannot do": ("generate", {"n": 4, "seed": 0})}  # fmt: skip
+         "what it cannot do": ("generate", {"n": 4, "seed": 0})}
 rows = []
 for mistake, (signature, inputs) in wrong.items():
     try:
@@ -355,7 +355,7 @@ for mistake, (signature, inputs) in wrong.items():
         rows.append([mistake, str(error)])
 learn.table(rows, ["mistake", "answer"])
 learn.claim("C10.10", "each of the mistakes is refused, in a sentence that says what was received",
-            sum("Received: " in text for _, text in rows), "==", 6)  # fmt: skip
+            sum("Received: " in text for _, text in rows), "==", 6)
 
 # %% [markdown]
 # **Over the network** the same folder is behind one command, and the same sentences come back with
@@ -381,7 +381,7 @@ text = json.dumps({"inputs": [tensor]})
 print("POST /v2/models/digits-detect/infer\n", text[:95], "...")
 kinds = {"float32": "FP32", "bool": "BOOL"}
 outputs = [{"name": name, "shape": list(value.shape), "datatype": kinds[value.dtype.name],
-            "data": value.tolist()} for name, value in served.detect(x).items()]  # fmt: skip
+            "data": value.tolist()} for name, value in served.detect(x).items()]
 for output in outputs:
     print("    ", json.dumps(output))
 
@@ -406,7 +406,7 @@ for (count, times), look in zip(seconds.items(), ({"hatch": ""}, {"hatch": "///"
 ax.legend()
 ax.set(xlabel="milliseconds per request", ylabel="requests", title="time of score")
 learn.figure(fig, alt=f"Times of {N_CALLS} requests each: median {middle[1]:.2f} ms with 1 image "
-             f"and {middle[64]:.2f} ms with 64.")  # fmt: skip
+             f"and {middle[64]:.2f} ms with 64.")
 
 # %% [markdown]
 # ## What is a good number?
@@ -425,7 +425,7 @@ learn.table(
      ["version 2 instead of version 1", second_by_gold["reconstruct"]],
      ["the mean image", apart(shown, np.broadcast_to(x_train.mean(axis=0), shown.shape))]],
     ["reconstructions that come from", "largest relative difference"],
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## Pitfalls
@@ -444,11 +444,11 @@ forgotten = 255 * np.asarray(tf.sigmoid(network(x_test.astype("float32"))))
 print(f"off by {apart(ae.reconstruct(x_test), forgotten):.3f} of the range")  # catches it
 learn.table([["scaled by the client", apart(ae.reconstruct(x_test), right)],
              ["scaling forgotten", apart(ae.reconstruct(x_test), forgotten)]],
-            ["bare network, pixels", "largest relative difference from the model"])  # fmt: skip
+            ["bare network, pixels", "largest relative difference from the model"])
 
 # %%
 learn.claim("C10.11", "without the scaling, reconstructions are off by this share of the range",
-            apart(ae.reconstruct(x_test), forgotten), ">")  # fmt: skip
+            apart(ae.reconstruct(x_test), forgotten), ">")
 
 # %% [markdown]
 # ### Pitfall: the same request, another answer
@@ -465,7 +465,7 @@ asked = [np.asarray(tf.nest.flatten(noisy(tf.constant(x_test)))[-1]) for _ in ra
 print(f"asked twice, apart by {apart(*asked):.3f}")  # catches it
 quiet = [served.reconstruct(x_test) for _ in range(2)]
 learn.claim("C10.12", "the artefact, asked twice, gives the same answer",
-            apart(*quiet), "<", 1e-5)  # fmt: skip
+            apart(*quiet), "<", 1e-5)
 
 # %% [markdown]
 # ## Exercises
@@ -561,7 +561,7 @@ def request(inputs):
              "data": array.ravel().tolist()}
             for name, array in inputs.items()
         ]
-    }  # fmt: skip
+    }
 
 
 learn.exercise("10.3").check(request)

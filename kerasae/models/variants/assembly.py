@@ -213,8 +213,19 @@ def _make_networks(
         try:
             keras.activations.get(options[key])
         except ValueError:
-            known = ("linear", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "softplus",
-                     "sigmoid", "tanh", "exponential")  # fmt: skip
+            known = (
+                "linear",
+                "relu",
+                "leaky_relu",
+                "elu",
+                "selu",
+                "gelu",
+                "silu",
+                "softplus",
+                "sigmoid",
+                "tanh",
+                "exponential",
+            )
             raise ValueError(
                 f"{key} must be a Keras activation, such as {', '.join(known)}."
                 f"{nearest(options[key], known)} Received: {key}={options[key]!r}"

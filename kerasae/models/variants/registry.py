@@ -252,8 +252,10 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     """Return options as they can stand in a JSON file; objects by their class name."""
     plain = (str, int, float, bool, type(None))
     return {
-        key: value if isinstance(value, plain)
+        key: value
+        if isinstance(value, plain)
         else [v if isinstance(v, plain) else type(v).__name__ for v in value]
-        if isinstance(value, (list, tuple)) else type(value).__name__
+        if isinstance(value, (list, tuple))
+        else type(value).__name__
         for key, value in options.items()
-    }  # fmt: skip
+    }

@@ -285,15 +285,17 @@ CODE = grpc.StatusCode
         (grpc_request(shape=(1, 64)), CODE.INVALID_ARGUMENT),
         (grpc_request(shape=(0, 8, 8, 1), raw=[b""]), CODE.INVALID_ARGUMENT),
         (grpc_request(datatype="FP32", raw=[bytes(256)]), CODE.INVALID_ARGUMENT),
-        (grpc_request(model="digits", shape=(778, 8, 8, 1), raw=[bytes(64 * 778)]),
-         CODE.INVALID_ARGUMENT),
+        (
+            grpc_request(model="digits", shape=(778, 8, 8, 1), raw=[bytes(64 * 778)]),
+            CODE.INVALID_ARGUMENT,
+        ),
         (pb.ModelInferRequest(model_name="digits-encode"), CODE.INVALID_ARGUMENT),
         (grpc_request(shape=(4000, 8, 8, 1), raw=[bytes(256_000)]), CODE.RESOURCE_EXHAUSTED),
         # MLServer takes these for its own failure.
         (grpc_request(raw=[bytes(63), b""]), CODE.INTERNAL),
         (grpc_request(datatype="FLOAT"), CODE.INTERNAL),
     ],
-)  # fmt: skip
+)
 def test_grpc_codes_of_bad_requests(stub, request_, code):
     with pytest.raises(grpc.RpcError) as raised:
         stub.ModelInfer(request_, timeout=30)

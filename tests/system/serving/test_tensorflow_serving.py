@@ -203,8 +203,10 @@ def test_the_client_in_the_guide_gets_the_answers_of_the_model(base, address, se
     exec(code.replace("localhost:8500", address), found)
     try:
         x = np.load("images.npy")
-        for name, judged in (("judged", served.detect(x)),
-                             ("stricter", served.detect(x, false_alarm_rate=0.01))):  # fmt: skip
+        for name, judged in (
+            ("judged", served.detect(x)),
+            ("stricter", served.detect(x, false_alarm_rate=0.01)),
+        ):
             assert set(found[name]) == {"anomaly_score", "p_value", "is_anomaly"}
             for output, values in judged.items():
                 close(found[name][output], values)
@@ -318,8 +320,12 @@ def test_which_signatures_take_rows(base, service):
     servable = service.versions[2]
     x = np.load(base / "images.npy").tolist()
     inputs = {
-        "reconstruct": x, "encode": x, "score": x, "detect": x, "decode": [[0.0, 1.0, -1.0]] * 3,
-    }  # fmt: skip
+        "reconstruct": x,
+        "encode": x,
+        "score": x,
+        "detect": x,
+        "decode": [[0.0, 1.0, -1.0]] * 3,
+    }
     for signature, values in inputs.items():
         by_row = rest(servable, {"signature_name": signature, "instances": values})
         by_column = rest(servable, {"signature_name": signature, "inputs": values})
