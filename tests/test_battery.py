@@ -152,7 +152,8 @@ def test_works_on_a_users_own_networks(variant, tmp_path):
     needed = {name: EXAMPLES[name] for name in required_options(variant)}
     # Of the sizes that the variant's own networks have.
     ours = kerasae.build(variant, (5, 7), latent_dim, **needed)
-    units, taken = ours.encoder_network.output_shape[-1], ours.decoder_network.input_shape[-1]
+    units = ours.encoder_network.compute_output_shape((None, 5, 7))[-1]
+    taken = ours.decoder_network.input_shape[-1]
     inputs = keras.Input((5, 7))
     h = keras.layers.LSTM(6)(inputs)
     h = keras.layers.Dense(units, "sigmoid")(h)

@@ -85,4 +85,4 @@ def fsq(
             "The code is rounded to a grid and takes no activation. "
             f"Received: code_activation={options['code_activation']!r}"
         )
-    return assemble(FiniteScalar(tuple(levels)), input_shape, latent_dim, **options)
+    return assemble(FiniteScalar(list(levels)), input_shape, latent_dim, **options)
