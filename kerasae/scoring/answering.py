@@ -103,16 +103,21 @@ def quick(model: Any) -> Iterator[None]:
 
     functions: dict[int, Any] = {}
 
-    def run(part: Any, x: Any, batch_size: int) -> np.ndarray:
+    def run(part: Any, x: Any, batch_size: int, dtype: str = "float32") -> np.ndarray:
         if id(part) not in functions:
             functions[id(part)] = tf.function(
                 lambda batch: part(batch, training=False),
-                input_signature=[tf.TensorSpec((None, *x.shape[1:]), x.dtype)],
+                input_signature=[
+                    tf.nest.map_structure(lambda v: tf.TensorSpec((None, *v.shape[1:]), v.dtype), x)
+                ],
                 autograph=False,
             )
-        starts = range(0, len(x), batch_size)
-        parts = [functions[id(part)](x[i : i + batch_size]).numpy() for i in starts]
-        return np.concatenate(parts).astype("float32", copy=False)
+        answers = []
+        for start in range(0, len(tf.nest.flatten(x)[0]), batch_size):
+            rows = slice(start, start + batch_size)
+            batch = tf.nest.map_structure(lambda v, rows=rows: v[rows], x)
+            answers.append(functions[id(part)](batch).numpy())
+        return np.concatenate(answers).astype(dtype, copy=False)
 
     # Past Keras, which tracks what is assigned to a model.
     object.__setattr__(model, "_run", run)

@@ -10,6 +10,7 @@ from kerasae import losses
 from kerasae.evaluation import likelihood
 from kerasae.evaluation.likelihood import variational
 from kerasae.layers import UnitScale
+from kerasae.models import saving
 
 FEATURES, CODE, STDDEV = 5, 2, 0.6
 
@@ -250,9 +251,9 @@ def test_agrees_with_evaluate_and_is_one_whatever_form_data_take():
 
 def test_leaves_losses_and_noise_of_the_model_alone():
     ae = kerasae.build("variational", (6,), 2, seed=0)
-    before = [np.array(state) for state in ae._seed_states()]
+    before = [np.array(state) for state in saving.seed_states(ae)]
     variational(ae, np.zeros((4, 6), "float32"), samples=(1,))
-    for state, value in zip(ae._seed_states(), before, strict=True):
+    for state, value in zip(saving.seed_states(ae), before, strict=True):
         np.testing.assert_array_equal(state, value)
     assert all(np.isfinite(float(loss)) for loss in ae.losses)
 

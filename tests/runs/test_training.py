@@ -427,7 +427,7 @@ def test_what_a_killed_process_left_of_its_first_file_stops_no_run(tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     (out / files.LOCK).write_text("process 1 on host")
-    directory.temporary_name(out / directory.CONFIG, suffix=".json").write_text('{"var')
+    files.temporary_name(out / directory.CONFIG, suffix=".json").write_text('{"var')
     for resume, replace in ((False, False), (True, False), (False, True)):
         directory.check_target(out, resume, replace)
     (out / "notes.txt").write_text("mine")
