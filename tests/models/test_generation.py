@@ -224,7 +224,7 @@ def test_manifold_of_codes_on_a_line():
 # What is refused --------------------------------------------------------------------------
 
 
-NO_PRIOR = r"needs a prior over codes, .*ae\.fit_sampler\(x.*Received: variant='undercomplete'"
+NO_PRIOR = r"prior over codes, .*ae\.fit_sampler\(x.*Received: variant='undercomplete'"
 
 
 @pytest.mark.parametrize(
