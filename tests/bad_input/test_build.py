@@ -116,7 +116,8 @@ BUILD = {
     "jacobian infinite": (build("contractive", jacobian_weight=float("inf")), r"finite number"),
     "jacobian method": (build("contractive", jacobian_method="exactly"), r"Did you mean 'exact'\?"),
     # Own networks
-    "encoder alone": (lambda w: kerasae.build("linear", (4,), encoder=encoder()), r"encoder and decoder"),
+    "encoder alone": (
+        lambda w: kerasae.build("linear", (4,), encoder=encoder()), r"encoder and decoder"),
     "encoder and hidden": (
         networks(encoder, lambda: encoder(4, 2), "undercomplete", hidden=(3,)), r"hidden=\(3,\)"),
     "encoder of other input": (

@@ -265,7 +265,7 @@ RUNS = {
         lambda w: runs.export(w.run, samples="nowhere.npy"),
         r"no such file",
     ),
-    "export format": (lambda w: runs.export(w.run, also=["tflite"]), r"also \(--to\) may name"),
+    "export format": (lambda w: runs.export(w.run, also=["tflite"]), r"Received: also='tflite'"),
     "report of nothing": (lambda w: report.write_report("nowhere"), r"run directory"),
     "report of a file": (lambda w: report.write_report(w.keras), r"run directory"),
     "report broken": (
