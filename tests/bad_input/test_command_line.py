@@ -56,7 +56,7 @@ COMMANDS = {
     "seed negative": (train("--seed", "-1"), r"Received: seed="),
     "precision": (train("--precision", "float31"), r"'float32'\?"),
     "network": (train("--network", "convv"), r"'conv'\?"),
-    "network of vectors": (train("--network", "conv"), r"network='conv' takes images"),
+    "network of vectors": (train("--network", "conv"), r"network='conv' .*Received: input_shape="),
     "code": (train("--latent-dim", "0"), r"Received: latent_dim="),
     "set without value": (train("--set", "hidden"), r"--set takes KEY=VALUE"),
     "set unknown": (train("--set", "hiden=[3]"), r"'hidden'\?"),

@@ -242,7 +242,7 @@ NO_PRIOR = r"prior over codes, .*ae\.fit_sampler\(x.*Received: variant='undercom
         (lambda ae: ae.traverse(rows()[0], dimensions=1), "Received: dimensions=1"),
         (lambda ae: ae.manifold(coverage=1), "between 0 and 1. Received: coverage=1"),
         (lambda ae: ae.fit_sampler(rows(), "gausian"), "Did you mean 'gaussian'.* Received: kind="),
-        (lambda ae: ae.fit_sampler(rows(2)), r"at least 3\. Received: codes of shape \(2, 2\)"),
+        (lambda ae: ae.fit_sampler(rows(2)), r"at least 3 .*Received: codes of shape \(2, 2\)"),
         (lambda ae: ae.fit_sampler(rows(width=4)), r"x must have shape \(samples, 6\)"),
         (lambda ae: ae.interpolate(rows()[:2], rows()[:3]), r"Received: shapes \(2, 2\) and \(3,"),
         (lambda ae: ae.interpolate(rows()[0], rows()[:3]), r"Received"),
