@@ -262,7 +262,7 @@ def interpolate(a: Any, b: Any, steps: int = 8, spherical: bool = False) -> np.n
             "a and b must be codes of the same shape, (latent_dim,) or (n, latent_dim). "
             f"Received: shapes {a.shape} and {b.shape}"
         )
-    check_steps(steps)
+    steps = check_steps(steps)
     share = np.linspace(0, 1, steps)[:, None]
     first, last = a[..., None, :], b[..., None, :]
     straight = (1 - share) * first + share * last

@@ -11,7 +11,7 @@ from kerasae import samplers
 
 def traversal(ae: Any, x: Any, steps: int, span: float, dimensions: Any) -> np.ndarray:
     """Return the codes of `Autoencoder.traverse`, `(dimensions, steps, latent_dim)`."""
-    samplers.check_steps(steps)
+    steps = samplers.check_steps(steps)
     code = ae.encode(np.asarray(x)[None])[0]
     dimensions = np.arange(ae.latent_dim) if dimensions is None else np.array(dimensions)
     whole = dimensions.ndim == 1 and dimensions.dtype.kind in "iu"
@@ -33,7 +33,7 @@ def traversal(ae: Any, x: Any, steps: int, span: float, dimensions: Any) -> np.n
 
 def plane(ae: Any, steps: int, coverage: float) -> np.ndarray:
     """Return the codes of `Autoencoder.manifold`, `(steps, steps, 2)`."""
-    samplers.check_steps(steps)
+    steps = samplers.check_steps(steps)
     if ae.latent_dim != 2:
         raise ValueError(f"manifold requires latent_dim=2. Received: latent_dim={ae.latent_dim}")
     if not 0 < coverage < 1:

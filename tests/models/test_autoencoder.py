@@ -276,7 +276,7 @@ BAD = [
     (TABLE.astype(object), None, "x must hold numbers"),
     (TABLE[0], None, r"Received: x of shape \(7,\)"),
     ([[1.0] * 7], None, r"convert it with numpy\.asarray\. Received: x of type list"),
-    ({"x": TABLE}, None, r"no dictionary\. Received: x with keys \['x'\]"),
+    ({"x": TABLE}, None, r"Received: x with keys \['x'\]"),
     (None, None, "x must be an array or a tf.data.Dataset"),
 ]
 
