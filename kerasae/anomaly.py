@@ -1,6 +1,7 @@
-"""From scores to decisions: conformal calibration, windows of series, known training rows.
+"""Anomaly decisions from scores: conformal calibration, windows of series, training rows.
 
-NumPy only. `Autoencoder.calibrate` and `Autoencoder.detect` are what most users call.
+This module depends only on NumPy and SciPy. Most users call `Autoencoder.calibrate` and
+`Autoencoder.detect` instead.
 """
 
 import math
@@ -9,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-# Share of a score that may be round-off.
+# Relative round-off of a score.
 ROUND_OFF = 1e-5
-# Hashes kept of the training rows: 512 KiB at most.
+# Largest number of hashes of training rows to keep: 512 KiB.
 _KEPT = 2**16
 _CHUNK = 2**22  # numbers hashed at a time
 
 
 def check_rate(false_alarm_rate: Any) -> float:
-    """Return a false-alarm rate as a float, or raise if it is none."""
+    """Return a false-alarm rate as a float, or raise ValueError if it is not in (0, 1)."""
     number = isinstance(false_alarm_rate, (int, float, np.integer, np.floating))
     if isinstance(false_alarm_rate, bool) or not number or not 0 < false_alarm_rate < 1:
         raise ValueError(
@@ -28,7 +29,7 @@ def check_rate(false_alarm_rate: Any) -> float:
 
 
 def smallest_sample(false_alarm_rate: float) -> int:
-    """Return how many held-out scores a false-alarm rate needs, `ceil(1 / rate) - 1`.
+    """Return the number of held-out scores that a rate requires, `ceil(1 / rate) - 1`.
 
     With fewer, even a score above all of them has a p-value above the rate.
 
@@ -46,26 +47,26 @@ class Calibration:
     """A split-conformal threshold: scores of held-out normal samples, sorted.
 
     The p-value of a score `s` is `(1 + #{calibration scores >= s}) / (n + 1)`, and a sample is
-    an anomaly where that is at most the false-alarm rate. Scores that differ by less than 1e-5
-    times themselves count as equal: one sample's score differs by as much from batch size to
-    batch size. If calibration and new normal samples
-    are exchangeable, the expected share of false alarms is `floor((n + 1) rate) / (n + 1)` where
-    scores do not tie, and less where they do; over draws of the calibration set the number of
-    false alarms among m samples is beta-binomial.
+    an anomaly if its p-value is at most the false-alarm rate. Scores with a relative difference
+    below 1e-5 count as equal, since the score of a sample varies by as much between batch
+    sizes. If calibration and new normal samples are exchangeable, the expected share of false
+    alarms is `floor((n + 1) rate) / (n + 1)` without ties among the scores, and less with ties;
+    over draws of the calibration set, the number of false alarms among m samples is
+    beta-binomial.
 
     Args:
         scores: `(n,)` anomaly scores of samples the model was not trained on; higher is worse.
         false_alarm_rate: Share of normal samples that may be flagged, between 0 and 1.
-        stride: Of the windows, where the scores are those of the time steps of a series.
+        stride: Stride of the windows, if the scores are those of time steps of a series.
 
     Attributes:
         scores: `(n,)` float32, sorted.
-        false_alarm_rate: As given.
+        false_alarm_rate: The false-alarm rate as a float.
         n: Number of scores.
-        threshold: A sample is an anomaly if its score is above this (by more than round-off).
+        threshold: Score above which a sample is an anomaly, by more than round-off.
 
     Raises:
-        ValueError: The scores are not finite, or too few for the rate.
+        ValueError: If the scores are not finite, or too few for the rate.
 
     References:
         Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005, section 2.2;
@@ -102,38 +103,38 @@ class Calibration:
         if self.n < least:
             raise ValueError(
                 f"A false-alarm rate of {self.false_alarm_rate:g} needs at least {least} held-out "
-                f"samples, and {self.n} allow no rate below {1 / (self.n + 1):.3g}; give more, or "
-                f"a higher rate. Received: {self.n} samples"
+                f"samples, and {self.n} allow no rate below {1 / (self.n + 1):.3g}; use more "
+                f"samples or a higher rate. Received: {self.n} samples"
             )
         self.threshold = self.threshold_at(self.false_alarm_rate)
 
     def threshold_at(self, false_alarm_rate: float) -> float:
-        """Return the score above which a sample is an anomaly at another rate.
+        """Return the score above which a sample is an anomaly at a given rate.
 
         Args:
             false_alarm_rate: Between 0 and 1.
 
         Raises:
-            ValueError: There are too few scores for the rate.
+            ValueError: If there are too few scores for the rate.
         """
         allowed = math.floor((self.n + 1) * check_rate(false_alarm_rate) + 1e-9)
         if not allowed:
             raise ValueError(
                 f"A false-alarm rate of {false_alarm_rate:g} needs a calibration on at least "
-                f"{smallest_sample(false_alarm_rate)} samples; this one allows "
-                f"{1 / (self.n + 1):.3g}. Received: a calibration on {self.n}"
+                f"{smallest_sample(false_alarm_rate)} samples; this one allows no rate below "
+                f"{1 / (self.n + 1):.3g}. Received: a calibration on {self.n} samples"
             )
-        # A rate below 1 never allows the p-value 1, whatever rounding says.
+        # A rate below 1 never allows a p-value of 1, even after rounding.
         return float(self.scores[-min(allowed, self.n)])
 
     def rate_range(self, level: float = 0.9) -> tuple[float, float]:
-        """Return between which rates this threshold's own false-alarm rate lies.
+        """Return an interval that contains the actual false-alarm rate of this threshold.
 
-        The rate it was set for is the mean over calibrations; that of one is Beta(k, n + 1 - k)
-        with `k = floor((n + 1) rate)`, for scores without ties.
+        The nominal rate is the mean over calibrations; the rate of a single calibration follows
+        Beta(k, n + 1 - k) with `k = floor((n + 1) rate)`, for scores without ties.
 
         Args:
-            level: Share of calibrations whose rate lies between the two.
+            level: Share of calibrations whose rate lies in the interval.
         """
         from scipy.stats import beta
 
@@ -143,7 +144,7 @@ class Calibration:
         return float(low), float(high)
 
     def p_value(self, scores: Any) -> np.ndarray:
-        """Return the p-value of each score, float64, in the shape of `scores`.
+        """Return the p-value of each score, float64, shaped like `scores`.
 
         Args:
             scores: Anomaly scores.
@@ -152,11 +153,11 @@ class Calibration:
         return (1 + as_bad) / (self.n + 1)
 
     def is_anomaly(self, scores: Any, false_alarm_rate: float | None = None) -> np.ndarray:
-        """Return which scores are those of anomalies, in the shape of `scores`.
+        """Return whether each score is that of an anomaly, shaped like `scores`.
 
         Args:
             scores: Anomaly scores.
-            false_alarm_rate: Another rate than the one calibrated for.
+            false_alarm_rate: Rate to use instead of the calibrated one.
         """
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
         return _lowered(scores) > np.float32(self.threshold_at(rate))
@@ -172,7 +173,7 @@ def _lowered(scores: Any) -> np.ndarray:
     scores = np.asarray(scores, "float32")
     with np.errstate(invalid="ignore"):
         lowered = scores - np.float32(ROUND_OFF) * np.abs(scores)
-    # What has no finite score is as abnormal as can be.
+    # Infinite and NaN scores count as most abnormal.
     return np.where(scores < np.inf, lowered, np.float32(np.inf))
 
 
@@ -180,7 +181,7 @@ def _lowered(scores: Any) -> np.ndarray:
 
 
 def window_starts(total: int, length: int, stride: int = 1) -> np.ndarray:
-    """Return where the windows over a series begin; the last one ends with the series.
+    """Return the first time steps of the windows over a series; the last window ends with it.
 
     Args:
         total: Time steps of the series.
@@ -188,7 +189,7 @@ def window_starts(total: int, length: int, stride: int = 1) -> np.ndarray:
         stride: Time steps from one window to the next, at most `length`.
 
     Raises:
-        ValueError: The series is shorter than a window, or the windows leave gaps.
+        ValueError: If the series is shorter than a window, or the windows leave gaps.
     """
     whole = hasattr(stride, "__index__") and not isinstance(stride, bool)
     if not whole or not 1 <= stride <= length:
@@ -206,7 +207,7 @@ def window_starts(total: int, length: int, stride: int = 1) -> np.ndarray:
 
 
 def windows(series: Any, length: int, stride: int = 1) -> np.ndarray:
-    """Return the windows of a series, `(windows, length, ...)`, as `window_starts` says.
+    """Return the windows of a series at `window_starts`, `(windows, length, ...)`.
 
     Args:
         series: `(steps, ...)`.
@@ -223,11 +224,11 @@ def windows(series: Any, length: int, stride: int = 1) -> np.ndarray:
 
 
 def fold(scores: Any, total: int, stride: int = 1) -> np.ndarray:
-    """Return one score per time step: the mean over every window that covers it.
+    """Return one score per time step: the mean over all windows that cover it.
 
     Args:
-        scores: `(windows, length)` scores of the time steps of each window, of the windows
-            that `window_starts(total, length, stride)` names.
+        scores: `(windows, length)` scores of the time steps of each window, for the windows at
+            `window_starts(total, length, stride)`.
         total: Time steps of the series.
         stride: Time steps from one window to the next.
 
@@ -249,7 +250,7 @@ def fold(scores: Any, total: int, stride: int = 1) -> np.ndarray:
 
 
 class Folded:
-    """Window scores folded back on time steps, as the windows come, batch by batch."""
+    """Average of window scores per time step, accumulated batch by batch."""
 
     def __init__(self, total: int, length: int, stride: int):
         self.starts = window_starts(total, length, stride)
@@ -263,19 +264,19 @@ class Folded:
         self._done += len(scores)
         if self._done > len(self.starts):
             raise self._wrong_number()
-        for offset in range(self._length):  # no two windows begin at one step
+        for offset in range(self._length):  # no two windows start at the same step
             self._sums[starts + offset] += scores[:, offset]
             self._counts[starts + offset] += 1
 
     def mean(self) -> np.ndarray:
-        """Return the mean over the windows that cover each step."""
+        """Return the mean score of each time step over the windows that cover it."""
         if self._done < len(self.starts):
             raise self._wrong_number()
         return self._sums / self._counts
 
     def _wrong_number(self) -> ValueError:
         return ValueError(
-            f"scores must be those of all {len(self.starts)} windows that window_starts names. "
+            f"scores must cover all {len(self.starts)} windows of window_starts. "
             f"Received: {self._done} windows"
         )
 
@@ -284,22 +285,22 @@ class Folded:
 
 
 class TrainingRows:
-    """What is remembered of the rows a model was trained on: the 65,536 smallest of their hashes.
+    """Record of the rows a model was trained on: the 65,536 smallest of their hashes.
 
-    A sample of the rows that depends on their content alone, so that a row is in it, or is not,
-    wherever it turns up again.
+    The hashes are a sample of the rows that depends only on their content, so the same row is
+    in the sample, or not, in every data set.
 
     Args:
-        hashes: As `hashes` of another object; none by default.
-        held_out: Pair of counts, as `held_out` of another object.
-        repeated: Pair of counts, as `repeated` of another object.
+        hashes: `hashes` of another object; empty by default.
+        held_out: `held_out` of another object, a pair of counts.
+        repeated: `repeated` of another object, a pair of counts.
 
     Attributes:
         hashes: Sorted uint64, at most 65,536.
-        held_out: How many rows of a validation split were compared, and how many of them are
-            training rows too: what duplicates in the data bring about.
-        repeated: The same of the training rows among themselves: how many of the rows that were
-            added last are kept, and how many of them equal another.
+        held_out: Number of compared rows of a validation split, and how many of them are also
+            training rows, because of duplicates in the data.
+        repeated: The same among the training rows: how many of the rows that were added last
+            are kept, and how many of these equal another row.
     """
 
     def __init__(
@@ -312,7 +313,7 @@ class TrainingRows:
         self.held_out, self.repeated = held_out, repeated
 
     def add(self, batches: Iterable[Any]) -> None:
-        """Remember rows, in batches `(n, ...)`."""
+        """Record rows, in batches `(n, ...)`."""
         found, counts = np.empty(0, "uint64"), np.empty(0, "int64")
         for rows in batches:
             for new in _hashes(rows):
@@ -327,7 +328,7 @@ class TrainingRows:
         self.hashes = np.union1d(self.hashes, found)[:_KEPT]
 
     def compare(self, rows: Any) -> tuple[int, int]:
-        """Return how many of the rows can be compared, and how many are training rows."""
+        """Return the number of comparable rows, and how many of them are training rows."""
         compared = known = 0
         if len(self.hashes):
             for new in _hashes(rows):
@@ -338,19 +339,18 @@ class TrainingRows:
         return compared, known
 
     def too_many(self, compared: int, known: int) -> bool:
-        """Whether more rows are known than duplicates in the data explain."""
-        # Rows known to be held out tell best what to expect; without, training rows among
-        # themselves.
+        """Return whether more rows are known than duplicates in the data explain."""
+        # Known held-out rows give the best estimate; otherwise, duplicates of training rows.
         of, found = self.held_out if self.held_out[0] else self.repeated
         expected = compared * (found / of if of else 0.0)
-        # Poisson, and as much again for a rate that is itself an estimate.
+        # Poisson variance, plus that of the rate, which is itself an estimate.
         doubt = math.sqrt(expected * (1 + (compared / of if of else 0.0)))
         chance = expected + 5 * doubt
         return known > 3 + chance or (0 < compared == known > chance)
 
 
 def _hashes(rows: Any) -> Iterator[np.ndarray]:
-    """Yield 64-bit hashes of rows, which depend on their values as float32 only."""
+    """Yield arrays of 64-bit hashes of rows, which depend only on their float32 values."""
     rows = np.asarray(rows)
     if not rows.size:
         return
@@ -358,10 +358,10 @@ def _hashes(rows: Any) -> Iterator[np.ndarray]:
     factors = np.random.default_rng(0).integers(0, 2**64, rows.shape[1], "uint64") | np.uint64(1)
     step = max(1, _CHUNK // rows.shape[1])
     for start in range(0, len(rows), step):
-        # Adding 0 makes -0 the same as 0.
+        # Adding 0 turns -0 into 0.
         chunk = np.ascontiguousarray(rows[start : start + step], "float32") + np.float32(0)
         mixed = np.einsum("ij,j->i", chunk.view("uint32").astype("uint64"), factors)
-        # The low bits of a sum of products are weak; this is splitmix64.
+        # The low bits of a sum of products are weak, so they are mixed as in splitmix64.
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         yield mixed ^ (mixed >> np.uint64(31))

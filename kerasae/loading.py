@@ -1,4 +1,4 @@
-"""One `load` for what kerasae writes: a Keras file, a run directory, a SavedModel."""
+"""Loading of models from Keras files, run directories and SavedModels."""
 
 import json
 import os
@@ -11,34 +11,35 @@ from typing import Any
 from kerasae.errors import shorten
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-# Bytes of a configuration: a thousand times those of a large model.
+# Largest size of a configuration in bytes, a thousand times that of a large model.
 _MOST = 2**26
-# Of weights: deflate makes a thousandth of zeros, and trained weights are none.
+# Largest compression ratio of files above a size: deflate shrinks zeros a thousandfold, but not
+# trained weights.
 _EXPANSION, _SMALL = 500, 2**24
-# What holds code, or calls what is on the machine. A Lambda of a registered function does not.
+# Classes that contain or load code; a Lambda of a registered function does not.
 _CODE = ("__lambda__", "TorchModuleWrapper", "FlaxLayer", "JaxLayer", "TFSMLayer")
 _MODULES = ("keras", "kerasae", "builtins")
-# Numbers of a layer that its weights have an entry each for.
+# Arguments of layers that are the size of an axis of their weights.
 _SIZES = ("units", "filters", "input_dim", "output_dim")
 
 
 def load(path: Any, runtime: str | None = None) -> Any:
-    """Load a model that kerasae saved.
+    """Load a model saved by kerasae.
 
     Args:
-        path: A `.keras` file or a run directory, which give the Keras model in it, such as an
-            `Autoencoder`, ready to use or to train on; or a SavedModel folder, which gives a
-            `kerasae.serving.Served` and imports TensorFlow only.
-        runtime: For a SavedModel folder: `"tensorflow"`, which is the default, or `"onnx"` to
-            run the ONNX files in it with ONNX Runtime alone.
+        path: A `.keras` file or a run directory, which return a Keras model, such as an
+            `Autoencoder`, ready to use or to continue training; or a SavedModel folder, which
+            returns a `kerasae.serving.Served` and imports only TensorFlow.
+        runtime: For a SavedModel folder: `"tensorflow"`, the default, or `"onnx"` to run its
+            ONNX files with only ONNX Runtime.
 
     Raises:
-        FileNotFoundError: There is nothing at `path`.
-        ModuleNotFoundError: ONNX Runtime is asked for and not installed.
-        ValueError: What is there is not a model of kerasae, or does not run on `runtime`.
+        FileNotFoundError: If `path` does not exist.
+        ModuleNotFoundError: If ONNX Runtime is requested but not installed.
+        ValueError: If `path` is not a model saved by kerasae, or does not run on `runtime`.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise ValueError(f"path must be that of a file or folder. Received: path={path!r}")
+        raise ValueError(f"path must be the path of a file or folder. Received: path={path!r}")
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file or folder to load. Received: path={str(path)!r}")
@@ -54,7 +55,7 @@ def load(path: Any, runtime: str | None = None) -> Any:
 def _load_keras(path: Path, runtime: str | None) -> Any:
     if runtime is not None:
         raise ValueError(
-            "runtime is for the folder of an exported model; that of a run is its saved_model. "
+            "runtime is supported only for exported models, such as the saved_model of a run. "
             f"Received: runtime={runtime!r} with path={str(path)!r}"
         )
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
@@ -69,26 +70,26 @@ def _load_keras(path: Path, runtime: str | None) -> Any:
     check(path)
     try:
         return keras.saving.load_model(path, safe_mode=True)
-    # Whatever is wrong with the file, Keras has a dozen exceptions for it.
+    # Keras raises many kinds of exceptions for invalid files.
     except Exception as error:
         raise unreadable(path, error) from error
 
 
 def unreadable(path: Path, why: object) -> ValueError:
-    """Return the error of a file that is no model."""
+    """Return the error for a file that is not a model."""
     return ValueError(
         f"path cannot be read as a Keras file: {shorten(why)}. Received: path={str(path)!r}"
     )
 
 
 def check(path: Path) -> None:
-    """Refuse a `.keras` file that is damaged, or made to do something else than hold a model.
+    """Raise ValueError if a `.keras` file is damaged or malicious.
 
     Args:
         path: A zip archive.
 
     Raises:
-        ValueError: The sentence says what is wrong with it.
+        ValueError: If the file is not a safe model; the message gives the reason.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -109,11 +110,11 @@ def check(path: Path) -> None:
 def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     names = [member.filename for member in members]
     if _CONFIG not in names:
-        raise unreadable(path, f"it holds no {_CONFIG}")
+        raise unreadable(path, f"it contains no {_CONFIG}")
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or names.count(member.filename) > 1:
-            raise unreadable(path, f"it holds a file of the name {member.filename!r}")
+            raise unreadable(path, f"it contains a file named {member.filename!r}")
         size = member.file_size
         bomb = size > _SMALL and size > _EXPANSION * max(1, member.compress_size)
         if bomb or (member.filename.endswith(".json") and size > _MOST):
@@ -139,22 +140,22 @@ def _check_part(path: Path, part: dict[str, Any], weights: int) -> None:
     if isinstance(kind, str) and "config" in part:
         module, registered = part.get("module"), part.get("registered_name")
         if kind in _CODE:
-            raise unreadable(path, f"it holds a {kind}, which may run code")
+            raise unreadable(path, f"it contains a {kind}, which may run code")
         if not (_is_ours(module) or _is_known(registered) or _is_known(part["config"])):
             raise unreadable(
                 path,
-                f"it holds {kind!r} of {module!r}, which is neither of Keras nor registered by "
+                f"it contains {kind!r} of {module!r}, which is neither of Keras nor registered by "
                 "keras.saving.register_keras_serializable",
             )
     for name in _SIZES:
         size = part.get(name)
-        # Two bytes are the least that a weight takes.
+        # A weight takes at least two bytes.
         if isinstance(size, int) and 2 * size > max(weights, 2**20):
-            raise unreadable(path, f"{name}={size:,} does not go with {weights:,} bytes of weights")
+            raise unreadable(path, f"{name}={size:,} does not match {weights:,} bytes of weights")
 
 
 def _is_ours(module: Any) -> bool:
-    # Keras writes no module for its own old names, such as that of an activation.
+    # Keras writes no module for its own legacy names, such as those of activations.
     return module is None or (isinstance(module, str) and module.split(".")[0] in _MODULES)
 
 

@@ -1,9 +1,9 @@
-"""Reconstruction losses: one value per sample, and the one place that fixes reductions.
+"""Reconstruction losses, and their reduction to one value per sample.
 
 `features="mean"` averages over the features of a sample (deterministic variants, as in the
-formulas of the tutorials); `features="sum"` adds them up (variational variants, where the
-loss is the negative ELBO, in nats per sample). Over the batch Keras then takes the mean.
-Targets and reconstructions are in scaled units.
+formulas of the tutorials); `features="sum"` sums over them (variational variants, where the
+loss is the negative ELBO, in nats per sample). Keras then averages over the batch. Targets and
+reconstructions are in scaled units.
 """
 
 from typing import Any
@@ -16,23 +16,23 @@ from kerasae.errors import is_real, nearest
 
 
 class ReconstructionLoss(keras.losses.Loss):
-    """Base of the reconstruction losses: an error per feature, reduced over the features.
+    """Base class of reconstruction losses: an error per feature, reduced over the features.
 
     Args:
         features: `"mean"` or `"sum"` over the features of a sample.
 
     Call arguments:
-        y_true, y_pred: Tensors of one shape `(batch, ...)`. If `from_logits` is true, `y_pred`
-            is taken before the output activation.
+        y_true, y_pred: Tensors of the same shape `(batch, ...)`. If `from_logits` is true,
+            `y_pred` is the output before the output activation.
 
     Returns:
-        `call` gives shape `(batch,)`; calling the object averages that over the batch.
+        `call` returns shape `(batch,)`; calling the object returns the mean over the batch.
     """
 
     from_logits = False
-    # Name of the likelihood whose negative logarithm it is, or None.
+    # Name of the likelihood whose negative logarithm is the loss, or None.
     likelihood: str | None = None
-    # Whether it has a parameter that the model learns, and that `bind` takes.
+    # Whether the model learns a parameter of the loss, which `bind` sets.
     learned = False
 
     def __init__(self, features: str = "mean", name: str | None = None, **kwargs: Any):
@@ -42,7 +42,7 @@ class ReconstructionLoss(keras.losses.Loss):
         self.features = features
 
     def error(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the error of each feature, in the shape of `y_true`."""
+        """Return the error of each feature, shaped like `y_true`."""
         raise NotImplementedError
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -82,8 +82,8 @@ class AbsoluteError(ReconstructionLoss):
 class BinaryCrossentropy(ReconstructionLoss):
     """Bernoulli negative log-likelihood from logits `a`, in nats, targets in [0, 1].
 
-    `max(a, 0) - a x + log(1 + exp(-|a|))`, exact for any finite logit. For grey pixels its
-    floor is the entropy of the target, not 0.
+    `max(a, 0) - a x + log(1 + exp(-|a|))`, stable for any finite logit. For grey pixels its
+    minimum is the entropy of the target, not 0.
 
     Args:
         features: `"mean"` or `"sum"` over the features of a sample.
@@ -93,7 +93,7 @@ class BinaryCrossentropy(ReconstructionLoss):
     likelihood = "bernoulli"
 
     def error(self, y_true: Any, y_pred: Any) -> Any:
-        # Not written out: relu and abs have the wrong slope at a logit of exactly 0.
+        # In the explicit formula, relu and abs have the wrong slope at a logit of exactly 0.
         return ops.binary_crossentropy(y_true, y_pred, from_logits=True)
 
 
@@ -105,7 +105,7 @@ class GaussianNLL(ReconstructionLoss):
 
     Args:
         features: `"mean"` or `"sum"` over the features of a sample.
-        stddev: `s`, in scaled units. `None` lets the `Autoencoder` learn it, starting at 1.
+        stddev: `s`, in scaled units. If None, the `Autoencoder` learns it, starting at 1.
 
     References:
         Rybkin, Daniilidis and Levine, "Simple and Effective VAE Training with Calibrated
@@ -127,12 +127,14 @@ class GaussianNLL(ReconstructionLoss):
         return self.stddev is None
 
     def bind(self, log_stddev: Any) -> None:
-        """Take the variable that holds the learned `log(s)`; an `Autoencoder` calls this."""
+        """Set the variable of the learned `log(s)`; called by `Autoencoder`."""
         self._log_stddev = log_stddev
 
     def error(self, y_true: Any, y_pred: Any) -> Any:
         if self._log_stddev is None:
-            raise ValueError("GaussianNLL(stddev=None) is learned inside an Autoencoder only.")
+            raise ValueError(
+                "GaussianNLL(stddev=None) can be used only in an Autoencoder, which learns stddev."
+            )
         log_stddev = ops.cast(self._log_stddev, y_pred.dtype)
         scaled = (y_true - y_pred) * ops.exp(-log_stddev)
         return 0.5 * ops.square(scaled) + log_stddev + 0.5 * float(np.log(2 * np.pi))
@@ -150,7 +152,7 @@ LOSSES: dict[str, type[ReconstructionLoss]] = {
 
 
 def get(loss: Any, features: str = "mean") -> keras.losses.Loss:
-    """Return a loss object for a name, a serialized loss or a Keras loss.
+    """Return the loss object for a name, a serialized loss or a Keras loss.
 
     Args:
         loss: `"mse"`, `"mae"`, `"bce"`, `"gaussian"`, a `keras.losses.Loss` or its
@@ -158,7 +160,7 @@ def get(loss: Any, features: str = "mean") -> keras.losses.Loss:
         features: Reduction over features for a loss given by name.
 
     Raises:
-        ValueError: The name is unknown.
+        ValueError: If the name is unknown.
     """
     if isinstance(loss, dict):
         loss = keras.saving.deserialize_keras_object(loss)

@@ -1,6 +1,6 @@
-"""Keras metrics of reconstructions and of codes, and the functions that define them.
+"""Keras metrics of reconstructions and codes, and the functions that define them.
 
-`PSNR` and `SSIM` compare raw input with raw reconstruction, as an `Autoencoder` passes them:
+`PSNR` and `SSIM` compare raw input with its raw reconstruction, as an `Autoencoder` passes them:
 
     ae.compile(metrics=[kerasae.metrics.PSNR(255), kerasae.metrics.SSIM(255)])
 
@@ -19,7 +19,7 @@ from keras import ops
 
 from kerasae.errors import is_real
 
-# Decibels for a reconstruction without error, which has no finite PSNR.
+# Decibels of a perfect reconstruction, whose PSNR is infinite.
 _MOST = 200.0
 
 
@@ -27,7 +27,7 @@ def psnr(mean_squared_error: Any, max_value: float = 1.0) -> Any:
     """Return the peak signal-to-noise ratio `10 log10(max_value^2 / mse)` in dB, at most 200.
 
     Args:
-        mean_squared_error: Number or tensor of any shape, in the units of the values, squared.
+        mean_squared_error: Number or tensor of any shape, in squared units of the values.
         max_value: Range of the values, such as 255 or 1.
 
     Example:
@@ -35,7 +35,7 @@ def psnr(mean_squared_error: Any, max_value: float = 1.0) -> Any:
     >>> round(float(psnr(0.01)), 4)
     20.0
     """
-    if isinstance(mean_squared_error, (int, float)):  # beyond float32 it is infinite
+    if isinstance(mean_squared_error, (int, float)):  # infinite beyond the range of float32
         with np.errstate(over="ignore"):
             mean_squared_error = np.float32(mean_squared_error)
     relative = ops.cast(mean_squared_error, "float32") / max_value**2
@@ -48,18 +48,18 @@ def ssim(x: Any, y: Any, max_value: float = 1.0, filter_size: int | None = None)
 
     `(2 m_x m_y + c1)(2 s_xy + c2) / ((m_x^2 + m_y^2 + c1)(s_x^2 + s_y^2 + c2))` with means,
     variances and covariance under a Gaussian window of standard deviation 1.5,
-    `c1 = (0.01 max_value)^2` and `c2 = (0.03 max_value)^2`; the mean over all positions where
-    the window fits and over channels.
+    `c1 = (0.01 max_value)^2` and `c2 = (0.03 max_value)^2`, averaged over channels and over all
+    positions at which the window fits.
 
     Args:
         x: Tensor `(batch, height, width, channels)`.
         y: Tensor of the same shape.
         max_value: Range of the values, such as 255 or 1.
-        filter_size: Edge of the window, odd; None is 11 as in the paper, or the largest odd
+        filter_size: Edge of the window, odd; None takes 11 as in the paper, or the largest odd
             number that fits into a smaller image.
 
     Raises:
-        ValueError: The tensors are no images of one shape, or the window does not fit.
+        ValueError: If the tensors are not images of the same shape, or the window does not fit.
 
     References:
         Wang, Bovik, Sheikh and Simoncelli, "Image Quality Assessment: From Error Visibility to
@@ -69,7 +69,7 @@ def ssim(x: Any, y: Any, max_value: float = 1.0, filter_size: int | None = None)
     shape = tuple(x.shape)
     if len(shape) != 4 or shape[1:] != tuple(y.shape)[1:] or None in shape[1:]:
         raise ValueError(
-            "SSIM compares images of one shape (batch, height, width, channels). "
+            "SSIM requires images of the same shape (batch, height, width, channels). "
             f"Received: shapes {shape} and {tuple(y.shape)}"
         )
     edge = min(shape[1:3])
@@ -83,7 +83,7 @@ def ssim(x: Any, y: Any, max_value: float = 1.0, filter_size: int | None = None)
     window = (window / window.sum()).astype("float32")
 
     def blur(images: Any) -> Any:
-        # The window is a product, so each axis has a banded matrix of its own.
+        # The window is separable, so each axis has its own banded matrix.
         rows, columns = (_bands(window, n) for n in shape[1:3])
         return ops.einsum("ih,bhwc,jw->bijc", rows, images, columns)
 
@@ -106,11 +106,11 @@ def _bands(window: np.ndarray, length: int) -> np.ndarray:
 def hoyer_sparsity(codes: Any) -> Any:
     """Return `(sqrt(n) - |h|_1 / |h|_2) / (sqrt(n) - 1)` of each code, shape `(batch,)`.
 
-    1 for a single active unit, 0 for units of equal size and for a code of zeros, which
-    the formula leaves open.
+    The sparsity is 1 for a single active unit, and 0 for units of equal magnitude and, by
+    convention, for a code of zeros.
 
     Args:
-        codes: Tensor `(batch, n)`, `n` at least 2; 1 unit gives 0.
+        codes: Tensor `(batch, n)`. For `n = 1` the sparsity is defined as 0.
 
     References:
         Hoyer, "Non-negative Matrix Factorization with Sparseness Constraints", 2004, section 3.1.
@@ -126,7 +126,7 @@ def hoyer_sparsity(codes: Any) -> Any:
     units = int(codes.shape[-1])
     if units < 2:
         return ops.zeros_like(codes[:, 0])
-    # Scaled by its largest unit, a code of tiny numbers keeps its squares.
+    # Scaling by the largest unit prevents underflow of the squares of tiny codes.
     largest = ops.max(codes, axis=-1, keepdims=True)
     codes = codes / ops.where(largest > 0, largest, 1.0)
     norm = ops.sqrt(ops.sum(ops.square(codes), axis=-1))
@@ -136,14 +136,14 @@ def hoyer_sparsity(codes: Any) -> Any:
 
 
 def varies(low: Any, high: Any, threshold: float = 1e-3) -> Any:
-    """Tell which units vary: their range exceeds `threshold` times the largest of any unit.
+    """Return which units have a range above `threshold` times the largest range of any unit.
 
-    A unit that does not vary is dead: the same for every input, it carries nothing.
+    The other units are dead: nearly the same for every input, they carry no information.
 
     Args:
         low: Smallest activation of each unit, shape `(units,)`.
         high: Largest activation of each unit.
-        threshold: Share of the largest range, in [0, 1).
+        threshold: Fraction of the largest range, in [0, 1).
     """
     spans = ops.cast(high, "float32") - ops.cast(low, "float32")
     return spans > threshold * ops.max(spans)
@@ -162,9 +162,9 @@ def _check_max_value(max_value: float) -> float:
 class PSNR(keras.metrics.Mean):
     """Peak signal-to-noise ratio in dB, `10 log10(max_value^2 / mse)`.
 
-    The mean squared error is averaged over all features and all samples first, and one
-    ratio taken of it, so that it can be read off the MSE. (The mean of the ratios of single
-    images, as from `tf.image.psnr`, is higher, and infinite with one perfect image.) At most 200.
+    The squared error is first averaged over all features and samples, and the ratio is computed
+    from this MSE. (The mean of the ratios of single images, as from `tf.image.psnr`, is higher,
+    and infinite if one image is perfect.) The result is at most 200.
 
     Args:
         max_value: Range of the raw values, such as 255 or 1.
@@ -182,12 +182,12 @@ class PSNR(keras.metrics.Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch."""
         error = ops.square(ops.cast(y_true, "float32") - ops.cast(y_pred, "float32"))
-        # In units of the range, so that the sum of many raw pixels stays exact.
+        # Relative to the range, so that sums over many raw pixels remain accurate.
         error = error / self.max_value**2
         super().update_state(ops.mean(error, axis=tuple(range(1, len(error.shape)))), sample_weight)
 
     def result(self) -> Any:
-        """Return the ratio of what was added so far."""
+        """Return the ratio over all batches since the last reset."""
         return psnr(super().result())
 
     def get_config(self) -> dict[str, Any]:
@@ -201,7 +201,7 @@ class SSIM(keras.metrics.Mean):
 
     Args:
         max_value: Range of the raw values, such as 255 or 1.
-        filter_size: Edge of the window; None is 11, less for smaller images.
+        filter_size: Edge of the window; None takes 11, or less for smaller images.
 
     Call arguments:
         y_true, y_pred: Tensors of one shape `(batch, height, width, channels)`.
@@ -250,7 +250,7 @@ class HoyerSparsity(keras.metrics.Mean):
 
 @keras.saving.register_keras_serializable("kerasae")
 class MeanActivation(keras.metrics.Mean):
-    """Mean of a code unit over all samples and then over units; beside a target rate.
+    """Mean activation over all samples and units, to compare with a target activation.
 
     Call arguments:
         codes: Tensor `(batch, units)`.
@@ -270,7 +270,7 @@ class ActiveUnits(keras.metrics.Metric):
     """Number of code units that are not dead, see `varies`.
 
     Args:
-        threshold: Share of the largest range of any unit that a unit's own range, over all
+        threshold: Fraction of the largest range of any unit that a unit's range, over all
             samples, must exceed.
 
     Call arguments:
@@ -297,13 +297,13 @@ class ActiveUnits(keras.metrics.Metric):
         self.high.assign(ops.maximum(self.high.value, ops.max(codes, axis=0)))
 
     def reset_state(self) -> None:
-        """Forget all batches."""
+        """Discard all batches."""
         if self._sized:
             self.low.assign(ops.full_like(self.low.value, float("inf")))
             self.high.assign(ops.full_like(self.high.value, -float("inf")))
 
     def result(self) -> Any:
-        """Return the number of units, 0 before the first batch."""
+        """Return the number of active units, 0 before the first batch."""
         if not self._sized:
             return ops.zeros(())
         return ops.sum(ops.cast(varies(self.low.value, self.high.value, self.threshold), "float32"))

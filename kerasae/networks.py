@@ -1,8 +1,8 @@
-"""Encoder and decoder networks: what computes a code, whatever is learned.
+"""Encoder and decoder networks.
 
-A network builder returns two Keras models. The encoder maps scaled input to a code of
-`units` numbers, or to flat features when `units` is None. The decoder maps a code back to
-the input's shape, always, and ends linear: the output activation belongs to the model.
+A network builder returns two Keras models. The encoder maps scaled input to a code of size
+`units`, or to flat features if `units` is None. The decoder maps a code to the shape of the
+input and has a linear output; the output activation belongs to the `Autoencoder`.
 """
 
 import math
@@ -19,7 +19,7 @@ NORMALIZATIONS = {"batch": layers.BatchNormalization, "layer": layers.LayerNorma
 
 
 def _block(x: Any, layer: keras.Layer, activation: Any, normalization: str | None) -> Any:
-    """Apply a layer, the normalization if any, and the activation."""
+    """Apply a layer, an optional normalization, and the activation."""
     if normalization is None:
         layer.activation = keras.activations.get(activation)
         return layer(x)
@@ -41,8 +41,8 @@ def dense(
 
     Args:
         input_shape: Shape of a sample, any rank; it is flattened.
-        latent_dim: Size of the code that enters the decoder.
-        units: Size of the encoder's output, or None for the last hidden layer.
+        latent_dim: Size of the decoder's input.
+        units: Size of the encoder's output, or None to output the last hidden layer.
         hidden: Units of the encoder's hidden layers, mirrored by the decoder.
         activation: Activation of the hidden layers.
         code_activation: Activation of the encoder's output; unused if `units` is None.
@@ -82,10 +82,10 @@ def conv(
 
     Args:
         input_shape: `(height, width, channels)` or `(height, width)`.
-        latent_dim: Size of the code that enters the decoder.
+        latent_dim: Size of the decoder's input.
         hidden: Filters of the encoder's layers, at least one, mirrored by the decoder.
-        kernel_size: Edge of the kernels. An even size, a multiple of the stride, keeps the
-            transposed convolutions free of checkerboards (Odena et al., 2016).
+        kernel_size: Edge of the kernels. An even size, a multiple of the stride, prevents
+            checkerboard artifacts of the transposed convolutions (Odena et al., 2016).
         **options: `units`, `activation`, `code_activation` and `normalization`, as for `dense`.
 
     Returns:
@@ -93,11 +93,11 @@ def conv(
         `(batch, latent_dim) -> (batch, *input_shape)`.
 
     Raises:
-        ValueError: `input_shape` has another rank, or `hidden` is empty.
+        ValueError: If `input_shape` has a different rank, or `hidden` is empty.
     """
     if len(input_shape) not in (2, 3):
         raise ValueError(
-            "network='conv' takes images, (height, width, channels) or (height, width); use "
+            "network='conv' requires images, (height, width, channels) or (height, width); use "
             f"network='dense' for vectors. Received: input_shape={input_shape}"
         )
     return _strided(2, input_shape, latent_dim, hidden, kernel_size, **options)
@@ -113,21 +113,23 @@ def sequence(
 ) -> Networks:
     """Build 1-D convolutional networks with stride 2, for series of any length.
 
-    Takes and returns what `conv` does, but for the shape of a sample.
-
     Args:
         input_shape: `(time, channels)` or `(time,)`.
-        latent_dim: Size of the code that enters the decoder.
+        latent_dim: Size of the decoder's input.
         hidden: Filters of the encoder's layers, at least one, mirrored by the decoder.
         kernel_size: Length of the kernels; even, as for `conv`.
         **options: `units`, `activation`, `code_activation` and `normalization`, as for `dense`.
 
+    Returns:
+        The encoder `(batch, *input_shape) -> (batch, units)` and the decoder
+        `(batch, latent_dim) -> (batch, *input_shape)`.
+
     Raises:
-        ValueError: `input_shape` has another rank, or `hidden` is empty.
+        ValueError: If `input_shape` has a different rank, or `hidden` is empty.
     """
     if len(input_shape) not in (1, 2):
         raise ValueError(
-            "network='sequence' takes series, (time, channels) or (time,); use network='conv' "
+            "network='sequence' requires series, (time, channels) or (time,); use network='conv' "
             f"for images. Received: input_shape={input_shape}"
         )
     return _strided(1, input_shape, latent_dim, hidden, kernel_size, **options)
@@ -145,10 +147,10 @@ def _strided(
     code_activation: Any = None,
     normalization: str | None = None,
 ) -> Networks:
-    """Halve `axes` spatial axes at each hidden layer, and double them back.
+    """Build networks that halve `axes` spatial axes at each hidden layer, and double them back.
 
-    A size that is not even is rounded up on the way down; the decoder crops what is too
-    much at the same stage on the way up, so any size comes back exactly.
+    The encoder rounds odd sizes up; the decoder crops the excess at the corresponding layer, so
+    that any size is restored exactly.
     """
     kinds: dict[int, tuple[Any, Any, Any]] = {
         1: (Conv1D, Conv1DTranspose, layers.Cropping1D),
@@ -157,7 +159,7 @@ def _strided(
     convolution, transposed, crop = kinds[axes]
     if not hidden:
         raise ValueError(
-            "hidden must name the filters of at least one layer for a convolutional network, "
+            "hidden must give the filters of at least one layer of a convolutional network, "
             f"such as (32, 64). Received: hidden={tuple(hidden)}"
         )
     channels_missing = len(input_shape) == axes

@@ -1,10 +1,11 @@
-"""Penalties on activations: a tensor in, a scalar out.
+"""Penalties on activations.
 
-Every penalty is summed over code units and averaged over the batch, so that a batch fed
-twice gives the same value. Both ways to use one give that value: as the `activity_regularizer`
-of any Keras layer, and through `kerasae.layers.ActivityPenalty`, which also takes a `Warmup` and
-names the term in an `Autoencoder`. Keras divides an `activity_regularizer` by the batch size
-(from version 3.14.0 on, keras pull request 22021), so calling a regularizer multiplies by it.
+Every penalty is summed over code units and averaged over the batch, so its value does not
+depend on the batch size. A penalty can be used as the `activity_regularizer` of any Keras layer,
+or through `kerasae.layers.ActivityPenalty`, which also supports a `Warmup` and names the term in
+an `Autoencoder`; both give the same value. Since Keras divides an `activity_regularizer` by the
+batch size (from version 3.14.0 on, keras pull request 22021), calling a regularizer multiplies
+by the batch size.
 """
 
 from typing import Any
@@ -17,17 +18,17 @@ from kerasae.schedules import Warmup, Weight, check_weight, weight_config
 
 
 class ActivationRegularizer(keras.regularizers.Regularizer):
-    """Base of the penalties: `weight * penalty(activations)`.
+    """Base class of penalties: `weight * penalty(activations)`.
 
-    Calling one gives that times the batch size, which Keras divides by.
+    Calling a penalty multiplies this by the batch size, by which Keras divides.
 
     Args:
         weight: Factor of the penalty, a number >= 0; with `ActivityPenalty` also a
-            `keras.Variable` or a `Warmup`. It cannot be set later; set `weight` of the
+            `keras.Variable` or a `Warmup`. It cannot be changed; set `weight` of the
             `ActivityPenalty` instead.
     """
 
-    # Whether `values` returns one value for each sample; otherwise a scalar.
+    # Whether `values` returns one value per sample rather than a scalar.
     per_sample = False
     # Whether activations must lie in [0, 1].
     bounded = False
@@ -45,18 +46,18 @@ class ActivationRegularizer(keras.regularizers.Regularizer):
         raise NotImplementedError
 
     def penalty(self, activations: Any) -> Any:
-        """Return the unweighted penalty, a scalar of float32."""
+        """Return the unweighted penalty, a float32 scalar."""
         return ops.mean(self.values(activations))
 
     def __call__(self, activations: Any) -> Any:
         """Return `weight * penalty(activations)` times the batch size, as Keras expects it.
 
         Raises:
-            ValueError: The weight is a `Warmup`, whose steps nobody counts here.
+            ValueError: If the weight is a `Warmup`, whose steps only `ActivityPenalty` counts.
         """
         if isinstance(self.weight, Warmup):
             raise ValueError(
-                "weight may be a Warmup in kerasae.layers.ActivityPenalty only, which counts the "
+                "weight may be a Warmup only in kerasae.layers.ActivityPenalty, which counts the "
                 f"steps. Received: weight={self.weight!r}"
             )
         batch = ops.cast(ops.shape(activations)[0], "float32")
@@ -74,7 +75,7 @@ class L1Activation(ActivationRegularizer):
         weight: Factor lambda, a number >= 0 or a `Warmup`.
 
     Input shape:
-        `(batch, units)`, or `(batch, ..., units)`; all but the first axis are summed.
+        `(batch, units)`, or `(batch, ..., units)`; all axes but the first are summed.
 
     Output shape:
         Scalar, float32.
@@ -105,13 +106,13 @@ class KLSparsity(ActivationRegularizer):
     """KL sparsity: `weight * sum_j KL(rho || rho_hat_j)` of Bernoulli rates.
 
     `KL(rho || r) = rho log(rho / r) + (1 - rho) log((1 - rho) / (1 - r))`, in nats, where
-    `rho_hat_j` is the mean activation of unit `j` over the batch. It is a function of the
-    batch mean and is not divided again. The units must lie in [0, 1] (a sigmoid code). At
-    exactly 0 or 1 value and slope stay finite: rates are squeezed into [1e-6, 1 - 1e-6].
+    `rho_hat_j` is the mean activation of unit `j` over the batch. As a function of the batch
+    mean, it is not averaged over the batch again. The units must lie in [0, 1] (a sigmoid code).
+    At exactly 0 or 1, value and slope are finite: rates are mapped to [1e-6, 1 - 1e-6].
 
     A batch mean is a noisy rate, and KL is convex, so the penalty is biased upward: at the
-    right rate by about `var(h_j) / (2 * batch * rho * (1 - rho))` per unit. Give
-    `ActivityPenalty` a `momentum` to use a running mean instead.
+    target rate by about `var(h_j) / (2 * batch * rho * (1 - rho))` per unit. Set the `momentum`
+    of `ActivityPenalty` to use a running mean instead.
 
     Args:
         target_activation: Target rate rho, in (0, 1).
@@ -124,8 +125,8 @@ class KLSparsity(ActivationRegularizer):
         Scalar, float32.
 
     Raises:
-        ValueError: Eager activations lie outside [0, 1]. (In a compiled graph no value can be
-            looked at; the `sparse_kl` builder therefore tries the encoder out.)
+        ValueError: If eager activations lie outside [0, 1]. (Values cannot be inspected in a
+            compiled graph, so the `sparse_kl` builder validates the encoder.)
 
     References:
         Ng, "Sparse autoencoder", CS294A lecture notes, 2011, section 3; Lee, Ekanadham and Ng,
@@ -160,7 +161,7 @@ class KLSparsity(ActivationRegularizer):
             mean_activation: Mean activation of each unit, any shape without a batch axis.
         """
         rho = self.target_activation
-        # Squeezed rather than clipped: a clipped rate has no slope, and a dead unit stays dead.
+        # Mapped linearly: a clipped rate has no slope, so a dead unit would stay dead.
         rate = 1e-6 + (1 - 2e-6) * ops.clip(mean_activation, 0.0, 1.0)
         kl = rho * (ops.log(rho) - ops.log(rate)) + (1 - rho) * (
             ops.log(1 - rho) - ops.log1p(-rate)
@@ -172,18 +173,18 @@ class KLSparsity(ActivationRegularizer):
 
 
 def check_unit_interval(activations: Any) -> None:
-    """Raise if concrete activations leave [0, 1]; symbolic ones pass.
+    """Raise ValueError if eager activations lie outside [0, 1]; symbolic ones are not checked.
 
     Args:
         activations: Tensor or array of any shape.
     """
     try:
         values = ops.convert_to_numpy(activations)
-    except Exception:  # a symbolic or traced tensor has no value to look at
+    except Exception:  # a symbolic or traced tensor has no value
         return
     low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
     if low < 0 or high > 1:
         raise ValueError(
-            "KL sparsity needs activations between 0 and 1, such as those of a sigmoid; "
+            "KL sparsity requires activations between 0 and 1, such as those of a sigmoid; "
             f"use L1Activation for unbounded ones. Received: values from {low:.4g} to {high:.4g}"
         )

@@ -1,6 +1,6 @@
-"""Distributions of codes, fitted to those of data, and paths between codes.
+"""Samplers: distributions fitted to the codes of data; and paths between codes.
 
-`Autoencoder.fit_sampler` fits one, keeps it with the model, and `generate` then draws from it.
+`Autoencoder.fit_sampler` fits a sampler and stores it in the model; `generate` then draws from it.
 """
 
 from typing import Any
@@ -10,20 +10,20 @@ from keras import ops
 
 from kerasae.errors import check_whole, nearest
 
-# More codes make a better mixture hardly, and a larger model surely.
+# More codes would hardly improve the fit, but enlarge the model.
 _MOST = 2000
 
 
 class Sampler:
-    """Base of the samplers: arrays fitted to codes, and a map from random numbers to codes.
+    """Base class of samplers: arrays fitted to codes, and a map from random numbers to codes.
 
     Args:
-        arrays: Name to array, as `fit` makes them.
+        arrays: Dictionary of arrays by name, as computed by `fit`.
 
     Attributes:
         arrays: The fitted arrays, float32 or int32; they are saved with the model.
         kind: Name of the sampler.
-        code_kind: Kind of the codes it is for, `"vector"` or `"indices"`.
+        code_kind: Supported kind of codes, `"vector"` or `"indices"`.
     """
 
     kind = ""
@@ -34,11 +34,11 @@ class Sampler:
 
     @classmethod
     def fit(cls, codes: np.ndarray, seed: int = 0) -> "Sampler":
-        """Fit to codes.
+        """Fit a sampler to codes.
 
         Args:
             codes: `(samples, latent_dim)`.
-            seed: Seed of what is random in it.
+            seed: Seed of the random choices in the fit.
         """
         raise NotImplementedError
 
@@ -52,7 +52,7 @@ class Sampler:
         raise NotImplementedError
 
     def uniforms(self, latent_dim: int) -> int:
-        """Return how many uniform numbers `draw` takes for a code."""
+        """Return the number of uniform random numbers that `draw` takes per code."""
         return 3 if self.code_kind == "vector" else latent_dim
 
 
@@ -67,7 +67,7 @@ class StandardNormal(Sampler):
 
 
 class UniformIndices(Sampler):
-    """Each index of a code with the same probability, independently of the others."""
+    """Draws each index of a code uniformly and independently of the others."""
 
     kind = "uniform"
     code_kind = "indices"
@@ -75,19 +75,19 @@ class UniformIndices(Sampler):
     def draw(self, normal: Any, uniform: Any) -> Any:
         """Map random numbers to codes, as `Sampler.draw` says."""
         size = int(self.arrays["size"])
-        # A float32 just below 1 times the size may round up to the size.
+        # The product of the size and a float32 just below 1 may round up to the size.
         return ops.minimum(ops.cast(uniform * size, "int32"), size - 1)
 
 
 class FrequencySampler(Sampler):
-    """Each index of a code with its frequency at that place, independently of the others."""
+    """Draws each index of a code with its frequency at that position, independently."""
 
     kind = "frequency"
     code_kind = "indices"
 
     @classmethod
     def fit(cls, codes: np.ndarray, seed: int = 0) -> "FrequencySampler":
-        """Fit to codes `(samples, latent_dim)`; nothing in it is random."""
+        """Fit to codes `(samples, latent_dim)`; `seed` is ignored."""
         codes = np.asarray(codes, "int64")
         counts = np.stack([np.bincount(place, minlength=codes.max() + 1) for place in codes.T])
         return cls({"edges": np.cumsum(counts / len(codes), axis=1)[:, :-1].astype("float32")})
@@ -99,13 +99,13 @@ class FrequencySampler(Sampler):
 
 
 class GaussianSampler(Sampler):
-    """One Gaussian, with the mean and the covariance of the codes."""
+    """A single Gaussian with the mean and the covariance of the codes."""
 
     kind = "gaussian"
 
     @classmethod
     def fit(cls, codes: np.ndarray, seed: int = 0) -> "GaussianSampler":
-        """Fit to codes `(samples, latent_dim)`; nothing in it is random."""
+        """Fit to codes `(samples, latent_dim)`; `seed` is ignored."""
         covariance = np.atleast_2d(np.cov(codes, rowvar=False, bias=True))
         return cls({"mean": codes.mean(axis=0), "factor": _root(covariance)})
 
@@ -115,10 +115,10 @@ class GaussianSampler(Sampler):
 
 
 class MixtureSampler(Sampler):
-    """A mixture of Gaussians with full covariances, by scikit-learn.
+    """A mixture of Gaussians with full covariances, fitted with scikit-learn.
 
-    The number of components, among 1, 2, 4, ... 32, is the one with the highest mean
-    log-likelihood on a fifth of the codes that is set aside.
+    The number of components is the one among 1, 2, 4, ... 32 with the highest mean
+    log-likelihood on a held-out fifth of the codes.
 
     References:
         Ghosh et al., "From Variational to Deterministic Autoencoders", 2020, section 4
@@ -129,7 +129,7 @@ class MixtureSampler(Sampler):
 
     @classmethod
     def fit(cls, codes: np.ndarray, seed: int = 0) -> "MixtureSampler":
-        """Fit to codes `(samples, latent_dim)`; `seed` starts the components."""
+        """Fit to codes `(samples, latent_dim)`; `seed` initializes the components."""
         codes = _some(codes, 5 * _MOST, seed)
         mean, spread = codes.mean(axis=0), codes.std(axis=0)
         codes = (codes - mean) / np.where(spread > 1e-6 * spread.max(initial=0), spread, np.inf)
@@ -160,7 +160,7 @@ class MixtureSampler(Sampler):
 
 
 class NeighbourSampler(Sampler):
-    """Points between a code and one of its five nearest neighbours; at most 2,000 codes are kept.
+    """Draws points between a code and one of its five nearest neighbours, from up to 2,000 codes.
 
     References:
         Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", 2002, section 4.2.
@@ -170,7 +170,7 @@ class NeighbourSampler(Sampler):
 
     @classmethod
     def fit(cls, codes: np.ndarray, seed: int = 0) -> "NeighbourSampler":
-        """Fit to codes `(samples, latent_dim)`; `seed` chooses those that are kept."""
+        """Fit to codes `(samples, latent_dim)`; `seed` selects the codes to keep."""
         from sklearn.neighbors import NearestNeighbors
 
         codes = _some(codes, _MOST, seed)
@@ -180,7 +180,7 @@ class NeighbourSampler(Sampler):
     def draw(self, normal: Any, uniform: Any) -> Any:
         """Map random numbers to codes, as `Sampler.draw` says."""
         count, near = self.arrays["neighbours"].shape
-        # A float32 just below 1 times the count may round up to the count.
+        # The product of the count and a float32 just below 1 may round up to the count.
         first = ops.minimum(ops.cast(uniform[:, 0] * count, "int32"), count - 1)
         column = ops.minimum(ops.cast(uniform[:, 1] * near, "int32"), near - 1)
         flat = ops.convert_to_tensor(self.arrays["neighbours"].reshape(-1))
@@ -196,7 +196,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
     sampler.kind: sampler
     for sampler in (GaussianSampler, MixtureSampler, NeighbourSampler, FrequencySampler)
 }
-# The distributions of codes that a recipe may have without fitting.
+# Distributions of codes that a recipe may use without fitting.
 PRIORS: dict[str, type[Sampler]] = {prior.kind: prior for prior in (StandardNormal, UniformIndices)}
 
 
@@ -206,10 +206,10 @@ def fit(codes: Any, kind: str = "gaussian", seed: int = 0) -> Sampler:
     Args:
         codes: `(samples, latent_dim)`.
         kind: `"gaussian"`, `"mixture"` or `"neighbour"`; `"frequency"` for indices.
-        seed: Seed of what is random in the fit.
+        seed: Seed of the random choices in the fit.
 
     Raises:
-        ValueError: The kind is unknown, or there are too few codes.
+        ValueError: If the kind is unknown, or there are too few codes.
 
     Example:
     >>> sampler = fit(np.array([[0.0, 0.0], [2.0, 0.0], [1.0, 3.0]]))
@@ -222,7 +222,7 @@ def fit(codes: Any, kind: str = "gaussian", seed: int = 0) -> Sampler:
     codes = codes.astype("float64") if codes.dtype.kind in "biuf" else np.empty(0)
     if codes.ndim != 2 or len(codes) < 3 or not np.isfinite(codes).all():
         raise ValueError(
-            "codes must be finite, of shape (samples, latent_dim), and at least 3. "
+            "codes must be finite, of shape (samples, latent_dim), with at least 3 samples. "
             f"Received: codes of shape {codes.shape}"
         )
     sampler = SAMPLERS[kind].fit(codes, seed)
@@ -234,15 +234,16 @@ def fit(codes: Any, kind: str = "gaussian", seed: int = 0) -> Sampler:
 
 
 def interpolate(a: Any, b: Any, steps: int = 8, spherical: bool = False) -> np.ndarray:
-    """Return codes on the way from `a` to `b`, both ends included.
+    """Return codes along a path from `a` to `b`, endpoints included.
 
     Args:
-        a: Code to begin with, `(latent_dim,)`, or codes `(n, latent_dim)`.
-        b: Code to end with, or codes.
+        a: First code, `(latent_dim,)`, or codes `(n, latent_dim)`.
+        b: Last code, or codes.
         steps: Number of codes, >= 2.
-        spherical: Turn from `a` to `b` by equal angles, the length changing evenly, instead of
-            going straight. High-dimensional Gaussian codes lie near a sphere, and a straight
-            way cuts through its inside. Opposite codes have no such way, and go straight.
+        spherical: Whether to rotate from `a` to `b` by equal angles, with linearly changing
+            length, instead of moving along a straight line. High-dimensional Gaussian codes lie
+            near a sphere, whose interior a straight line crosses. Between opposite codes, where
+            the rotation is undefined, the path is straight.
 
     Returns:
         `(steps, latent_dim)` or `(n, steps, latent_dim)`, float32.
@@ -258,10 +259,10 @@ def interpolate(a: Any, b: Any, steps: int = 8, spherical: bool = False) -> np.n
     a, b = np.asarray(a, "float64"), np.asarray(b, "float64")
     if a.shape != b.shape or a.ndim not in (1, 2):
         raise ValueError(
-            "a and b must be codes of one shape, (latent_dim,) or (n, latent_dim). "
+            "a and b must be codes of the same shape, (latent_dim,) or (n, latent_dim). "
             f"Received: shapes {a.shape} and {b.shape}"
         )
-    check_steps(steps)
+    steps = check_steps(steps)
     share = np.linspace(0, 1, steps)[:, None]
     first, last = a[..., None, :], b[..., None, :]
     straight = (1 - share) * first + share * last
@@ -278,10 +279,10 @@ def interpolate(a: Any, b: Any, steps: int = 8, spherical: bool = False) -> np.n
 
 
 def check_kind(kind: Any, code_kind: str = "vector") -> None:
-    """Refuse a kind of sampler that does not exist, or that is for other codes.
+    """Raise ValueError if a sampler does not exist or does not support the kind of codes.
 
     Args:
-        kind: As given to `fit`.
+        kind: As passed to `fit`.
         code_kind: `"vector"` or `"indices"`.
     """
     known = [name for name, sampler in SAMPLERS.items() if sampler.code_kind == code_kind]
@@ -292,7 +293,7 @@ def check_kind(kind: Any, code_kind: str = "vector") -> None:
 
 
 def check_steps(steps: Any) -> int:
-    """Return a number of steps, at least 2, or raise."""
+    """Return the number of steps, or raise ValueError if it is below 2."""
     return check_whole("steps", steps, 2)
 
 
@@ -304,15 +305,15 @@ def _mixture(codes: np.ndarray, components: int, seed: int) -> Any:
     from threadpoolctl import threadpool_limits
 
     mixture = GaussianMixture(components, reg_covar=1e-6, random_state=seed)
-    # Many threads for matrices this small wait for each other, on busy machines for minutes.
+    # With matrices this small, many threads wait for each other, on busy machines for minutes.
     with warnings.catch_warnings(), threadpool_limits(1):
-        # A mixture that has almost converged samples as well; how well is measured.
+        # An almost converged mixture samples equally well, and its quality is measured.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return mixture.fit(codes)
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """Return a factor `r` with `r @ r.T` the covariance, which may be singular."""
+    """Return a factor `r` of a covariance, which may be singular, so that it equals `r @ r.T`."""
     values, vectors = np.linalg.eigh(covariance)
     return vectors * np.sqrt(np.clip(values, 0, None))
 

@@ -1,4 +1,4 @@
-"""Weights that change while training."""
+"""Schedules of weights during training."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from kerasae.errors import is_real, is_whole
 
 @keras.saving.register_keras_serializable("kerasae")
 class Warmup:
-    """A weight that grows linearly and then stays: `start + (end - start) * min(step / steps, 1)`.
+    """A linear ramp followed by a constant: `start + (end - start) * min(step / steps, 1)`.
 
-    The schedule itself holds no state. The layer that owns it counts training steps in a
-    variable, which is saved with the model, so that training continues where it was.
+    The schedule itself is stateless. The layer that owns it counts training steps in a
+    variable, which is saved with the model, so that training can be resumed.
 
     Args:
         start: Weight at the first training step, at least 0.
         end: Weight from step `steps` on, at least 0.
-        steps: Number of training steps (batches, not epochs) of the ramp, at least 1.
+        steps: Length of the ramp in training steps (batches, not epochs), at least 1.
 
     References:
         Bowman et al., "Generating Sentences from a Continuous Space", 2016, section 3.1
@@ -41,7 +41,7 @@ class Warmup:
         self.steps = int(steps)
 
     def __call__(self, step: Any) -> Any:
-        """Return the weight at `step`, a scalar tensor of float32."""
+        """Return the weight at `step`, a float32 scalar tensor."""
         progress = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
         return self.start + (self.end - self.start) * progress
 
@@ -53,17 +53,17 @@ class Warmup:
         return cls(**config)
 
 
-# A number, a variable that holds one, or a schedule.
+# A number, a variable, or a schedule.
 Weight = Any
 
 
 def check_weight(weight: Weight, name: str) -> Weight:
-    """Return `weight` as a plain float, a `keras.Variable` or a `Warmup`, or raise.
+    """Return `weight` as a float, a `keras.Variable` or a `Warmup`, or raise ValueError.
 
     Args:
-        weight: A number >= 0, a `keras.Variable` that holds one, a `Warmup`, or the serialized
-            form of a `Warmup`.
-        name: The argument's name, for the message.
+        weight: A number >= 0, a `keras.Variable` with such a value, a `Warmup`, or the
+            serialized form of a `Warmup`.
+        name: Name of the argument, for the error message.
     """
     if isinstance(weight, dict):
         weight = keras.saving.deserialize_keras_object(weight)
@@ -80,7 +80,7 @@ def check_weight(weight: Weight, name: str) -> Weight:
 
 
 def weight_config(weight: Weight) -> Any:
-    """Return what `get_config` stores for `weight`."""
+    """Return the serialized form of `weight` for `get_config`."""
     if isinstance(weight, Warmup):
         return keras.saving.serialize_keras_object(weight)
     return float(ops.convert_to_numpy(weight))

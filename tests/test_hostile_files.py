@@ -147,7 +147,7 @@ def test_a_lambda_with_code_is_refused_and_does_not_run(tmp_path, marker):
     path = tmp_path / "code.keras"
     ae.save(path)
     marker.unlink()  # building the model here ran it
-    refused(path, r"it holds a __lambda__, which may run code")
+    refused(path, r"__lambda__, which may run code")
 
 
 def test_what_the_user_registered_still_loads(tmp_path):
@@ -177,9 +177,9 @@ def test_what_the_user_registered_still_loads(tmp_path):
         ({"config.json": b" " * (65 * MEGABYTE)}, {}, r"'config.json' would take 68,157,440 bytes"),
         ({"model.weights.h5": bytes(65 * MEGABYTE)}, {}, r"would take 68,157,440 bytes from 6"),
         ({}, {"assets/x": bytes(65 * MEGABYTE)}, r"'assets/x' would take"),
-        ({}, {"../../escaped": "x"}, r"a file of the name '../../escaped'"),
-        ({}, {"/tmp/escaped": "x"}, r"a file of the name '/tmp/escaped'"),
-        ({}, {"a\\..\\..\\escaped": "x"}, r"a file of the name"),
+        ({}, {"../../escaped": "x"}, r"a file named '../../escaped'"),
+        ({}, {"/tmp/escaped": "x"}, r"a file named '/tmp/escaped'"),
+        ({}, {"a\\..\\..\\escaped": "x"}, r"a file named"),
         ({"config.json": "[" * 200_000}, {}, r"cannot be read as a Keras file"),
         ({"config.json": '{"config":' * 50_000}, {}, r"cannot be read as a Keras file"),
         ({"config.json": b"\xff\xfe"}, {}, r"cannot be read as a Keras file"),
@@ -207,7 +207,7 @@ def test_two_files_of_one_name_are_refused(saved, tmp_path):
     path = shutil.copy(saved, tmp_path / "twice.keras")
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("config.json", "{}")
-    refused(path, r"a file of the name 'config.json'")
+    refused(path, r"a file named 'config.json'")
 
 
 def test_an_encrypted_archive_is_refused(saved, tmp_path):
@@ -223,7 +223,7 @@ def test_a_layer_too_large_for_its_weights_is_not_made(units, saved, tmp_path):
         config = json.loads(archive.read("config.json"))
     config["config"]["encoder_network"]["config"]["layers"][1]["config"]["units"] = units
     path = repacked(saved, tmp_path / "units.keras", {"config.json": json.dumps(config)})
-    refused(path, r"units=[\d,]+ does not go with [\d,]+ bytes of weights")
+    refused(path, r"units=[\d,]+ does not match [\d,]+ bytes of weights")
 
 
 @pytest.mark.parametrize(

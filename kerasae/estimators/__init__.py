@@ -1,12 +1,11 @@
 """Autoencoders as scikit-learn estimators: `AnomalyDetector` and `CodeTransformer`.
 
-scikit-learn is imported with this module, whose classes derive from its base classes, and not
-with `import kerasae`.
+Importing this module imports scikit-learn, whose base classes it uses; `import kerasae` does not.
 
-Keras's own wrappers (`keras.wrappers.SKLearnTransformer` and its kin) are not used. They ask for
-a target and fit with it, train through plain arrays (one trace more for every last batch of
-another size), have neither `inverse_transform` nor `score_samples`, copy models by `clone_model`,
-which gives an autoencoder without its parts, and call themselves non-deterministic.
+Keras's own wrappers, such as `keras.wrappers.SKLearnTransformer`, are not used. They require a
+target, train on plain arrays (with an additional trace for every last batch of a different size),
+have neither `inverse_transform` nor `score_samples`, copy models with `clone_model`, which returns
+an autoencoder without its parts, and declare themselves non-deterministic.
 """
 
 from kerasae.estimators.detector import AnomalyDetector

@@ -1,4 +1,4 @@
-"""The base of both estimators: build a model, train it for a number of steps, pickle it."""
+"""Base class of the estimators, which builds, trains and pickles a model."""
 
 import contextlib
 import random
@@ -16,13 +16,13 @@ from kerasae.errors import check_whole, is_real
 from kerasae.layers.scaling import FAR
 from kerasae.models import Autoencoder, build
 
-# Rows go through the model in batches of this size, the last one padded: no input traces the
-# model again, and the score of a row does not depend on the other rows, not even by rounding.
+# The model processes rows in batches of this size, with the last one padded. So no input causes
+# another trace, and the score of a row does not depend on other rows, not even by round-off.
 _ROWS = 256
 
 
 class AutoencoderEstimator(BaseEstimator):
-    """Base of the estimators. Subclasses set the attributes below in `__init__`."""
+    """Base class of the estimators. Subclasses set the attributes below in `__init__`."""
 
     variant: str
     network: str
@@ -58,8 +58,8 @@ class AutoencoderEstimator(BaseEstimator):
     def _checked(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return `X` as a finite float array `(samples, features)`, float32 or float64.
 
-        Columns whose values are too far from 0 for float32 to tell them apart, such as times
-        in seconds since 1970, are moved to their mean over the training rows.
+        Columns whose values are so far from 0 that float32 cannot distinguish them, such as
+        times in seconds since 1970, are centred at their mean over the training rows.
         """
         x = validate_data(
             self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=2 - (not reset)
@@ -72,13 +72,13 @@ class AutoencoderEstimator(BaseEstimator):
             x = x - self._moved
         if np.abs(x).max(initial=0) > np.finfo("float32").max:
             raise ValueError(
-                "X must hold numbers that float32 can hold. "
-                f"Received: X with {np.abs(x).max():.3g} in it"
+                "X must contain only numbers in the range of float32. "
+                f"Received: X with values up to {np.abs(x).max():.3g}"
             )
         return x
 
     def _trained(self, x: np.ndarray, latent_dim: int | None, seed: int, **own: Any) -> Autoencoder:
-        """Build the model and train it; `own` are defaults of options that are None."""
+        """Build and train the model; `own` are defaults of options that are None."""
         if not is_real(self.learning_rate) or self.learning_rate <= 0:
             raise ValueError(
                 "learning_rate must be a number > 0. "
@@ -101,8 +101,8 @@ class AutoencoderEstimator(BaseEstimator):
         for name in ("variant", "input_shape", "latent_dim"):
             if name in options:
                 raise ValueError(
-                    f"options must not hold {name!r}, which the estimator knows or has an "
-                    f"argument for. Received: options={self.options!r}"
+                    f"options must not contain {name!r}, which the estimator sets itself. "
+                    f"Received: options={self.options!r}"
                 )
         with _seeded(seed):
             ae = build(self.variant, (x.shape[1],), latent_dim, **{"seed": seed, **options})
@@ -116,7 +116,7 @@ class AutoencoderEstimator(BaseEstimator):
 
 
 def by_batches(function: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Return `function(x, batch_size=...)` of the rows of `x`, all batches of one size."""
+    """Return `function(x, batch_size=...)` for the rows of `x`, in batches of equal size."""
     x = np.asarray(x, "float32")
     padded = np.concatenate([x, np.repeat(x[:1], -len(x) % _ROWS, axis=0)])
     return function(padded, batch_size=_ROWS)[: len(x)]
@@ -124,8 +124,8 @@ def by_batches(function: Callable[..., np.ndarray], x: np.ndarray) -> np.ndarray
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed the generator of initial weights, and restore it afterwards."""
-    # An initializer without a seed takes one from Python's generator and from nothing else.
+    """Seed the generator of initial weights in this context, and restore it afterwards."""
+    # An initializer without a seed draws its seed from Python's generator only.
     state = random.getstate()
     random.seed(seed)
     try:
@@ -135,7 +135,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _batches(x: np.ndarray, steps: int, batch_size: int, seed: int) -> Any:
-    """Return a dataset of `steps` batches of one size; each pass over the rows is shuffled."""
+    """Return a dataset of `steps` batches of equal size, shuffled in each pass over the rows."""
     import tensorflow as tf
 
     rng = np.random.default_rng(seed)

@@ -14,8 +14,8 @@ from kerasae.anomaly import Calibration, smallest_sample
 from kerasae.errors import is_real
 from kerasae.estimators._shared import AutoencoderEstimator, by_batches
 
-# Chosen on half of the sets of benchmarks/anomaly.py: noise of many strengths, for the residual to
-# point back to the data from near and from far, and a wide network that can follow it.
+# Chosen on half of the data sets of benchmarks/anomaly.py: noise of many strengths, so that the
+# residual points back to the data from near and far, and a network wide enough to learn it.
 _DEFAULTS: dict[str, Any] = {
     "latent_dim": 256,
     "hidden": (256,),
@@ -25,37 +25,38 @@ _DEFAULTS: dict[str, Any] = {
 
 
 class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
-    """Detector of the samples that an autoencoder trained on normal ones reconstructs badly.
+    """Anomaly detector based on the reconstruction error of an autoencoder of normal samples.
 
-    By default it trains a denoising autoencoder, which learns to undo Gaussian noise of standard
-    deviations from 0.2 to 2 (of standardized features). Its residual estimates the way back to
-    where the data are dense, and does not degenerate to the distance from the mean, as the
-    residual of a model that reconstructs the mean does.
+    By default, the detector trains a denoising autoencoder, which learns to remove Gaussian noise
+    of standard deviations from 0.2 to 2 (of standardized features). Its residual estimates the
+    direction to regions of high density, and does not degenerate to the distance from the mean,
+    as the residual of a model that reconstructs the mean does.
 
     Some of the rows are held out, and the threshold is the split-conformal quantile of their
     scores: at most a share `false_alarm_rate` of new normal samples is flagged, on average over
-    draws of the rows, provided that the rows given to `fit` are normal.
+    draws of the rows, provided that the rows passed to `fit` are normal.
 
     Args:
         variant: Name of a variant, see `kerasae.variants()`.
         network: `"dense"`, or `"sequence"` for rows that are series.
         latent_dim: Size of the code. None takes 256 for the default model (`"denoising"` on
-            `"dense"`) and the variant's own for others; so do the other options that may be None.
+            `"dense"`) and the variant's default for others; likewise for the other options that
+            may be None.
         hidden: Widths of the encoder's hidden layers, mirrored by the decoder. None takes (256,).
         scaler: `"standardize"`, `"unit"` or None, part of the model and fitted to the training
             rows.
-        corruption: Name of a corruption, see `kerasae.build`. None takes the
-            variant's own.
+        corruption: Name of a corruption, see `kerasae.build`. None takes the variant's default.
         corruption_level: Strength of the corruption; for Gaussian noise a standard deviation or
-            a pair `(low, high)`, between which it is drawn for each sample, log-uniform. None
+            a pair `(low, high)`, between which it is drawn log-uniformly for each sample. None
             takes (0.2, 2.0).
         options: Further options of `kerasae.build`, such as `{"activation": "gelu"}`.
-        steps: Training steps, whatever the number of rows.
-        batch_size: Rows of a step.
-        learning_rate: Of Adam, at the start; it decays to 0 along a cosine.
+        steps: Number of training steps, independent of the number of rows.
+        batch_size: Rows per step.
+        learning_rate: Initial learning rate of Adam, with cosine decay to 0.
         false_alarm_rate: Share of normal samples that may be flagged, between 0 and 1.
-        held_out: Share of the rows held out for the threshold. At least
-            `kerasae.anomaly.smallest_sample(false_alarm_rate)` rows are, and at most half.
+        held_out: Share of the rows to hold out for the threshold. At least
+            `kerasae.anomaly.smallest_sample(false_alarm_rate)` rows are held out, but at most
+            half.
         random_state: Int, `numpy.random.RandomState` or None, for the split, the initial weights
             and the noise. The same int gives the same detector on the same machine.
         verbose: As in `keras.Model.fit`; 0 is silent.
@@ -63,11 +64,11 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
     Attributes:
         autoencoder_: The trained and calibrated `kerasae.models.Autoencoder`, which takes raw
             rows; `kerasae.export` writes it with its threshold.
-        calibration_: Its `kerasae.anomaly.Calibration`.
+        calibration_: The `kerasae.anomaly.Calibration` of `autoencoder_`.
         threshold_: Anomaly score above which a sample is an anomaly.
         offset_: `-threshold_`.
         n_features_in_: Number of columns.
-        feature_names_in_: Their names, if `fit` was given names.
+        feature_names_in_: Names of the columns, if `X` in `fit` had names.
 
     References:
         Alain and Bengio, "What Regularized Auto-Encoders Learn from the Data-Generating
@@ -119,18 +120,18 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> "AnomalyDetector":
-        """Train on normal samples, and find the threshold on those held out.
+        """Train on normal samples, and find the threshold on held-out ones.
 
         Args:
             X: `(samples, features)`, normal samples.
             y: Ignored.
 
         Raises:
-            ValueError: The rows or a parameter do not fit.
+            ValueError: If the rows or a parameter are invalid.
 
         Warns:
-            UserWarning: Half of the rows are too few for `false_alarm_rate`; the lowest rate that
-                they allow is taken, which flags whatever scores above all of them.
+            UserWarning: If half of the rows are too few for `false_alarm_rate`. The lowest possible
+                rate is used instead, which flags samples that score above all held-out rows.
         """
         x = self._checked(X, reset=True)
         rng = check_random_state(self.random_state)
@@ -153,10 +154,10 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         return self
 
     def _wanted(self, n: int) -> int:
-        """Return how many of `n` rows to hold out."""
+        """Return the number of rows to hold out, out of `n`."""
         if not is_real(self.held_out) or not 0 < self.held_out < 1:
             raise ValueError(
-                "held_out must be a share of the rows, between 0 and 1. "
+                "held_out must be a fraction of the rows, between 0 and 1. "
                 f"Received: held_out={self.held_out!r}"
             )
         least = smallest_sample(self.false_alarm_rate)
@@ -165,12 +166,12 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
     def _possible_rate(self, n: int) -> float:
         if n >= smallest_sample(self.false_alarm_rate):
             return self.false_alarm_rate
-        # Slightly above, so that rounding does not make the smallest sample one row larger.
+        # Slightly above, so that round-off does not require one more row.
         possible = (1 + 1e-9) / (n + 1)
         warnings.warn(
             f"A false-alarm rate of {self.false_alarm_rate:g} needs at least "
-            f"{smallest_sample(self.false_alarm_rate)} rows and as many to train on; "
-            f"calibrated at {possible:.3g}, the lowest rate that the {n} held out allow.",
+            f"{smallest_sample(self.false_alarm_rate)} held-out rows, and as many to train on; "
+            f"calibrated at {possible:.3g}, the lowest rate that {n} held-out rows allow.",
             stacklevel=3,
         )
         return possible
@@ -183,7 +184,7 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         return calibration
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Return minus the anomaly score of each sample, `(samples,)`: higher is more normal.
+        """Return the negative anomaly score of each sample, `(samples,)`; higher is more normal.
 
         The anomaly score is the reconstruction error, in scaled units, without noise.
 
@@ -194,7 +195,7 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         return -by_batches(self.autoencoder_.score, self._checked(X, reset=False)).astype("float64")
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return `score_samples(X) - offset_`, `(samples,)`: negative for anomalies.
+        """Return `score_samples(X) - offset_`, `(samples,)`; negative for anomalies.
 
         Args:
             X: `(samples, features)`.
@@ -202,7 +203,7 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return -1 for anomalies and +1 for the others, `(samples,)`.
+        """Return -1 for anomalies and +1 for normal samples, `(samples,)`.
 
         Args:
             X: `(samples, features)`.
@@ -210,7 +211,7 @@ class AnomalyDetector(OutlierMixin, AutoencoderEstimator):
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def p_values(self, X: Any) -> np.ndarray:
-        """Return the conformal p-value of each sample, `(samples,)`: small for anomalies.
+        """Return the conformal p-value of each sample, `(samples,)`; small for anomalies.
 
         Args:
             X: `(samples, features)`.

@@ -1,4 +1,4 @@
-"""The code of an autoencoder as a scikit-learn transformer."""
+"""A scikit-learn transformer from samples to the codes of an autoencoder."""
 
 from typing import Any
 
@@ -12,26 +12,25 @@ from kerasae.estimators._shared import AutoencoderEstimator, by_batches
 
 
 class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, AutoencoderEstimator):
-    """Transformer from samples to the code of an autoencoder and back, used as PCA is.
+    """Transformer from samples to the codes of an autoencoder and back, used like PCA.
 
-    Codes are not ordered, not centred and not uncorrelated, as principal components are.
+    Unlike principal components, codes are not ordered, centred or uncorrelated.
 
     Args:
-        n_components: Size of the code. None takes the variant's own, for most a quarter of the
-            features, at least 2 and at most 32.
+        n_components: Size of the code. None takes the variant's default, for most a quarter of
+            the features, at least 2 and at most 32.
         variant: Name of a variant, see `kerasae.variants()`; `"linear"` spans PCA's subspace.
         network: `"dense"`, or `"sequence"` for rows that are series.
         hidden: Widths of the encoder's hidden layers, mirrored by the decoder. None takes the
-            variant's own, (128, 64) for most.
+            variant's default, (128, 64) for most.
         scaler: `"standardize"`, `"unit"` or None, part of the model and fitted to the rows.
-        corruption: Name of a corruption, see `kerasae.build`. None takes the
-            variant's own.
+        corruption: Name of a corruption, see `kerasae.build`. None takes the variant's default.
         corruption_level: Strength of the corruption; for Gaussian noise a standard deviation or
-            a pair `(low, high)`, between which it is drawn for each sample, log-uniform.
+            a pair `(low, high)`, between which it is drawn log-uniformly for each sample.
         options: Further options of `kerasae.build`, such as `{"code_activation": "sigmoid"}`.
-        steps: Training steps, whatever the number of rows.
-        batch_size: Rows of a step.
-        learning_rate: Of Adam, at the start; it decays to 0 along a cosine.
+        steps: Number of training steps, independent of the number of rows.
+        batch_size: Rows per step.
+        learning_rate: Initial learning rate of Adam, with cosine decay to 0.
         random_state: Int, `numpy.random.RandomState` or None, for the initial weights, the order
             of rows and any noise. The same int gives the same codes on the same machine.
         verbose: As in `keras.Model.fit`; 0 is silent.
@@ -39,7 +38,7 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Autoenc
     Attributes:
         autoencoder_: The trained `kerasae.models.Autoencoder`, which takes raw rows.
         n_features_in_: Number of columns.
-        feature_names_in_: Their names, if `fit` was given names.
+        feature_names_in_: Names of the columns, if `X` in `fit` had names.
 
     Example:
         ```python
@@ -96,7 +95,7 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Autoenc
             y: Ignored.
 
         Raises:
-            ValueError: The rows or a parameter do not fit.
+            ValueError: If the rows or a parameter are invalid.
         """
         x = self._checked(X, reset=True)
         size = None if self.n_components is None else check_whole("n_components", self.n_components)
@@ -106,9 +105,9 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Autoenc
         except ValueError as error:
             if "Received: latent_dim" not in str(error):
                 raise
-            # What the builder calls latent_dim has another name here.
-            said = str(error).replace("latent_dim", "n_components")
-            raise ValueError(f"{said}, n_features={x.shape[1]}") from error
+            # The builder's argument latent_dim is called n_components here.
+            message = str(error).replace("latent_dim", "n_components")
+            raise ValueError(f"{message}, n_features={x.shape[1]}") from error
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -122,7 +121,7 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Autoenc
         return by_batches(self.autoencoder_.encode, x).astype(x.dtype)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
-        """Return the samples that codes decode to, `(samples, features)`, in raw units.
+        """Return the decoded samples of codes, `(samples, features)`, in raw units.
 
         Args:
             X: `(samples, n_components)`, codes.
@@ -134,7 +133,7 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Autoenc
         )
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return minus the mean reconstruction error, in scaled units: higher is better.
+        """Return the negative mean reconstruction error, in scaled units; higher is better.
 
         Args:
             X: `(samples, features)`.

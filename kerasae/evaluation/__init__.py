@@ -1,4 +1,4 @@
-"""How good a model is: numbers beside baselines that need no training; plain dictionaries out."""
+"""Evaluation of models against untrained baselines; results are plain dictionaries."""
 
 from kerasae.evaluation.code_quality import assignment_accuracy, clustering, codes
 from kerasae.evaluation.jacobians import jacobian

@@ -1,4 +1,4 @@
-"""What the variational report is of: values made binary or not, and the units of the code."""
+"""Parts of the variational report: the binarization of values, and the units of the code."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from keras import ops
 
 PIXELS = ("grey", "thresholded", "static", "dynamic")
 
-# A unit is active if its mean moves this much with the input: Burda et al., section 5.
+# Variance of the posterior mean above which a unit is active: Burda et al., section 5.
 _ACTIVE = 0.01
 
 
 class Pixels:
-    """Makes of values in [0, 1] what is measured, and knows the name of that.
+    """Converts values in [0, 1] to the measured quantity, and names it.
 
     Args:
         pixels: One of `PIXELS`, or None.
@@ -21,14 +21,14 @@ class Pixels:
 
     def __init__(self, pixels: str | None, seed: int):
         self._pixels = pixels
-        # A stream of its own: data made with the same seed must not be compared with itself.
+        # A separate stream, so that data generated with the same seed are not compared with it.
         self._rng = np.random.default_rng((seed, len(PIXELS)))
         self._binary = True
         self.outside = False
 
     @property
     def name(self) -> str:
-        """The quantity, once all values were seen."""
+        """Name of the measured quantity, valid after all values have been seen."""
         return self._pixels or ("static" if self._binary else "grey")
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -40,13 +40,13 @@ class Pixels:
             return x
         if self.outside:
             raise ValueError(
-                "pixels needs values that lie in [0, 1] once scaled. "
+                f"pixels={self._pixels!r} requires scaled values in [0, 1]. "
                 f"Received: values from {low:g} to {high:g}"
             )
         if self._pixels == "static" and not binary:
             raise ValueError(
-                "pixels='static' needs values that are 0 or 1 already, from a fixed binarization; "
-                f"grey values take another name of {', '.join(PIXELS)}. "
+                "pixels='static' requires values of 0 or 1, from a fixed binarization; for grey "
+                f"values, use another of {', '.join(PIXELS)}. "
                 f"Received: values such as {float(x[(x > 0) & (x < 1)][0]):g}"
             )
         if self._pixels == "thresholded":
@@ -57,7 +57,7 @@ class Pixels:
 
 
 class Units:
-    """KL of each code dimension, and how much its mean moves, batch by batch.
+    """KL of each code dimension and variance of its mean, accumulated batch by batch.
 
     Args:
         latent_dim: Number of code dimensions.
@@ -69,7 +69,7 @@ class Units:
         self._kl = np.zeros(latent_dim)
 
     def add(self, z_mean: Any, z_log_var: Any) -> np.ndarray:
-        """Add a batch; return the KL of each sample, in nats."""
+        """Add a batch, and return the KL of each sample in nats."""
         mean = np.asarray(ops.convert_to_numpy(z_mean), "float64")
         log_var = np.asarray(ops.convert_to_numpy(z_log_var), "float64")
         kl = 0.5 * (np.expm1(log_var) - log_var + mean**2)
@@ -82,7 +82,7 @@ class Units:
         return kl.sum(axis=1)
 
     def report(self) -> dict[str, Any]:
-        """Return what is said of units."""
+        """Return the report on the units."""
         variance = self._squares / self.count - (self._sum / self.count) ** 2
         units, active = len(variance), int((variance > _ACTIVE).sum())
         collapsed = units - active
@@ -94,7 +94,7 @@ class Units:
         if self.count > 1 and 2 * collapsed > units:
             which = "All" if not active else f"{collapsed} of"
             result["warning"] = (
-                f"{which} {units} code dimensions follow the prior whatever the input is "
-                "(posterior collapse); a Warmup of kl_weight, or free_bits, may keep more in use."
+                f"{which} {units} code dimensions follow the prior regardless of the input "
+                "(posterior collapse); a Warmup of kl_weight, or free_bits, may keep more active."
             )
         return result

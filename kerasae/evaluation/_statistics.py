@@ -1,4 +1,4 @@
-"""Means, covariances and principal components from one pass, in float64."""
+"""Means, covariances and principal components in one pass, in float64."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,10 +10,10 @@ EXACT = 4096
 
 
 class Moments:
-    """Mean and covariance of rows, added batch by batch.
+    """Mean and covariance of rows, accumulated batch by batch.
 
     Args:
-        width: Numbers in a row.
+        width: Number of entries in a row.
     """
 
     def __init__(self, width: int):
@@ -25,7 +25,7 @@ class Moments:
     def add(self, rows: np.ndarray) -> None:
         """Add rows `(batch, width)`."""
         if not self.count and len(rows):
-            # Taken near the mean, products keep the digits that a large offset would cost.
+            # Shifting rows to near the mean avoids cancellation when the offset is large.
             self._shift = rows.mean(axis=0)
         rows = rows - self._shift
         self.count += len(rows)
@@ -52,18 +52,18 @@ def principal(covariance: np.ndarray, components: int) -> tuple[np.ndarray, np.n
         components: Number of eigenvectors.
 
     Returns:
-        `(width, components)` and `(width,)`, by falling eigenvalue; none is negative.
+        `(width, components)` and `(width,)`, in order of decreasing, non-negative eigenvalue.
     """
     values, vectors = np.linalg.eigh(covariance)
     return vectors[:, ::-1][:, :components], np.maximum(values[::-1], 0.0)
 
 
 class Paired:
-    """Moments of clean rows and, where they differ, of the corrupted rows beside them.
+    """Joint moments of clean rows and, if present, of the corresponding corrupted rows.
 
     Args:
-        size: Numbers in a clean row.
-        corrupted: Whether there are corrupted rows too.
+        size: Number of entries in a clean row.
+        corrupted: Whether there are corrupted rows.
     """
 
     def __init__(self, size: int, corrupted: bool):
@@ -82,7 +82,7 @@ class Paired:
         return self._moments.mean[: self.size]
 
     def add(self, clean: np.ndarray, given: np.ndarray) -> None:
-        """Add clean rows and the same rows corrupted, both `(batch, size)`."""
+        """Add clean rows and the corresponding corrupted rows, both `(batch, size)`."""
         self._moments.add(np.concatenate([clean, given], axis=1) if self.corrupted else clean)
 
     def principal(self, components: int) -> np.ndarray:
@@ -90,10 +90,10 @@ class Paired:
         return principal(self._moments.covariance[: self.size, : self.size], components)[0]
 
     def regression(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return weights and bias of the affine map from corrupted to clean of least error."""
+        """Return weights and bias of the least-squares affine map from corrupted to clean rows."""
         covariance, mean = self._moments.covariance, self._moments.mean
         noisy = covariance[self.size :, self.size :]
-        # Pixels that never change make the matrix singular; this is far below any noise.
+        # Constant pixels make the matrix singular; this ridge is far below any noise.
         noisy = noisy + np.eye(self.size) * (1e-8 * np.trace(noisy) / self.size + 1e-12)
         weights = np.linalg.solve(noisy, covariance[self.size :, : self.size])
         return weights, mean[: self.size] - mean[self.size :] @ weights
@@ -102,7 +102,7 @@ class Paired:
 def paired(
     batches: Iterable[tuple[np.ndarray, np.ndarray]], size: int, corrupted: bool
 ) -> Paired | None:
-    """Return the statistics of one pass, or None if rows are too wide for a covariance."""
+    """Return the statistics in one pass, or None if rows are too wide for a covariance."""
     if (2 * size if corrupted else size) > EXACT:
         return None
     statistics = Paired(size, corrupted)
@@ -115,14 +115,14 @@ def truncated(rows: np.ndarray, components: int, seed: int) -> tuple[np.ndarray,
     """Return mean and principal components, as columns, of rows too wide for a covariance.
 
     Args:
-        rows: `(n, width)`, float32; they are centred in place.
-        components: Number of components, as far as there are rows.
+        rows: `(n, width)`, float32; modified in place.
+        components: Number of components; at most the number of rows is returned.
         seed: Seed of the randomized decomposition.
     """
     from sklearn.decomposition import PCA
 
     mean = rows.mean(axis=0, dtype="float64")
-    # A large outlier must not overflow when it is squared.
+    # Scaled so that a large outlier does not overflow when squared.
     unit = max(float(rows.max()), -float(rows.min())) or 1.0
     for start in range(0, len(rows), 64):
         rows[start : start + 64] = (rows[start : start + 64] - mean) / unit

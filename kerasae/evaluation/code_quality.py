@@ -1,4 +1,4 @@
-"""What is in a code: what can be read off it, how it clusters, which units are used."""
+"""Quality of codes: classification, clustering, neighbourhoods and the use of units."""
 
 import math
 import warnings
@@ -23,13 +23,13 @@ from kerasae.evaluation.passes import (
 )
 from kerasae.models.inputs import check_adapted
 
-# Samples for trustworthiness, whose cost grows with their square.
+# Samples for trustworthiness, whose cost is quadratic in their number.
 _NEIGHBOURHOODS = 1000
-# Numbers in rows held at a time as float64: 128 MiB.
+# Entries of float64 rows held at a time: 128 MiB.
 _HELD = 2**24
-# More classes than this are no classes to tell apart by a probe.
+# Labels with more distinct values than this are not treated as classes.
 _CLASSES = 100
-# Widest input, and numbers in all rows of it, for a probe of the input itself.
+# Largest width, and largest total number of entries, for a probe of the input itself.
 _WIDE, _CHEAP = 1024, 5_000_000
 _NEIGHBOURS = 5
 
@@ -37,19 +37,19 @@ _NEIGHBOURS = 5
 def codes(
     ae: Any, splits: Any, *, split: str = "test", seed: int = 0, limit: int = 5000
 ) -> dict[str, Any]:
-    """Measure what is in the codes of a split.
+    """Measure the quality of the codes of a split.
 
-    Codes are those of `ae.encode`: clean input, no noise. What is said of units is streamed over
-    the whole split; the rest takes at most `limit` random samples of it. Classifiers are
-    fitted on codes of at most `limit` random samples of `"train"`, where there are labels; where
-    `"train"` is measured, on half of its samples, and the accuracy is that on the other half.
+    Codes are those of `ae.encode`: clean input, no noise. The figures on units are streamed over
+    the whole split; the others use at most `limit` random samples of it. If there are labels,
+    classifiers are fitted on codes of at most `limit` random samples of `"train"`; if `"train"`
+    itself is measured, they are fitted on half of its samples and measured on the other half.
 
     Args:
         ae: A trained `Autoencoder`.
         splits: A `kerasae.data.Splits`.
         split: Split to measure on.
         seed: Seed of the samples and of k-means.
-        limit: Largest number of samples on each side; of wide samples 128 MiB are taken at most.
+        limit: Largest number of samples to fit on and to measure on; samples take at most 128 MiB.
 
     Returns:
         A dictionary of
@@ -57,26 +57,26 @@ def codes(
         - `"active_units"`, `"dead_units"`: a unit is dead if its range over the split is at most a
           thousandth of the largest range of any unit (`kerasae.metrics.varies`), and otherwise
           active. (Burda's criterion for variational models is in `variational`.)
-        - `"mean_activation"`: the mean of each unit, a list; of `sparse_kl` also
-          `"target_activation"`, the rate it was trained for.
-        - `"hoyer_sparsity"`: mean over samples, 0 (all units equal) to 1 (a single one).
-        - `"covariance_spectrum"`: eigenvalues of the codes' covariance, falling, up to 4,096
-          units.
-        - `"trustworthiness"`: 1 minus a penalty for neighbours of a code (5) that are no
-          neighbours of its input; on 1,000 samples, or 128 MiB of them, at most.
-        - `"probe_accuracy"`, `"knn_accuracy"`: share of samples whose class a logistic
-          regression on standardized codes, and the 5 nearest codes, tell; and `"reference"`,
-          the same of `"pca"` codes of the same size and, where cheap, of the `"input"`.
+        - `"mean_activation"`: the mean of each unit, a list; for `sparse_kl` also
+          `"target_activation"`, the target rate of training.
+        - `"hoyer_sparsity"`: mean over samples, 0 (all units equal) to 1 (a single active unit).
+        - `"covariance_spectrum"`: eigenvalues of the codes' covariance in decreasing order, for
+          up to 4,096 units.
+        - `"trustworthiness"`: 1 minus a penalty for the 5 nearest neighbours of a code that are
+          not neighbours of its input; on at most 1,000 samples or 128 MiB.
+        - `"probe_accuracy"`, `"knn_accuracy"`: accuracy of a logistic regression on
+          standardized codes, and of the 5 nearest codes; and `"reference"`, the same for
+          `"pca"` codes of the same size and, where cheap, for the `"input"`.
         - `"nmi"`, `"ari"`, `"clustering_accuracy"`: k-means on the codes, with as many clusters as
-          classes, beside the classes.
+          classes, compared with the classes.
 
-        - `"left_out"`: how many samples of the split have no finite code, where there are such;
-          nothing above takes them in.
+        - `"left_out"`: number of samples of the split without a finite code, if any; they are
+          excluded from all figures above.
 
-        What does not apply (no labels, too few samples) is left out.
+        Figures that do not apply (no labels, too few samples) are omitted.
 
     Raises:
-        ValueError: There is no such split, it is empty, or the scaler has seen no data.
+        ValueError: If the split does not exist or is empty, or the scaler is not adapted.
 
     References:
         Alain and Bengio, "Understanding intermediate layers using linear classifier probes",
@@ -103,7 +103,7 @@ def codes(
     if labels is None or not len(x):
         return results
     if split == "train":
-        # Rows that a classifier has seen say nothing: each is its own nearest neighbour.
+        # Accuracy on fitted rows is meaningless: each is its own nearest neighbour.
         order = np.random.default_rng(seed).permutation(len(x))
         one, other = np.array_split(order, 2)
         fitted, measured = ((x[rows], labels[rows], code[rows]) for rows in (one, other))
@@ -122,11 +122,11 @@ def classifiers(train: tuple[Any, Any], test: tuple[Any, Any]) -> dict[str, floa
     """Return the accuracy of a linear probe and of nearest neighbours.
 
     The probe is a logistic regression (L2, C = 1) on features standardized by the training
-    rows; the neighbours are 5 by Euclidean distance of the features as they are.
+    rows; the classifier uses the 5 nearest neighbours by Euclidean distance of the raw features.
 
     Args:
         train: Features `(samples, n)` and labels `(samples,)` to fit on.
-        test: The same to measure on.
+        test: Features and labels to measure on.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -135,13 +135,13 @@ def classifiers(train: tuple[Any, Any], test: tuple[Any, Any]) -> dict[str, floa
     (x, y), (x_test, y_test) = train, test
     mean, spread = x.mean(axis=0), x.std(axis=0)
     spread = np.where(spread > 1e-6 * spread.max(initial=0.0), spread, np.inf)
-    # Half the time of float64, which standardized rows do not need; test rows may lie far out.
+    # float32 halves the time, and suffices for standardized rows; test rows may be outliers.
     standard, standard_test = (
         np.clip((rows - mean) / spread, -1e18, 1e18).astype("float32") for rows in (x, x_test)
     )
     probe = LogisticRegression(max_iter=200, tol=1e-3)
     with warnings.catch_warnings():
-        # The accuracy is settled long before the last coefficient.
+        # The accuracy converges long before the coefficients.
         warnings.simplefilter("ignore", ConvergenceWarning)
         probe.fit(standard, y)
     nearest = KNeighborsClassifier(min(_NEIGHBOURS, len(x)), algorithm="brute").fit(x, y)
@@ -157,15 +157,15 @@ def clustering(codes: Any, labels: Any, seed: int = 0) -> dict[str, float]:
     Args:
         codes: `(samples, n)`.
         labels: `(samples,)`.
-        seed: Seed of the four starts.
+        seed: Seed of the four initializations.
 
     Returns:
         `"nmi"`, the normalized mutual information (arithmetic mean of the entropies), 0 to 1;
-        `"ari"`, the adjusted Rand index, 0 as by chance, 1 if equal; `"clustering_accuracy"`.
+        `"ari"`, the adjusted Rand index, 0 by chance, 1 if equal; `"clustering_accuracy"`.
     """
     if np.ndim(codes) != 2 or np.shape(labels) != np.shape(codes)[:1]:
         raise ValueError(
-            "codes must have shape (samples, latent_dim), and labels one value for each. "
+            "codes must have shape (samples, latent_dim), and labels one value per sample. "
             f"Received: shapes {np.shape(codes)} and {np.shape(labels)}"
         )
     if not np.isfinite(codes).all():
@@ -174,7 +174,7 @@ def clustering(codes: Any, labels: Any, seed: int = 0) -> dict[str, float]:
 
     k_means = cluster.KMeans(len(np.unique(labels)), n_init=4, random_state=seed)
     with warnings.catch_warnings():
-        # Fewer distinct codes than clusters: a collapsed code, which the numbers will tell.
+        # A collapsed code has fewer distinct codes than clusters, which the figures show anyway.
         warnings.simplefilter("ignore")
         found = k_means.fit_predict(np.asarray(codes, "float64"))
     return {
@@ -185,9 +185,9 @@ def clustering(codes: Any, labels: Any, seed: int = 0) -> dict[str, float]:
 
 
 def assignment_accuracy(labels: Any, clusters: Any) -> float:
-    """Return the share of samples in the right place if each cluster stands for one class.
+    """Return the accuracy of clusters under the best one-to-one assignment to classes.
 
-    Clusters are given classes one to one, so that most samples are right (Hungarian method).
+    The assignment maximizes the number of correct samples (Hungarian method).
 
     Args:
         labels: `(samples,)`, of any values.
@@ -205,7 +205,7 @@ def assignment_accuracy(labels: Any, clusters: Any) -> float:
 
     if np.ndim(labels) != 1 or np.shape(labels) != np.shape(clusters) or not len(labels):
         raise ValueError(
-            "labels and clusters must have shape (samples,), with at least one. "
+            "labels and clusters must have shape (samples,), with at least one sample. "
             f"Received: shapes {np.shape(labels)} and {np.shape(clusters)}"
         )
     _, rows = np.unique(labels, return_inverse=True)
@@ -216,7 +216,7 @@ def assignment_accuracy(labels: Any, clusters: Any) -> float:
 
 
 def _known(ae: Any, x: np.ndarray, labels: Any) -> tuple[np.ndarray, Any, np.ndarray]:
-    """Return samples, labels and codes, float64, of those whose codes are finite."""
+    """Return samples, labels and float64 codes of the samples with finite codes."""
     model = representation_model(ae)
     parts = [_encode(model, ae, batch) for batch in raw_batches(x, rows_of(ae.sample_shape))]
     code = np.concatenate(parts) if parts else np.zeros((0, model.output_shape[-1]))
@@ -227,15 +227,15 @@ def _known(ae: Any, x: np.ndarray, labels: Any) -> tuple[np.ndarray, Any, np.nda
 
 
 def _encode(model: keras.Model, ae: Any, x: Any) -> np.ndarray:
-    """Return the codes of one raw batch as float64; nothing is compiled for them.
+    """Return the codes of one raw batch as float64, without compiling a function.
 
-    Of a discrete model they are the vectors that its indices stand for.
+    For discrete models they are the vectors that the indices represent.
     """
     return np.asarray(keras.ops.convert_to_numpy(model(scale(ae, x), training=False)), "float64")
 
 
 def _units(ae: Any, dataset: Any) -> dict[str, Any]:
-    """Return what is said of units, from one pass."""
+    """Return the figures on units, in one pass."""
     model = representation_model(ae)
     units = model.output_shape[-1]
     moments = Moments(units) if units <= EXACT else None
@@ -272,12 +272,12 @@ def _units(ae: Any, dataset: Any) -> dict[str, Any]:
 def _references(
     ae: Any, train: tuple[np.ndarray, Any], test: tuple[np.ndarray, Any], seed: int
 ) -> dict[str, dict[str, float]]:
-    """Return what classifiers tell from PCA codes of the same size, and from the input.
+    """Return the accuracy of classifiers on PCA codes of the same size, and on the input.
 
     Args:
         ae: An `Autoencoder`.
         train: Raw samples and labels to fit on.
-        test: The same to measure on.
+        test: Raw samples and labels to measure on.
         seed: Seed of PCA.
     """
     (x, y), (x_test, y_test) = train, test

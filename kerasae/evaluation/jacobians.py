@@ -1,4 +1,4 @@
-"""How far a code moves when its input does: singular values of the encoder's Jacobian."""
+"""Singular values of the encoder's Jacobian, the sensitivity of the code to the input."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from kerasae.evaluation.passes import representation_model, scale
 from kerasae.layers.backend import call_with_vjps
 from kerasae.models.inputs import check_adapted
 
-# Numbers in the Jacobians held at a time: 128 MiB of float32.
+# Entries of the Jacobians held at a time: 128 MiB of float32.
 _HELD = 2**25
 
 
@@ -18,20 +18,20 @@ def jacobian(ae: Any, x: Any, *, beside: Any = None) -> dict[str, Any]:
     """Return the singular values of the encoder's Jacobian on data, averaged by rank.
 
     The Jacobian is that of the code (of a variational model, `z_mean`) with respect to the
-    input in scaled units, at each sample, without corruption and noise. A contractive encoder
-    has few large singular values: the code follows the directions in which data vary and
-    nothing else. It is exact, and costs `latent_dim` vector-Jacobian products per batch.
+    input in scaled units, at each sample, without corruption or noise. A contractive encoder
+    has few large singular values: the code follows only the directions in which the data vary.
+    The Jacobian is exact, and costs `latent_dim` vector-Jacobian products per batch.
 
     Args:
         ae: A trained `Autoencoder`.
-        x: Array `(samples, *input_shape)` in raw units; some dozens say enough.
-        beside: Another `Autoencoder` of the same input, such as the same network trained
-            without penalty.
+        x: Array `(samples, *input_shape)` in raw units; a few dozen samples suffice.
+        beside: Another `Autoencoder` with the same input to compare with, such as the same
+            network trained without the penalty.
 
     Returns:
         `"singular_values"`: list of `min(latent_dim, features)` means over samples, the largest
         first. `"frobenius"`: mean over samples of the root of the sum of their squares. With
-        `beside`, the same of the other model under `"beside"`.
+        `beside`, the same figures of the other model under `"beside"`.
 
     References:
         Rifai et al., "Contractive Auto-Encoders", ICML 2011, section 5.3 and figure 3.
@@ -53,13 +53,16 @@ def jacobian(ae: Any, x: Any, *, beside: Any = None) -> dict[str, Any]:
 
 
 def singular_values(jacobians: np.ndarray) -> np.ndarray:
-    """Return the singular values of each matrix, falling; `(batch, min(rows, columns))`.
+    """Return the singular values of each matrix in decreasing order.
 
-    From the smaller Gram matrix in float64: below 1e-8 of the largest they are round-off, as
-    are those of a Jacobian in float32.
+    They are computed from the smaller Gram matrix in float64: values below 1e-8 of the largest
+    are round-off, as they are in a float32 Jacobian.
 
     Args:
         jacobians: `(batch, rows, columns)`.
+
+    Returns:
+        `(batch, min(rows, columns))`, float64.
     """
     j = np.asarray(jacobians, "float64")
     gram = j @ j.transpose(0, 2, 1) if j.shape[1] <= j.shape[2] else j.transpose(0, 2, 1) @ j

@@ -1,4 +1,4 @@
-"""How good a variational autoencoder is as a distribution: the ELBO and tighter bounds."""
+"""Likelihood of variational autoencoders: the ELBO and tighter bounds."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from kerasae.layers.scaling import Scaler
 from kerasae.models.autoencoder import decode
 from kerasae.models.inputs import check_adapted, check_data
 
-# Numbers decoded at a time, where batch_size leaves it open; hidden layers take a multiple.
+# Entries decoded at a time if batch_size is None; hidden layers need a multiple of this.
 _DECODED = 2**20
 _SAMPLES = 128
 
@@ -28,16 +28,16 @@ _NOTES = {
         "or a density of the pixels, so it compares with other numbers on grey pixels only."
     ),
     "raw": (
-        "Nats are of a density in scaled units, bits per dimension of the same density in raw "
+        "Nats refer to a density in scaled units, bits per dimension to the same density in raw "
         "units, where whole numbers such as uint8 have a step of 1; no noise was added to them."
     ),
     "scaled": (
-        "Nats and bits per dimension are of a density in scaled units; how this scaler changes "
+        "Nats and bits per dimension refer to a density in scaled units; how this scaler changes "
         "volumes is not known."
     ),
     "none": (
-        "The reconstruction loss is not a likelihood, so there are no bounds; a model with "
-        "loss='bce' or loss='gaussian' has them."
+        "The reconstruction loss is not a likelihood, so there are no bounds; use a model with "
+        "loss='bce' or loss='gaussian' to obtain them."
     ),
 }
 
@@ -52,55 +52,57 @@ def variational(
     limit: int | None = None,
     batch_size: int | None = None,
 ) -> dict[str, Any]:
-    """Bound the log-likelihood of data under a variational autoencoder, and look at its units.
+    """Bound the log-likelihood of data under a variational autoencoder, and count its units.
 
-    Everything is of the model without corruption, with a factor of 1 before the KL whatever
-    `kl_weight` and `free_bits` it was trained with, and in nats per sample unless said
-    otherwise, averaged over samples. The likelihood is that of the model's own loss: Bernoulli
-    for `"bce"` (pixels independent given the code), Gaussian for `"gaussian"`.
+    All figures are for the model without corruption and with a KL factor of 1, regardless of the
+    `kl_weight` and `free_bits` used in training, in nats per sample unless stated otherwise,
+    averaged over samples. The likelihood is that of the model's own loss: Bernoulli for `"bce"`
+    (pixels independent given the code), Gaussian for `"gaussian"`.
 
     The reconstruction part is averaged over `max(samples)` codes drawn for each sample; the KL
     is exact. The bound with k draws,
 
         L_k = mean_x log 1/k sum_i p(x|z_i) p(z_i) / q(z_i|x),    z_i ~ q(z|x),
 
-    is averaged over as many groups of k as the draws give. It holds in expectation, rises with k,
-    and goes to log p(x). Memory does not grow with the data or much with k.
+    is averaged over as many groups of k as the draws allow. It holds in expectation, increases
+    with k, and converges to log p(x). Memory use does not depend on the size of the data, and
+    hardly on k.
 
     Args:
         ae: A trained variational `Autoencoder`.
         data: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches of
             x, such as `splits.test`.
-        samples: Values of k, each >= 1; a single one may stand by itself.
-        pixels: Which of four quantities, where the likelihood is Bernoulli; applied to values
-            in scaled units, which must lie in [0, 1]. `"grey"`: values as they are;
-            `"thresholded"`: 1 from 0.5 on, else 0; `"static"`: values are 0 or 1 already;
-            `"dynamic"`: 1 with the value as probability, drawn by `seed`. None is
-            `"static"` where all values are 0 or 1 and otherwise `"grey"`.
-        seed: Seed of all draws; with the same `batch_size` it repeats the numbers.
-        limit: Use the first `limit` samples only.
+        samples: Value or values of k, each >= 1.
+        pixels: Quantity to measure if the likelihood is Bernoulli; applied to values in scaled
+            units, which must lie in [0, 1]. `"grey"`: unchanged values; `"thresholded"`: 1 for
+            values of 0.5 and above, else 0; `"static"`: values that are already 0 or 1;
+            `"dynamic"`: 1 with the value as probability, drawn with `seed`. None means
+            `"static"` if all values are 0 or 1, otherwise `"grey"`.
+        seed: Seed of all draws; results are reproducible for the same `batch_size`.
+        limit: Number of samples to use, from the start of the data; None uses all.
         batch_size: Codes decoded at a time, samples times draws; None chooses by the size of
-            a sample. A GPU takes more than the default.
+            a sample. A GPU can use more than the default.
 
     Returns:
         A dictionary of
 
         - `"elbo_nats"` (higher is better) with `"elbo_standard_error"` over samples, and its parts
           `"reconstruction_nats"` and `"kl_nats"`: elbo = -(reconstruction + kl).
-        - `"bits_per_dimension"`: the negative ELBO by features and log 2. Where the likelihood is
-          a density, it is one in raw units. `"note"` says in a sentence what the number is.
-        - `"importance_weighted"`: `{"k": {"nats", "standard_error"}}`, the error over samples
-          (None for a single one).
+        - `"bits_per_dimension"`: the negative ELBO divided by the number of features and log 2.
+          If the likelihood is a density, it is a density in raw units. `"note"` describes the
+          figure in a sentence.
+        - `"importance_weighted"`: `{"k": {"nats", "standard_error"}}`, with the standard error
+          over samples (None for a single sample).
         - `"kl_per_dimension"`: mean KL of each code dimension.
-        - `"active_units"`: code dimensions whose `z_mean` has a variance above 0.01 over
-          samples; `"collapsed_units"`: the number of others.
-        - `"pixels"`, where the likelihood is Bernoulli; `"samples"`, how many were measured.
-        - `"warning"`: a sentence, where most units have collapsed to the prior.
+        - `"active_units"`: number of code dimensions whose `z_mean` has a variance above 0.01
+          over samples; `"collapsed_units"`: the number of others.
+        - `"pixels"`, if the likelihood is Bernoulli; `"samples"`, the number measured.
+        - `"warning"`: a sentence, if most units have collapsed to the prior.
 
-        With another loss there is no likelihood: the bounds are left out, and `"note"` says so.
+        With any other loss there is no likelihood: the bounds are omitted, as `"note"` states.
 
     Raises:
-        ValueError: The model has no Gaussian code, or data or an argument do not fit.
+        ValueError: If the model has no Gaussian code, or the data or an argument is invalid.
 
     References:
         Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, equation 10; Burda, Grosse
@@ -125,7 +127,7 @@ def variational(
     noise = keras.random.SeedGenerator(seed)
     binarize = Pixels(pixels, seed)
     units = Units(ae.latent_dim)
-    # By sample: reconstruction, KL, and the bound of each k.
+    # Per sample: reconstruction, KL, and the bound for each k.
     found: list[np.ndarray] = []
     for batch in _batches(data, at_once, limit):
         x = scale(ae, batch)
@@ -146,7 +148,7 @@ def variational(
         by_k = [_bound(np.concatenate(log_weights, axis=1), k) for k in draws]
         found.append(np.stack([np.concatenate(reconstruction, axis=1).mean(axis=1), kl, *by_k]))
     if not units.count:
-        raise ValueError("data must hold at least one sample. Received: none")
+        raise ValueError("data must contain at least one sample. Received: none")
     result: dict[str, Any] = {}
     if likelihood:
         result = _bounds(np.concatenate(found, axis=1), draws)
@@ -156,7 +158,7 @@ def variational(
             result["pixels"] = binarize.name
             result["note"] = _NOTES["grey" if binarize.name == "grey" else "binary"]
             if binarize.outside:
-                result["note"] += " Some values lie outside [0, 1], where it means nothing."
+                result["note"] += " Some values lie outside [0, 1], where it is meaningless."
         else:
             shift = _log_volume(ae) / (size * math.log(2))
             result["bits_per_dimension"] = bits + shift
@@ -168,15 +170,16 @@ def variational(
 
 
 def _parts(ae: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Return functions from scaled input to `z_mean`, `z_log_var`, and from z to the decoder's end.
+    """Return functions from scaled input to `z_mean`, `z_log_var`, and from z to decoder output.
 
-    Neither changes a state or adds a loss.
+    Neither changes state or adds a loss.
     """
     inputs, pass_ = scaled_pass(ae)
     if not {"z_mean", "z_log_var"} <= set(pass_.others):
         raise ValueError(
-            "variational needs a model with a Gaussian code, whose pass has z_mean and z_log_var, "
-            f"as kerasae.build('variational', ...) makes it. Received: variant={ae.variant!r}"
+            "variational requires a model with a Gaussian code, whose pass has z_mean and "
+            "z_log_var, such as kerasae.build('variational', ...). "
+            f"Received: variant={ae.variant!r}"
         )
     encode = pure(keras.Model(inputs, [pass_.z_mean, pass_.z_log_var]), training=False)
     latent = keras.Input(pass_.latent.shape[1:], name="latent")
@@ -189,7 +192,7 @@ def _parts(ae: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
 
 
 def _likelihood(ae: Any, pixels: str | None) -> str | None:
-    """Return which likelihood the model's loss is the negative logarithm of, if one."""
+    """Return the likelihood whose negative logarithm is the model's loss, or None."""
     loss = ae.reconstruction_loss
     if pixels is not None and pixels not in PIXELS:
         raise ValueError(
@@ -198,14 +201,14 @@ def _likelihood(ae: Any, pixels: str | None) -> str | None:
     likelihood = getattr(loss, "likelihood", None)
     if pixels is not None and likelihood != "bernoulli":
         raise ValueError(
-            "pixels is for models whose loss is 'bce', a Bernoulli likelihood. "
+            "pixels requires a model whose loss is 'bce', a Bernoulli likelihood. "
             f"Received: pixels={pixels!r}, loss={type(loss).__name__}"
         )
     return likelihood
 
 
 def _log_weights(ae: Any, decode: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return a function that gives -log p(x|z) and log p(x|z) p(z) / q(z|x), by sample and draw."""
+    """Return a function for -log p(x|z) and log p(x|z) p(z) / q(z|x), per sample and draw."""
     loss = ae.reconstruction_loss
 
     def log_weights(x: Any, mean: Any, log_var: Any, noise: Any) -> tuple[Any, Any]:
@@ -254,16 +257,16 @@ def _batches(data: Any, rows: int, limit: int | None) -> Iterator[Any]:
 
 
 def _bound(log_weights: np.ndarray, k: int) -> np.ndarray:
-    """Return `log 1/k sum exp` of groups of k draws, averaged over the groups, by sample."""
+    """Return `log 1/k sum exp` of groups of k draws, averaged over the groups, per sample."""
     groups = log_weights.shape[1] // k
     values = log_weights[:, : groups * k].reshape(len(log_weights), groups, k)
-    # The largest weight is taken out, so that exp neither overflows nor leaves nothing.
+    # Subtracting the largest weight prevents overflow and underflow of exp.
     top = values.max(axis=2, keepdims=True)
     return (top[..., 0] + np.log(np.exp(values - top).mean(axis=2))).mean(axis=1)
 
 
 def _bounds(found: np.ndarray, draws: list[int]) -> dict[str, Any]:
-    """Return means over samples, with their errors, of rows of reconstruction, KL, bounds."""
+    """Return means over samples and standard errors of reconstruction, KL and bounds."""
     reconstruction, kl, *by_k = found
     elbo = -(reconstruction + kl)
     return {
@@ -283,7 +286,7 @@ def _standard_error(values: np.ndarray) -> float | None:
 
 
 def _log_volume(ae: Any) -> float:
-    """Return the logarithm of how much larger a volume is in raw units than in scaled ones."""
+    """Return the logarithm of the ratio of volumes in raw units to volumes in scaled units."""
     if not isinstance(ae.scaler, Scaler):
         return 0.0
     by_channel = np.log(np.asarray(ops.convert_to_numpy(ae.scaler.scale), "float64"))

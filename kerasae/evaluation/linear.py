@@ -1,4 +1,4 @@
-"""Whether a linear autoencoder found the subspace of principal component analysis."""
+"""Comparison of linear autoencoders with principal component analysis."""
 
 import contextlib
 import math
@@ -28,21 +28,21 @@ def linear_check(ae: Any, data: Any, *, split: str = "test") -> dict[str, float]
 
     Args:
         ae: A trained `Autoencoder` whose decoder is affine, such as `linear`.
-        data: A `kerasae.data.Splits`: PCA is fitted on `"train"`. Or raw data, an array
-            `(samples, *input_shape)` or a `tf.data.Dataset` of batches, read twice: PCA is
-            fitted on what is measured.
+        data: A `kerasae.data.Splits`, whose `"train"` split PCA is fitted on; or raw data, an
+            array `(samples, *input_shape)` or a `tf.data.Dataset` of batches, read twice, on
+            which PCA is both fitted and measured.
         split: Split of `data` to measure explained variance on.
 
     Returns:
         `"explained_variance"`: `1 - |x - reconstruction|^2 / |x - mean|^2`, summed over samples
-        and features, with the mean that PCA was fitted with. `"pca_explained_variance"`: the
-        same of as many principal components as the code has units. `"largest_principal_angle"`:
-        in degrees, between the columns of the decoder's matrix and the principal components
-        that carry variance; 0 if the decoder spans them, 90 if it misses one.
+        and features, with the mean of the PCA fit. `"pca_explained_variance"`: the same for as
+        many principal components as the code has units. `"largest_principal_angle"`: in
+        degrees, between the columns of the decoder's matrix and the principal components
+        with nonzero variance; 0 if the decoder spans them, 90 if it misses one.
 
     Raises:
-        ValueError: The decoder is not affine, a sample has more than 4,096 numbers, or there is no
-            such split.
+        ValueError: If the decoder is not affine, a sample has more than 4,096 features, or the
+            split does not exist.
 
     References:
         Baldi and Hornik, "Neural networks and principal component analysis", 1989; Bjorck and
@@ -52,7 +52,7 @@ def linear_check(ae: Any, data: Any, *, split: str = "test") -> dict[str, float]
     size = math.prod(ae.sample_shape)
     if size > _statistics.EXACT:
         raise ValueError(
-            f"linear_check takes samples of at most {_statistics.EXACT} numbers. "
+            f"linear_check supports samples of at most {_statistics.EXACT} features. "
             f"Received: input_shape={ae.sample_shape}"
         )
     matrix = decoder_matrix(ae)
@@ -85,10 +85,10 @@ def linear_check(ae: Any, data: Any, *, split: str = "test") -> dict[str, float]
 def decoder_matrix(ae: Any) -> np.ndarray:
     """Return the matrix of an affine decoder, `(features, latent_dim)`, in scaled units.
 
-    Taken from what it makes of unit codes, whatever layers it is built of.
+    The matrix is computed by decoding unit codes, so the decoder may consist of any layers.
 
     Raises:
-        ValueError: The decoder is not affine.
+        ValueError: If the decoder is not affine.
     """
 
     def decode(code: np.ndarray) -> np.ndarray:
@@ -102,20 +102,21 @@ def decoder_matrix(ae: Any) -> np.ndarray:
     found, expected = decode(probe), probe @ matrix.T + offset
     if np.abs(found - expected).max() > 1e-3 * (1e-6 + np.abs(expected - offset).max()):
         raise ValueError(
-            "linear_check needs a decoder without activations, such as that of 'linear'. "
+            "linear_check requires a decoder without activations, such as that of 'linear'. "
             f"Received: variant={ae.variant!r}"
         )
     return matrix
 
 
 def largest_principal_angle(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the largest angle, in degrees, of a direction in span(b) from span(a).
+    """Return the largest angle, in degrees, between a direction in span(b) and span(a).
 
-    0 if span(a) holds span(b). From sine and cosine both, so that it is exact near 0 and near 90.
+    The angle is 0 if span(a) contains span(b). It is computed from both sine and cosine, so it is
+    accurate near 0 and near 90.
 
     Args:
-        a: `(features, m)`, its columns span a subspace.
-        b: `(features, n)`, likewise.
+        a: `(features, m)`, whose columns span a subspace.
+        b: `(features, n)`, whose columns span a subspace.
     """
     a, b = _orthonormal(a), _orthonormal(b)
     if not b.shape[1]:

@@ -1,4 +1,4 @@
-"""`measure`: all that suits a model and is quick."""
+"""Quick evaluation of a model with all applicable measures."""
 
 import contextlib
 from typing import Any
@@ -15,70 +15,70 @@ from kerasae.models.inputs import check_adapted
 
 
 def measure(ae: Any, splits: Any, *, seed: int = 0, split: str = "test") -> dict[str, Any]:
-    """Measure a model on one split: everything that suits it and is quick.
+    """Evaluate a model on one split with all applicable measures that are quick.
 
     Args:
         ae: A trained `Autoencoder`.
         splits: A `kerasae.data.Splits`.
-        seed: Seed of corruption and of all that samples.
-        split: Split to measure on; what needs fitting is fitted on `"train"`.
+        seed: Seed of corruption and of all sampling.
+        split: Split to measure on; baselines and classifiers are fitted on `"train"`.
 
     Returns:
-        What `reconstruction_errors` gives (`"test"` whatever the split is called, `"baselines"`,
+        The entries of `reconstruction_errors` (`"test"` for any split, `"baselines"`,
         `"baselines_fitted_on"`, and for a corruption `"noisy"`, `"clipped"` and `"clean"`);
-        `"codes"`, see `codes`; and what the variant's recipe measures, such as `"linear"` (see
+        `"codes"`, see `codes`; and the measures of the variant's recipe, such as `"linear"` (see
         `linear_check`), `"variational"` (see `variational`) and `"contractive"` (see `jacobian`).
-        Floats, whole numbers, texts and lists only, ready for JSON.
-        A value far beyond the others may make an error infinite.
+        All values are floats, whole numbers, strings, lists or dictionaries, ready for JSON.
+        An extreme outlier may make an error infinite.
 
     Raises:
-        ValueError: There is no such split, it is empty, or the scaler has seen no data.
+        ValueError: If the split does not exist or is empty, or the scaler is not adapted.
     """
     check_split(splits, split)
     check_fits(ae, splits)
     check_adapted(ae)
-    # What overflows is infinite in the result, where it says more than a warning.
+    # Overflow shows as infinity in the result, which is more informative than a warning.
     with np.errstate(over="ignore", invalid="ignore"):
         return _measured(ae, splits, seed, split)
 
 
 class Data:
-    """The measured split of some data, with what recipes measure on it.
+    """The evaluated split of a data set, with the measures that recipes use.
 
     Args:
         ae: The model.
         splits: A `kerasae.data.Splits`.
         split: Name of the split.
-        seed: Seed of samples and draws.
+        seed: Seed of the samples and draws.
     """
 
     def __init__(self, ae: Any, splits: Any, split: str, seed: int):
         self.ae, self.splits, self.split, self.seed = ae, splits, split, seed
 
     def sample(self, limit: int) -> np.ndarray:
-        """Return at most `limit` raw rows of the split, drawn at random."""
+        """Return at most `limit` raw rows drawn at random from the split."""
         return sample(self.splits, self.split, limit, self.seed)[0]
 
     def codes(self, limit: int) -> np.ndarray:
-        """Return the codes of so many rows, as `encode` gives them."""
+        """Return the codes of at most `limit` rows, as `encode` returns them."""
         return self.ae.encode(self.sample(limit))
 
     def jacobian(self, limit: int) -> dict[str, Any]:
-        """Return what `jacobian` says on so many rows."""
+        """Return the result of `jacobian` on at most `limit` rows."""
         return jacobian(self.ae, self.sample(limit))
 
     def likelihood(self, limit: int) -> dict[str, Any] | None:
-        """Return what `variational` says on so many rows, or None where it does not apply.
+        """Return the result of `variational` on at most `limit` rows, or None if it has none.
 
-        Own parts that sample elsewhere, and values outside of [0, 1] under a Bernoulli
-        likelihood, have no such bound; a training is not to fail for that.
+        There is no bound for custom parts that sample elsewhere, or for values outside [0, 1]
+        under a Bernoulli likelihood; a training run should not fail because of that.
         """
         with contextlib.suppress(ValueError):
             return variational(self.ae, self.sample(limit), seed=self.seed)
         return None
 
     def linear(self) -> dict[str, float]:
-        """Return what `linear_check` says."""
+        """Return the result of `linear_check`."""
         return linear_check(self.ae, self.splits, split=self.split)
 
 

@@ -1,4 +1,4 @@
-"""Passes over data as models see them: scaled, corrupted, flat, sampled."""
+"""Passes over data in the form that models see: scaled, corrupted, flattened, sampled."""
 
 import contextlib
 import math
@@ -11,14 +11,14 @@ import numpy as np
 
 from kerasae.models.autoencoder import forward, without
 
-# Rows at a time at most, and numbers in them: 16 MiB of float32.
+# Largest number of rows, and of entries, in a batch: 16 MiB of float32.
 ROWS, NUMBERS = 1024, 2**22
-# Bytes of raw samples that are kept.
+# Largest size of raw samples to keep, in bytes.
 KEPT = 2**27
 
 
 def rows_of(shape: Any) -> int:
-    """Return how many samples of a shape go through a model at a time.
+    """Return the number of samples per batch for samples of a shape.
 
     Args:
         shape: Shape of one sample.
@@ -27,10 +27,10 @@ def rows_of(shape: Any) -> int:
 
 
 def check_split(splits: Any, split: Any) -> None:
-    """Refuse a split that there is not, or that holds nothing."""
+    """Raise ValueError if the split does not exist or is empty."""
     if not hasattr(splits, "sizes"):
         raise ValueError(
-            "splits must be a kerasae.data.Splits, as kerasae.data.load gives them. "
+            "splits must be a kerasae.data.Splits, as kerasae.data.load returns. "
             f"Received: splits of type {type(splits).__name__}"
         )
     known = tuple(splits.sizes)
@@ -40,29 +40,29 @@ def check_split(splits: Any, split: Any) -> None:
         )
     if not splits.sizes[split]:
         raise ValueError(
-            f"split must hold at least one sample, this one is empty. Received: split={split!r}"
+            f"split must contain at least one sample. Received: split={split!r}, which is empty"
         )
 
 
 def check_fits(ae: Any, splits: Any) -> None:
-    """Refuse what is no autoencoder, or one of samples of another shape."""
+    """Raise ValueError if `ae` is not an autoencoder for samples of the shape of the data."""
     shape = getattr(ae, "sample_shape", None)
     if shape is None:
         raise ValueError(f"ae must be an Autoencoder. Received: ae of type {type(ae).__name__}")
     if tuple(splits.shape) != tuple(shape):
         raise ValueError(
-            f"splits must have samples of shape {tuple(shape)}, as the model takes. "
+            f"splits must have samples of shape {tuple(shape)}, like the model's input. "
             f"Received: samples of shape {tuple(splits.shape)}"
         )
 
 
 def whole_numbers(name: str, values: Any, least: int) -> list[int]:
-    """Return one whole number, or several, as a list; NumPy's are taken too.
+    """Return one or several whole numbers as a list; NumPy integers are accepted.
 
     Args:
-        name: What to call them in the message.
-        values: A whole number or a sequence of them, at least one.
-        least: Smallest number allowed.
+        name: Name of the argument, for the error message.
+        values: A whole number or a non-empty sequence of them.
+        least: Smallest allowed number.
     """
     given = [values] if not np.iterable(values) else list(values)
     try:
@@ -80,8 +80,8 @@ def whole_numbers(name: str, values: Any, least: int) -> list[int]:
 def reconstruction_model(ae: Any) -> keras.Model:
     """Return a Keras model from scaled input to scaled reconstruction, without noise.
 
-    The parts of `ae` in a row, between its scaler and the inverse of it. A denoising model
-    takes corrupted input here, which raw uint8 could not hold.
+    The model consists of the parts of `ae` between its scaler and the scaler's inverse. Its
+    input may be corrupted, which raw uint8 could not represent.
 
     Args:
         ae: An `Autoencoder`.
@@ -91,29 +91,29 @@ def reconstruction_model(ae: Any) -> keras.Model:
 
 
 def scaled_pass(ae: Any) -> tuple[Any, Any]:
-    """Return symbolic scaled input, and the pass from there on, without corruption and noise."""
+    """Return symbolic scaled input and the pass that follows, without corruption or noise."""
     inputs = keras.Input(ae.sample_shape, name="scaled")
     return inputs, forward(without(ae, "scaler", "corruption"), inputs, training=False)
 
 
 def representation_model(ae: Any) -> keras.Model:
-    """Return a Keras model from scaled input to what stands for a sample, `(batch, units)`."""
+    """Return a Keras model from scaled input to the representation, `(batch, units)`."""
     inputs, pass_ = scaled_pass(ae)
     return keras.Model(inputs, ae.recipe.representation(pass_), name="representation")
 
 
 def reconstruct(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """Return the output of a `reconstruction_model` for one batch; nothing is compiled for it."""
+    """Return the output of a `reconstruction_model` for one batch, without compiling."""
     return keras.ops.convert_to_numpy(model(x, training=False))
 
 
 def corrupt(ae: Any, x: Any, seed: int) -> np.ndarray:
-    """Return a corrupted copy of `x`, both in scaled units, as training would see it.
+    """Return a copy of `x`, in scaled units, corrupted as in training.
 
     Args:
         ae: An `Autoencoder` with a corruption.
         x: Array `(batch, ...)`, in scaled units.
-        seed: Seed of the draw, where the corruption is one of kerasae's.
+        seed: Seed of the draw, if the corruption is one of kerasae's.
     """
     if ae.corruption is None:
         raise ValueError(f"ae must have a corruption. Received: variant={ae.variant!r}")
@@ -123,7 +123,7 @@ def corrupt(ae: Any, x: Any, seed: int) -> np.ndarray:
 
 
 def scale(ae: Any, x: Any) -> np.ndarray:
-    """Return raw `x` in the units in which the loss is taken, float32."""
+    """Return raw `x` in scaled units, those of the loss, as float32."""
     scaled = x if ae.scaler is None else ae.scaler(x)
     return np.asarray(keras.ops.convert_to_numpy(scaled), "float32")
 
@@ -131,13 +131,13 @@ def scale(ae: Any, x: Any) -> np.ndarray:
 def scaled_batches(
     ae: Any, dataset: Any, seed: int = 0, corrupted: bool = True
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield batches of scaled input, clean and as the model would be given it in training.
+    """Yield pairs of batches of scaled input, clean and as the model receives it in training.
 
     Args:
         ae: An `Autoencoder`.
         dataset: Raw batches: a `tf.data.Dataset`, an iterable of arrays, or one array.
         seed: Seed of the corruption.
-        corrupted: Whether to corrupt where `ae` does.
+        corrupted: Whether to apply the corruption of `ae`, if it has one.
     """
     for number, batch in enumerate(raw_batches(dataset, rows_of(ae.sample_shape))):
         clean = scale(ae, batch)
@@ -146,7 +146,7 @@ def scaled_batches(
 
 
 def raw_batches(dataset: Any, rows: int) -> Iterator[Any]:
-    """Yield batches of at most `rows` rows of raw input from what `scaled_batches` takes."""
+    """Yield batches of at most `rows` rows of raw input from a data set, as `scaled_batches`."""
     if hasattr(dataset, "shape"):
         dataset = [dataset]
     for batch in dataset.rebatch(rows) if hasattr(dataset, "rebatch") else dataset:
@@ -156,7 +156,7 @@ def raw_batches(dataset: Any, rows: int) -> Iterator[Any]:
 
 
 def head(ae: Any, dataset: Any, limit: int) -> np.ndarray:
-    """Return the first rows of a data set, scaled, flat, float32, `(at most limit, features)`."""
+    """Return the first rows of a data set, scaled and flat, float32, `(<= limit, features)`."""
     kept = np.empty((limit, math.prod(ae.sample_shape)), "float32")
     count = 0
     for clean, _ in scaled_batches(ae, dataset, corrupted=False):
@@ -170,9 +170,9 @@ def head(ae: Any, dataset: Any, limit: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def same_order(splits: Any) -> Iterator[None]:
-    """Let training batches come in the order of epoch 0 inside, and as before after it.
+    """Iterate over training batches in the order of epoch 0 in this context.
 
-    Noise is drawn by the batch: in another order the same seed gives other numbers.
+    Noise is drawn per batch, so in a different order the same seed gives different values.
     """
     epoch = int(splits._epoch.variable.numpy())
     splits.set_epoch(0)
@@ -189,7 +189,7 @@ def flat(x: Any) -> np.ndarray:
 
 
 def peak(ae: Any, splits: Any) -> float | None:
-    """Return the range of the data in scaled units where it is [0, 1], so 1, or None."""
+    """Return 1, the range of the data, if the scaled units are [0, 1], otherwise None."""
     from kerasae.layers import UnitScale
 
     low, high = splits.value_range or (-math.inf, math.inf)
@@ -200,18 +200,18 @@ def peak(ae: Any, splits: Any) -> float | None:
 def sample(
     splits: Any, split: str, limit: int, seed: int, least: int = 0
 ) -> tuple[np.ndarray, Any]:
-    """Return at most `limit` rows of a split, raw, and their labels or None.
+    """Return at most `limit` raw rows of a split, and their labels or None.
 
-    The rows are drawn at random by `seed` and stay in file order. Of streamed data they are
-    the first ones, since others would take a pass over the file. They take 128 MiB at most,
-    or as much as `least` rows need.
+    The rows are drawn at random with `seed` and remain in file order. For streamed data they are
+    the first rows, since a random draw would require a pass over the file. They take at most
+    128 MiB, or as much as `least` rows need.
 
     Args:
         splits: A `kerasae.data.Splits`.
         split: Name of the split.
         limit: Largest number of rows.
         seed: Seed of the draw.
-        least: Rows that are needed, whatever they take.
+        least: Number of rows that are needed regardless of their size.
     """
     size = splits.sizes[split]
     labels = splits.labels[split]
@@ -221,12 +221,12 @@ def sample(
         return x, None if labels is None else labels[: len(x)]
     rows = np.sort(np.random.default_rng(seed).choice(size, limit, replace=False))
     store = getattr(splits, "_store", None)
-    # Data in memory give single rows; a copy of the whole split would be taken otherwise.
+    # Data in memory are indexed directly, to avoid a copy of the whole split.
     x = splits.array(split)[rows] if store is None else store.x[store.rows[split][rows]]
     return x, None if labels is None else labels[rows]
 
 
 def at_most(splits: Any, limit: int) -> int:
-    """Return `limit`, or fewer rows where that many would take more than 128 MiB."""
+    """Return `limit`, or the number of rows that fit into 128 MiB if that is smaller."""
     row = math.prod(splits.shape) * np.dtype(splits.dtype).itemsize
     return min(limit, max(32, KEPT // max(1, row)))

@@ -1,4 +1,4 @@
-"""Errors of reconstruction beside those of baselines that need no training."""
+"""Reconstruction errors of models compared with those of simple baselines."""
 
 import math
 from collections.abc import Callable
@@ -22,19 +22,19 @@ from kerasae.evaluation.passes import (
 )
 from kerasae.models.inputs import check_adapted
 
-# Keras keeps probabilities this far from 0 and 1, where the cross-entropy is infinite.
+# Keras clips probabilities this far from 0 and 1, where the cross-entropy is infinite.
 _EPSILON = 1e-7
-# Numbers in the rows that PCA of wide data is fitted on: 256 MiB of float32.
+# Entries of the rows that PCA of wide data is fitted on: 256 MiB of float32.
 _FITTED = 2**26
 Guess = Callable[[np.ndarray], np.ndarray]
 
 
 class Errors:
-    """Errors of reconstructions in scaled units, added batch by batch.
+    """Reconstruction errors in scaled units, accumulated batch by batch.
 
     Args:
         shape: Shape of one sample.
-        peak: Range of the data where it is [0, 1], so 1, else None.
+        peak: 1 if the data are scaled to [0, 1], otherwise None.
     """
 
     def __init__(self, shape: tuple[int, ...], peak: float | None):
@@ -50,7 +50,7 @@ class Errors:
         Args:
             clean: Rows `(batch, features)`, float64.
             output: Their reconstructions.
-            floor: Sum of `entropy(clean)`, or None where the clean rows leave [0, 1].
+            floor: Sum of `entropy(clean)`, or None if clean rows lie outside [0, 1].
         """
         difference = output - clean
         sums = {"mse": np.square(difference).sum(), "mae": np.abs(difference).sum()}
@@ -61,15 +61,15 @@ class Errors:
                 x, y = (rows.reshape(-1, *self._shape) for rows in (clean, output))
                 values = metrics.ssim(x, y, self._peak)
                 sums["ssim"] = keras.ops.convert_to_numpy(values).sum(dtype="float64") * self._size
-        # A quantity that one batch does not have is known for none.
+        # A quantity that is missing for one batch is dropped for all.
         kept = sums if not self._count else self._sums.keys() & sums.keys()
         self._sums = {key: self._sums.get(key, 0.0) + float(sums[key]) for key in kept}
         self._count += len(clean)
 
     def result(self) -> dict[str, float]:
-        """Return the means over samples and features by name."""
+        """Return the means over samples and features, by name."""
         means = {key: total / (self._count * self._size) for key, total in self._sums.items()}
-        if means["mse"] < 1e-20:  # round-off of what loses nothing
+        if means["mse"] < 1e-20:  # round-off of a lossless reconstruction
             means |= {"mse": 0.0, "mae": 0.0}
         if self._peak is not None:
             means["psnr"] = float(metrics.psnr(means["mse"], self._peak))
@@ -82,43 +82,43 @@ def cross_entropy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Args:
         x: Targets in [0, 1].
-        y: Probabilities; those outside of [1e-7, 1 - 1e-7] count as its ends, as in Keras.
+        y: Probabilities, clipped to [1e-7, 1 - 1e-7] as in Keras.
     """
     y = np.clip(y, _EPSILON, 1 - _EPSILON)
     return -x * np.log(y) - (1 - x) * np.log1p(-y)
 
 
 def entropy(x: np.ndarray) -> np.ndarray:
-    """Return `-x log(x) - (1 - x) log(1 - x)` in nats: the least cross-entropy, BCE(x, x)."""
+    """Return `-x log(x) - (1 - x) log(1 - x)` in nats: the smallest cross-entropy, BCE(x, x)."""
     inside = (x > 0) & (x < 1)
     safe = np.where(inside, x, 0.5)
     return np.where(inside, -safe * np.log(safe) - (1 - safe) * np.log1p(-safe), 0.0)
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
-    """Tell whether samples of a shape are images: (height, width, channels)."""
+    """Return whether samples of a shape are images: (height, width, channels)."""
     return len(shape) == 3 and min(shape[:2]) >= 3
 
 
 def reconstruction_errors(
     ae: Any, splits: Any, *, seed: int = 0, split: str = "test"
 ) -> dict[str, Any]:
-    """Measure how well a model reconstructs beside baselines of the same data, on one split.
+    """Compare the reconstruction errors of a model with those of baselines, on one split.
 
     All quantities are means over samples and features, in scaled units:
 
     - `mse`, `mae`: squared and absolute error.
-    - `psnr`: `10 log10(1 / mse)` in dB, at most 200, where the data are scaled to [0, 1]; of the
-      mean error, not the mean of the ratios of single images.
+    - `psnr`: `10 log10(1 / mse)` in dB, at most 200, if the data are scaled to [0, 1]; computed
+      from the mean error rather than averaged over images.
     - `ssim`: structural similarity of images scaled to [0, 1], see `kerasae.metrics.ssim`.
-    - `bce`, `bce_floor`: binary cross-entropy per feature in nats, and the smallest that the
-      targets allow, `BCE(x, x)`, where all data lie in [0, 1].
+    - `bce`, `bce_floor`: binary cross-entropy per feature in nats, and its minimum for the
+      given targets, `BCE(x, x)`, if all data lie in [0, 1].
 
-    Where the model has a corruption, model and baselines get the same corrupted input and are
-    compared with the clean one. Data are streamed: one pass over the training split for the
-    baselines, one over the split. Rows of more than 4,096 numbers (with a corruption, 2,048)
-    have no covariance matrix; PCA and mean are then fitted on as many rows as 256 MiB of
-    float32 hold, or on four for each component where these are more.
+    If the model has a corruption, model and baselines receive the same corrupted input and are
+    compared with the clean input. Data are streamed: one pass over the training split for the
+    baselines, and one over the measured split. For rows of more than 4,096 features (with a
+    corruption, 2,048), no covariance matrix is computed; PCA and mean are then fitted on as many
+    rows as fit into 256 MiB of float32, or on four per component if that is more.
 
     Args:
         ae: A trained `Autoencoder`.
@@ -128,16 +128,16 @@ def reconstruction_errors(
 
     Returns:
         `{"test": ..., "baselines": {"pca": ..., "mean": ...}, "baselines_fitted_on": ...}`. The
-        first and each baseline have the same keys; `"pca"` has as many components as the code
-        has units. `"baselines_fitted_on"` is `"train split"`, or `"the measured samples"` where
-        `split` is `"train"`: baselines then know what they are measured on, and look a little
-        better than they are. Models with a corruption add `"noisy"`,
-        the corrupted input as it is; `"clipped"`, the same clipped to the range if it leaves
-        it; `"clean"`, the model on clean input; and the baseline `"linear_denoiser"`, the best
-        affine map from corrupted to clean, of any rank, clipped to the range.
+        first entry and each baseline have the same keys; `"pca"` has as many components as the
+        code has units. `"baselines_fitted_on"` is `"train split"`, or `"the measured samples"` if
+        `split` is `"train"`: the baselines are then measured on the samples they were fitted on,
+        and look slightly better than they are. Models with a corruption add `"noisy"`, the
+        unprocessed corrupted input; `"clipped"`, the corrupted input clipped to the range, if it
+        exceeds it; `"clean"`, the model on clean input; and the baseline `"linear_denoiser"`, the
+        best affine map of any rank from corrupted to clean, clipped to the range.
 
     Raises:
-        ValueError: There is no such split, it is empty, or the scaler has seen no data.
+        ValueError: If the split does not exist or is empty, or the scaler is not adapted.
     """
     check_adapted(ae)
     check_split(splits, split)
@@ -153,7 +153,7 @@ def reconstruction_errors(
         rows, rows_given = flat(clean), flat(given)
         bounded = range_ is not None and rows.min() >= 0 and rows.max() <= 1
         floor = float(entropy(rows).sum()) if bounded else None
-        # One output at a time: of wide rows all together would be many times the batch.
+        # One output at a time, since all outputs together take many times the memory of the batch.
         for name, error in errors.items():
             if name in guesses:
                 output = guesses[name](rows_given)
@@ -171,11 +171,11 @@ def reconstruction_errors(
 
 
 def _guesses(ae: Any, splits: Any, seed: int, range_: float | None) -> dict[str, Guess]:
-    """Fit the baselines; return functions of the rows that the model is given."""
+    """Fit the baselines, and return them as functions of the model's input rows."""
     size = math.prod(ae.sample_shape)
     corrupted = ae.corruption is not None
     components = min(ae.latent_dim, size)
-    # Noise of the training rows that no row of the measured split gets.
+    # The noise of the training rows must differ from that of the measured split.
     train = scaled_batches(ae, splits.train, seed + 1_000_003)
     statistics = paired(((flat(x), flat(y)) for x, y in train), size, corrupted)
     if statistics is None:

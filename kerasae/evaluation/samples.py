@@ -1,4 +1,4 @@
-"""How good generated samples are: Fréchet distance, precision and recall, without downloads."""
+"""Quality of generated samples: Fréchet distance, precision and recall, without downloads."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ import numpy as np
 
 from kerasae.evaluation.passes import check_split, rows_of, sample, whole_numbers
 
-# Rows compared at most, rows a classifier is trained on at most, its steps and their size.
+# Largest number of rows to compare and to train a classifier on, its steps and batch size.
 _COMPARED, _TRAINED, _STEPS, _BATCH = 5000, 10_000, 400, 128
-# Numbers in the generated samples: 64 MiB of float32, half of what real ones may take.
+# Entries of the generated samples: 64 MiB of float32, half of what real samples may take.
 _HELD = 2**24
-# Numbers in the rows that the scale of the data is taken from.
+# Entries of the rows from which the scale of the data is computed.
 _LOOKED_AT = 2**23
 _FEATURES = 64
 _CLASSES = 100
@@ -27,44 +27,46 @@ def sample_quality(
     split: str = "test",
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Compare generated samples with real ones, as a small classifier sees them.
+    """Compare generated samples with real ones in the feature space of a small classifier.
 
-    For each seed a classifier is trained on labelled training rows (at most 10,000; 400 steps of
-    Adam): convolutional for images, otherwise dense, with a layer of 64 numbers before the last.
-    Those numbers of real and generated samples, before their ReLU, are compared, in a unit in
-    which the real ones have a mean variance of 1. Without labels the network keeps its random
+    For each seed, a classifier is trained on labelled training rows (at most 10,000; 400 steps of
+    Adam): convolutional for images, otherwise dense, with a penultimate layer of 64 features.
+    These features of real and generated samples, before the ReLU, are compared, scaled so that
+    the real ones have a mean variance of 1. Without labels, the network keeps its random
     weights. Each seed also draws its own samples from a model.
 
-    The classifier takes images by one scale, tables by one for each column and series by one
-    for each channel, all from training rows: columns in small units count as much as others.
+    Before classification, images are scaled as a whole, tables per column and series per channel,
+    with statistics of training rows, so that columns in small units count as much as others.
 
-    The distance depends on n and on the classifier: compare it with the floor beside it, and
-    with other models on the same data and `n`, never with published values. A model generates
-    means: one of binary values, compared with binary data, is told apart by its grey.
+    The distance depends on n and on the classifier: compare it with the reference distance, and
+    with other models on the same data and `n`, never with published values. Models generate
+    means, so a model of binary values, compared with binary data, is penalized for its grey
+    values.
 
     Args:
         ae_or_samples: An `Autoencoder` that generates, or samples `(n, *shape)` in raw units.
         splits: A `kerasae.data.Splits`.
-        n: Number of samples on each side, at least 8. By default as many as there are, at most
+        n: Number of samples on each side, at least 8. None takes all available samples, at most
             5,000, at most a quarter of the training rows, and at most 64 MiB of float32.
-        seeds: Number of classifiers, with seeds `seed`, `seed + 1`, ..., or the seeds themselves.
-        split: Real samples to compare with.
-        seed: Seed of the rows that are drawn, and the first of the classifiers.
+        seeds: Number of classifiers, with seeds `seed`, `seed + 1`, ..., or a sequence of seeds.
+        split: Split of real samples to compare with.
+        seed: Seed of the rows that are drawn, and of the first classifier.
 
     Returns:
         A dictionary of
 
         - `"frechet_distance"`: mean over seeds, >= 0, lower is better; `"frechet_spread"`: standard
-          deviation over seeds (None for a single one).
-        - `"reference_distance"`: the floor, the same between n training rows that the classifier
-          was not trained on and the real samples.
+          deviation over seeds (None for a single seed).
+        - `"reference_distance"`: a lower reference, the distance between the real samples and n
+          training rows that the classifier was not trained on.
         - `"precision"`, `"recall"`: see `precision_recall`; means over seeds.
         - `"feature_space"`: `"classifier"` or `"random network"`; `"classifier_accuracy"` on the
-          real samples, where they have labels.
-        - `"n"`, and `"seeds"`, how many.
+          real samples, if they have labels.
+        - `"n"`, and `"seeds"`, the number of seeds.
 
     Raises:
-        ValueError: There are too few samples, they do not fit the data, or an argument does not.
+        ValueError: If there are too few samples, they do not fit the data, or an argument is
+            invalid.
 
     References:
         Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
@@ -98,8 +100,9 @@ def sample_quality(
         for name, features in (("split", of_real), ("samples", of_generated)):
             if not np.isfinite(features).all():
                 raise ValueError(
-                    "The classifier must see finite numbers; a value far beyond the training rows "
-                    f"overflows in it. Received: such values in the {name} compared"
+                    "Samples must have finite features; a value far outside the range of the "
+                    "training rows overflows in the classifier. "
+                    f"Received: such values in the {name}"
                 )
         unit = np.sqrt(of_real.var(axis=0).mean()) or 1.0
         of_real, of_held, of_generated = of_real / unit, of_held / unit, of_generated / unit
@@ -125,15 +128,15 @@ def sample_quality(
 
 
 def _count(given: Any, splits: Any, n: int | None, split: str) -> int:
-    """Return how many samples to compare on each side."""
+    """Return the number of samples to compare on each side."""
     size = int(np.prod(splits.shape))
     most = min(splits.sizes[split], splits.sizes["train"] // 4)
     if not hasattr(given, "generate"):
         shape = np.shape(given)
         if shape[1:] != tuple(splits.shape):
             raise ValueError(
-                f"Samples must have shape (n, {', '.join(map(str, splits.shape))}) as the data "
-                f"have. Received: samples of shape {shape}"
+                f"Samples must have shape (n, {', '.join(map(str, splits.shape))}), like the data. "
+                f"Received: samples of shape {shape}"
             )
         with np.errstate(over="ignore", invalid="ignore"):
             total = np.sum(given, dtype="float64")
@@ -142,12 +145,12 @@ def _count(given: Any, splits: Any, n: int | None, split: str) -> int:
         most = min(most, len(given))
     if n is not None and not 8 <= whole_numbers("n", [n], 1)[0] <= most:
         raise ValueError(
-            f"n must be from 8 to {most}: the samples of a side, and a quarter of the training "
-            f"rows. Received: n={n}"
+            f"n must be from 8 to {most}, limited by the samples on each side and a quarter of "
+            f"the training rows. Received: n={n}"
         )
     if most < 8:
         raise ValueError(
-            "sample_quality needs at least 8 samples on each side, and 32 training rows. "
+            "sample_quality requires at least 8 samples on each side, and 32 training rows. "
             f"Received: splits of sizes {splits.sizes}, {most} to compare"
         )
     return int(n or min(most, _COMPARED, max(8, _HELD // size)))
@@ -157,19 +160,19 @@ def frechet_distance(features_a: Any, features_b: Any) -> float:
     """Return the Fréchet distance between two Gaussians fitted to features.
 
     `|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))`, with covariances divided by n - 1: the
-    squared Wasserstein-2 distance of the Gaussians, 0 if they are equal. In float64, without
-    forming a covariance: with `C = R^T R`, the last trace is the sum of singular values of
-    `R_a R_b^T`, which loses no digits where covariances are singular.
+    squared Wasserstein-2 distance of the Gaussians, 0 if they are equal. It is computed in
+    float64 without forming a covariance: with `C = R^T R`, the last trace is the sum of singular
+    values of `R_a R_b^T`, which is accurate even for singular covariances.
 
     Args:
         features_a: `(samples, features)`, at least two samples.
-        features_b: The same of the other side; the number of samples may differ.
+        features_b: As `features_a`; the number of samples may differ.
 
     Returns:
-        A number >= 0 in squared units of the features. Small samples make it larger.
+        A number >= 0 in squared units of the features. It is biased upward for small samples.
 
     Raises:
-        ValueError: There are fewer than two samples, or the widths differ.
+        ValueError: If there are fewer than two samples, or the widths differ.
 
     References:
         Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
@@ -197,18 +200,18 @@ def frechet_distance(features_a: Any, features_b: Any) -> float:
 def precision_recall(real: Any, generated: Any, k: int = 3) -> tuple[float, float]:
     """Return improved precision and recall of generated samples.
 
-    What a set covers is the union of balls around its points, each as wide as the way to its
-    k-th nearest other point. Precision is the share of generated points that real ones cover
-    (samples look real), recall the share of real points that generated ones cover (nothing is
-    missing).
+    A set of points covers the union of balls around its points, each with the distance to its
+    k-th nearest other point as radius. Precision is the share of generated points that the real
+    points cover (samples look real), recall the share of real points that the generated points
+    cover (nothing is missing).
 
     Args:
         real: `(samples, features)`, more than k samples.
-        generated: The same of generated samples, as many of them for a fair comparison.
-        k: Which neighbour gives the radius.
+        generated: As `real`; use the same number of samples for a fair comparison.
+        k: Rank of the neighbour whose distance is the radius.
 
     Raises:
-        ValueError: There are too few samples, or the widths differ.
+        ValueError: If there are too few samples, or the widths differ.
 
     References:
         Kynkäänniemi et al., "Improved Precision and Recall Metric for Assessing Generative
@@ -232,15 +235,15 @@ def precision_recall(real: Any, generated: Any, k: int = 3) -> tuple[float, floa
 
 
 def _covered(points: np.ndarray, by: np.ndarray, k: int) -> float:
-    """Return the share of points within a ball of `by`."""
+    """Return the share of points within one of the balls around `by`."""
     radii = np.concatenate([np.partition(d, k, axis=1)[:, k] for d in _squares(by, by)])
-    # Distances of equal points come out of the products as round-off, not as 0.
+    # The computed distance of equal points is round-off, not 0.
     radii += 1e-13 * np.square(by).sum(axis=1).max()
     return float(np.concatenate([(d <= radii).any(axis=1) for d in _squares(points, by)]).mean())
 
 
 def _squares(a: np.ndarray, b: np.ndarray) -> Any:
-    """Yield squared distances of some rows of a to all of b."""
+    """Yield squared distances of batches of rows of a to all rows of b."""
     norms = np.square(b).sum(axis=1)
     for start in range(0, len(a), 1024):
         rows = a[start : start + 1024]
@@ -266,12 +269,12 @@ def _check_widths(a: np.ndarray, b: np.ndarray) -> None:
 
 
 class _Network:
-    """A small classifier, made anew for each seed, and what it sees in samples.
+    """A small classifier, created again for each seed, that extracts features of samples.
 
     Args:
-        x: Samples, raw.
-        rows: Which of them to train on.
-        labels: Classes of all of them, or None.
+        x: Raw samples.
+        rows: Indices of the samples to train on.
+        labels: Classes of all samples, or None.
     """
 
     def __init__(self, x: np.ndarray, rows: np.ndarray, labels: np.ndarray | None):
@@ -286,9 +289,9 @@ class _Network:
             self._y = np.searchsorted(self._classes, labels)
 
     def make(self, seed: int) -> None:
-        """Make the network of a seed, and train it where there are classes.
+        """Create the network of a seed, and train it if there are classes.
 
-        All seeds are given by hand: the global state of Keras stays as it is.
+        All seeds are passed explicitly, so the global random state of Keras does not change.
         """
         rng = np.random.default_rng(seed)
 
@@ -323,13 +326,13 @@ class _Network:
             self._logits.train_on_batch(x, self._y[rows])
 
     def features(self, x: np.ndarray) -> np.ndarray:
-        """Return what the network sees in raw samples, `(samples, 64)`."""
+        """Return the features of raw samples, `(samples, 64)`."""
         return self._run(self._features, x)
 
     def accuracy(self, x: np.ndarray, labels: np.ndarray) -> float:
-        """Return the share of samples whose class the classifier tells."""
-        told = self._classes[self._run(self._logits, x).argmax(axis=1)]
-        return float((told == labels).mean())
+        """Return the accuracy of the classifier on raw samples."""
+        predicted = self._classes[self._run(self._logits, x).argmax(axis=1)]
+        return float((predicted == labels).mean())
 
     def _scaled(self, x: np.ndarray) -> np.ndarray:
         scaled = (np.asarray(x, "float32") - self._offset) / self._scale
@@ -345,18 +348,18 @@ class _Network:
 
 
 def _scale_of(x: np.ndarray) -> tuple[Any, Any]:
-    """Return offset and scale of raw samples: of images all of one, else by the last axis."""
+    """Return offset and scale of raw samples: scalars for images, else per last-axis entry."""
     x = np.asarray(x, "float64")
     if x.ndim == 4:
         return float(x.mean()), float(x.std()) or 1.0
     axes = tuple(range(x.ndim - 1))
     offset, spread = x.mean(axis=axes), x.std(axis=axes)
-    # What never changes has no unit of its own; its spread is round-off.
+    # The spread of a constant column is round-off and not a scale.
     constant = spread <= 1e-6 * np.abs(offset)
     return offset, np.where(constant, np.maximum(np.abs(offset), 1.0), spread)
 
 
 def _batches(ae: Any) -> dict[str, int]:
-    """Return the batch size for a model of wide samples; others keep their own."""
+    """Return the argument `batch_size` for `generate`, suited to the size of a sample."""
     shape = getattr(ae, "sample_shape", None)
     return {} if shape is None else {"batch_size": rows_of(shape)}

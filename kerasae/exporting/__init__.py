@@ -1,4 +1,4 @@
-"""From an autoencoder to a SavedModel that TensorFlow alone serves, and to other formats."""
+"""Export of autoencoders to SavedModels, which need only TensorFlow, and to other formats."""
 
 from kerasae.exporting.comparison import VerificationError
 from kerasae.exporting.savedmodel import export

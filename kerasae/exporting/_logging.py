@@ -1,4 +1,4 @@
-"""Loggers that chat while a model is exported."""
+"""Suppression of log messages during export."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """Let a logger pass on errors only, for as long as the context lasts."""
+    """Restrict a logger to errors in this context."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(logging.ERROR)

@@ -55,7 +55,7 @@ def card(
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` as JSON can hold it: NumPy numbers as Python's, no NaN, no infinity."""
+    """Return `value` in a form valid in JSON: plain Python numbers, and None if not finite."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -68,12 +68,12 @@ def _plain(value: Any) -> Any:
 
 
 def _rows(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return a line of a Markdown table per number in a nested dictionary."""
+    """Return the rows of a Markdown table, one per number in a nested dictionary."""
     rows = []
     for key, value in values.items():
         if isinstance(value, dict):
             rows += _rows(value, f"{prefix}{key} ")
-        # A vector is for programs, and stands in card.json.
+        # Longer vectors are only in card.json.
         elif not isinstance(value, list) or len(value) <= 4:
             text = f"{value:.6g}" if isinstance(value, float) else str(value)
             text = text.replace("|", "\\|").replace("\n", " ")
@@ -82,7 +82,7 @@ def _rows(values: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def model_card(card: dict[str, Any]) -> str:
-    """Return the model card, Markdown with the YAML head that Hugging Face reads."""
+    """Return the model card: Markdown with the YAML front matter that Hugging Face reads."""
 
     def sizes(tensors: dict[str, Any]) -> str:
         texts = []
@@ -102,8 +102,8 @@ def model_card(card: dict[str, Any]) -> str:
         tag=json.dumps(card["variant"]),
         zeros=f"np.zeros({(1, *shape)}, {card['input_dtype']!r})",
         trained=_table("option", {**card["recipe"], **card["training"]})
-        or "The model was put together by hand.",
-        evaluation=_table("metric", card["metrics"]) or "No metrics were given to the export.",
+        or "The model was assembled without `kerasae.build`.",
+        evaluation=_table("metric", card["metrics"]) or "No metrics were passed to `export`.",
         verified=_verification(card["verification"]),
         made_with=", ".join(f"{name} {version}" for name, version in card["versions"].items()),
         date=card["created"][:10],
@@ -155,7 +155,7 @@ model = tf.saved_model.load(".")
 code = model.signatures["encode"](x=tf.constant(x))["code"]
 ```
 
-With kerasae, `kerasae.load(".").encode(x)` checks `x` and takes large arrays in batches.
+With kerasae, `kerasae.load(".").encode(x)` validates `x` and processes large arrays in batches.
 
 | signature | inputs | outputs |
 |---|---|---|

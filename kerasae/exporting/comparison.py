@@ -1,4 +1,4 @@
-"""Whether an exported model says the same as the one in Python."""
+"""Comparison of an exported model with the model in Python."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,27 +11,27 @@ from kerasae.exporting import signatures, verify
 from kerasae.layers import UnitScale
 from kerasae.models import Autoencoder
 
-_BATCH = 257  # of the largest case: no multiple of a vector's or a thread's share
-_MEMORY = 2**26  # entries of its input at most
-_ROUND_OFF = 1e-4  # share of a score that another runtime's sums may differ by
-_DRAWS = ((1, (0, 0)), (5, (20, -7)))  # count and seed of what `generate` is compared on
+_BATCH = 257  # samples of the largest case: not a multiple of a vector width or thread count
+_MEMORY = 2**26  # largest number of entries of its input
+_ROUND_OFF = 1e-4  # relative difference of a score allowed for the sums of another runtime
+_DRAWS = ((1, (0, 0)), (5, (20, -7)))  # count and seed of the calls of `generate` to compare
 _RUNTIMES = {"savedmodel": "TensorFlow", "onnx": "ONNX Runtime", "litert": "LiteRT"}
 
 
 class VerificationError(RuntimeError):
-    """The exported model does not say the same as the model in Python; nothing was written."""
+    """The exported model differs from the model in Python; nothing was written."""
 
 
 def verified(
     ae: Autoencoder, endpoints: dict[str, Any], folder: Path, samples: Any, also: Sequence[str]
 ) -> dict[str, Any]:
-    """Compare the SavedModel in `folder` with `ae`; return what the card says of it."""
+    """Compare the SavedModel in `folder` with `ae`, and return the card's entry."""
     arrays = verify.answers(endpoints, _inputs(ae, samples))
     bad = [key for key, value in arrays.items() if value.dtype.kind == "f" and _lost(key, value)]
     if bad:
         case, signature, _, name = bad[0].split("/")
         raise VerificationError(
-            f"The model must answer with finite numbers; {signature!r} gives {name!r} with NaN or "
+            f"The model must return finite numbers; {signature!r} returns {name!r} with NaN or "
             f"infinite values on the {case}. Nothing was written. Received: variant={ae.variant!r}"
         )
     arrays |= _ranks(ae, arrays)
@@ -39,8 +39,8 @@ def verified(
     for signature, operations in found["savedmodel"]["random_operations"].items():
         if operations and signature != "generate":
             raise VerificationError(
-                f"Only 'generate' may draw random numbers, and {signature!r} does; a layer of the "
-                "model is noisy with training=False. Nothing was written. "
+                f"Only 'generate' may draw random numbers, but {signature!r} does too; a layer of "
+                "the model adds noise with training=False. Nothing was written. "
                 f"Received: {', '.join(operations)}"
             )
     others = {name: found[name]["largest_difference"] for name in also}
@@ -54,7 +54,7 @@ def verified(
 
 
 def golden(ae: Autoencoder, endpoints: dict[str, Any], samples: Any) -> dict[str, Any]:
-    """Return some samples with the answers of every signature, for others to test with."""
+    """Return some samples with the outputs of every signature, for tests of a server."""
     calls = _calls(ae, "golden", np.asarray(ae.input_spec_.main(samples)[:8]))
     if ae.can_generate:
         calls.append(("golden", "generate", {"n": 4, "seed": (0, 0), **_one(ae)}))
@@ -63,7 +63,7 @@ def golden(ae: Autoencoder, endpoints: dict[str, Any], samples: Any) -> dict[str
 
 
 def _compared(runtime: str, folder: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Load what was written in a fresh process, and raise where it says something else."""
+    """Run the exported model in a fresh process, and raise if its outputs differ."""
     try:
         found = verify.in_fresh_process(folder, arrays, runtime)
     except ChildProcessError as error:
@@ -73,20 +73,20 @@ def _compared(runtime: str, folder: Path, arrays: dict[str, np.ndarray]) -> dict
         ) from error
     for signature, output, case, apart, allowed in found["failures"]:
         raise VerificationError(
-            f"The exported model must say the same as the model: {signature!r} differs in "
-            f"{output!r} on the {case} by more than {allowed:.2g} in {_RUNTIMES[runtime]}; nothing "
-            f"was written. Received: a difference of {apart:.3g}"
+            f"The exported model must agree with the model: {output!r} of {signature!r} differs "
+            f"on the {case} by more than {allowed:.2g} in {_RUNTIMES[runtime]}; nothing was "
+            f"written. Received: a difference of {apart:.3g}"
         )
     return found
 
 
 def _lost(key: str, value: np.ndarray) -> bool:
-    # Extremes may overflow; they are compared all the same.
+    # Outputs on the extremes may overflow; they are compared nevertheless.
     return "/out/" in key and not key.startswith("extremes") and not np.isfinite(value).all()
 
 
 def _ranks(ae: Autoencoder, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return what p-values and decisions may differ by where scores differ by round-off only."""
+    """Return allowed differences of p-values and decisions for scores that differ by round-off."""
     allowed: dict[str, np.ndarray] = {}
     known = ae.calibration
     if known is None or not signatures.detects(ae):
@@ -97,11 +97,11 @@ def _ranks(ae: Autoencoder, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarr
             continue
         call = f"{case}/{signature}"
         scores = arrays[f"{call}/out/anomaly_score"]
-        # As far as a sum of squares of small differences may be off.
+        # Round-off of a sum of squares of small differences.
         apart = _ROUND_OFF * np.abs(scores)
         with np.errstate(invalid="ignore", over="ignore"):
             low, high = known.p_value(scores + apart), known.p_value(scores - apart)
-        # What rounds to the same rank may still be written as another float32.
+        # Equal ranks may still be represented by different float32 values.
         allowed[f"{call}/allow/p_value"] = np.maximum(high - p, p - low) + verify.TOLERANCE
         rate = arrays.get(f"{call}/in/false_alarm_rate", known.false_alarm_rate)
         near = (low - verify.TOLERANCE <= rate) & (rate <= high + verify.TOLERANCE)
@@ -110,7 +110,7 @@ def _ranks(ae: Autoencoder, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarr
 
 
 def _inputs(ae: Autoencoder, samples: Any) -> list[tuple[str, str, dict[str, Any]]]:
-    """Return case, signature and inputs of every call to compare on."""
+    """Return case, signature and inputs of every call to compare."""
     calls: list[tuple[str, str, dict[str, Any]]] = []
     for case, x in _samples(ae, samples).items():
         calls += _calls(ae, case, x)
@@ -141,7 +141,7 @@ def _calls(ae: Autoencoder, case: str, x: np.ndarray) -> list[tuple[str, str, di
 
 
 def _further(ae: Autoencoder, rows: int) -> dict[str, np.ndarray]:
-    """Return values of the inputs next to x, unknown ones among them."""
+    """Return random values of the inputs other than x, including unknown ones."""
     rng = np.random.default_rng(0)
     found = {}
     for name, field in ae.input_spec_.fields.items():
@@ -157,19 +157,19 @@ def _further(ae: Autoencoder, rows: int) -> dict[str, np.ndarray]:
 
 
 def _one(ae: Autoencoder) -> dict[str, np.ndarray]:
-    """Return the inputs next to x for `generate`, which takes one for all samples."""
+    """Return the inputs other than x for `generate`, one value for all samples."""
     return {name: values[0] for name, values in _further(ae, 1).items()}
 
 
 def _samples(ae: Autoencoder, samples: Any) -> dict[str, np.ndarray]:
-    """Return the samples to compare on by case: real ones if given, and the edges."""
+    """Return the samples to compare on, by case: real ones if given, and extremes."""
     rng = np.random.default_rng(0)
     batch = max(2, min(_BATCH, _MEMORY // int(np.prod(ae.sample_shape))))
     if samples is not None:
         rows = np.asarray(ae.input_spec_.main(samples)[:batch])
         low, high = rows.min(axis=0), rows.max(axis=0)
     else:
-        # In scaled units, where the scaler tells what is usual.
+        # The scaler defines the usual range of scaled units.
         low, high = (
             np.full(ae.sample_shape, bound, "float32")
             for bound in ((0, 1) if isinstance(ae.scaler, UnitScale) else (-3, 3))

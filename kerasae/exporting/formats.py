@@ -1,4 +1,4 @@
-"""The signatures of an exported model for other runtimes: ONNX and LiteRT."""
+"""Export to ONNX and LiteRT."""
 
 import tempfile
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from kerasae.exporting import signatures
 from kerasae.exporting._logging import quiet
 from kerasae.models import Autoencoder
 
-# Operations of ONNX, of 2022: every runtime of today has them.
+# Version of the ONNX operator set, from 2022, which current runtimes support.
 _OPSET = 17
 
 
 def to_onnx(ae: Autoencoder, folder: Path) -> None:
-    """Write `onnx/NAME.onnx` below `folder` for every signature that draws no random numbers."""
+    """Write `onnx/NAME.onnx` in `folder` for every signature that draws no random numbers."""
     import tensorflow as tf
     import tf2onnx
 
@@ -49,7 +49,7 @@ def to_litert(ae: Autoencoder, folder: Path) -> None:
         (folder / "model.tflite").write_bytes(converter.convert())
 
 
-# Name of a target to what writes it, and to the packages that it and its check need.
+# Maps a format to its writer, and to the packages that writing and verification require.
 TARGETS: dict[str, tuple[Callable[[Autoencoder, Path], None], tuple[str, ...]]] = {
     "onnx": (to_onnx, ("tf2onnx", "onnxruntime")),
     "litert": (to_litert, ("ai_edge_litert",)),

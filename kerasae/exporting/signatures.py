@@ -1,4 +1,4 @@
-"""The signatures of an exported model: functions of TensorFlow over an autoencoder's parts."""
+"""Signatures of an exported model, as TensorFlow functions over an autoencoder's parts."""
 
 import dataclasses
 import json
@@ -20,8 +20,8 @@ def endpoints(
 
     Args:
         ae: The model.
-        portable: Only what other runtimes than TensorFlow can do, which leaves out `generate`
-            and `info`.
+        portable: Whether to return only the signatures that runtimes other than TensorFlow
+            support, without `generate` and `info`.
     """
     import tensorflow as tf
 
@@ -59,7 +59,7 @@ def endpoints(
         return detect_at_rate(*inputs, ae.calibration.false_alarm_rate)  # type: ignore[union-attr]
 
     def generate(n: Any, seed: Any, *further: Any) -> dict[str, Any]:
-        # Philox gives the same numbers on every device, and those of Autoencoder.generate: the
+        # Philox gives the same numbers on every device and as Autoencoder.generate, where the
         # second draw has the next seed of a SeedGenerator.
         source: Any = ae.code_distribution
         normal = tf.random.stateless_normal((n, ae.latent_dim), seed, alg="philox")
@@ -80,13 +80,13 @@ def endpoints(
     ]
     code = tf.TensorSpec((None, *ae.code_shape), ae.code_dtype, name="code")
     n, seed = tf.TensorSpec((), "int32", name="n"), tf.TensorSpec((2,), "int32", name="seed")
-    # One condition for all samples that are generated.
+    # One condition for all generated samples.
     further = [
         tf.TensorSpec(field.shape, field.dtype, name=name)
         for name, field in ae.input_spec_.fields.items()
         if name != "x"
     ]
-    # The first is what TensorFlow Serving calls `serving_default`.
+    # The first signature becomes `serving_default`.
     found: dict[str, tuple[Callable[..., Any], list[Any]]] = {
         "reconstruct": (reconstruct, x),
         "encode": (encode, x),
@@ -105,22 +105,22 @@ def endpoints(
 
 
 def detects(ae: Autoencoder) -> bool:
-    # A calibration on time steps of long series does not judge single windows.
+    # A calibration on time steps of long series does not apply to single windows.
     return ae.calibration is not None and ae.calibration.stride is None
 
 
 def _judged(calibration: Any, scores: Any, rate: Any, portable: bool) -> dict[str, Any]:
-    """Return p-values and decisions in the graph, as `Calibration` gives them."""
+    """Return p-values and decisions in the graph, equal to those of `Calibration`."""
     import tensorflow as tf
 
     count = calibration.n
     known = tf.constant(calibration.scores)
     lowered = scores - ROUND_OFF * tf.abs(scores)
-    # What has no finite score, or none at all, is as abnormal as can be. (An infinite constant
-    # is lost on the way to ONNX.)
+    # Infinite and NaN scores count as most abnormal. (The conversion to ONNX loses infinite
+    # constants.)
     most = tf.float32.max
     lowered = tf.where(scores < most, lowered, tf.fill(tf.shape(scores), most))
-    if portable:  # no runtime but TensorFlow has the operation
+    if portable:  # only TensorFlow has searchsorted
         as_bad = count - _search(known, lowered)
     else:
         as_bad = count - tf.searchsorted(known, lowered, side="left")
@@ -128,13 +128,13 @@ def _judged(calibration: Any, scores: Any, rate: Any, portable: bool) -> dict[st
     allowed = tf.cast(tf.floor((count + 1) * tf.cast(rate, kind) + 1e-3), "int32")
     return {
         "p_value": tf.cast(1 + as_bad, "float32") / (count + 1),
-        # Counted, not compared with the rate, which no two roundings would agree on.
+        # Compares counts, since the rate rounds differently in different precisions.
         "is_anomaly": 1 + as_bad <= allowed,
     }
 
 
 def _search(known: Any, values: Any) -> Any:
-    """Return how many of `known`, sorted, are below each value: bit by bit, from the highest."""
+    """Return how many of the sorted `known` are below each value, by binary search."""
     import tensorflow as tf
 
     count = int(known.shape[0])

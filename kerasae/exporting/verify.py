@@ -1,13 +1,13 @@
-"""Compares an exported model with the one in Python: records answers here, checks them elsewhere.
+"""Verification of an exported model in a process without Keras and kerasae.
 
-`answers` and `in_fresh_process` are for `kerasae.exporting`. The latter runs this very file as a
-script, in a process in which Keras and kerasae cannot be imported, so that the SavedModel proves
-that TensorFlow alone is enough:
+`answers` and `in_fresh_process` are for `kerasae.exporting`. The latter runs this file as a
+script, in a process in which Keras and kerasae cannot be imported, to prove that the SavedModel
+requires only TensorFlow:
 
     python -P verify.py FOLDER CASES.npz RESULT.json RUNTIME
 
-`CASES.npz` holds arrays named `CASE/SIGNATURE/in/NAME` and `CASE/SIGNATURE/out/NAME`. This file
-imports nothing of ours.
+`CASES.npz` contains arrays named `CASE/SIGNATURE/in/NAME` and `CASE/SIGNATURE/out/NAME`. This
+file must not import kerasae.
 """
 
 import functools
@@ -28,10 +28,10 @@ TOLERANCE = 1e-5
 def answers(
     endpoints: Mapping[str, Any], calls: Iterable[tuple[str, str, dict[str, Any]]]
 ) -> dict[str, np.ndarray]:
-    """Return inputs and the functions' own answers, named as in the file of cases.
+    """Return inputs and outputs of the functions, named as in the file of cases.
 
     Args:
-        endpoints: The traced function of each signature, from before it was saved.
+        endpoints: The traced function of each signature, before it was saved.
         calls: Case, signature and inputs by name of each call.
     """
     import tensorflow as tf
@@ -41,13 +41,13 @@ def answers(
         function = endpoints["reconstruct" if signature == "serving_default" else signature]
         specs = function.input_signature
         tensors = [tf.constant(inputs[spec.name], spec.dtype) for spec in specs]
-        # On the CPU like the other process: a GPU may round to TensorFloat-32.
+        # On the CPU, like the other process, since a GPU may round to TensorFloat-32.
         with tf.device("/CPU:0"):
             outputs = {name: np.asarray(value) for name, value in function(*tensors).items()}
         for spec, tensor in zip(specs, tensors, strict=True):
             arrays[f"{case}/{signature}/in/{spec.name}"] = tensor.numpy()
         for name, value in outputs.items():
-            # A file without pickles holds strings of fixed length only.
+            # Without pickle, a file can store only strings of fixed length.
             fixed = value.astype("S") if value.dtype == object else value
             arrays[f"{case}/{signature}/out/{name}"] = fixed
     return arrays
@@ -56,15 +56,15 @@ def answers(
 def in_fresh_process(
     folder: Path, arrays: dict[str, Any], runtime: str = "savedmodel"
 ) -> dict[str, Any]:
-    """Run `verify` in a process without Keras and kerasae; TensorFlow is there if it must be.
+    """Run `verify` in a process without Keras and kerasae, and with TensorFlow only if needed.
 
     Raises:
-        ChildProcessError: The model cannot be loaded or run there; the text says why.
+        ChildProcessError: If the model cannot be loaded or run; the message gives the reason.
     """
     with tempfile.TemporaryDirectory() as scratch:
         cases, result = Path(scratch, "cases.npz"), Path(scratch, "result.json")
         np.savez(cases, **arrays)
-        # -P keeps this file's folder off the path, where its neighbours could pass for others.
+        # -P keeps this file's folder off sys.path, where its modules could shadow others.
         process = subprocess.run(
             [
                 sys.executable,
@@ -77,7 +77,7 @@ def in_fresh_process(
                 str(result),
                 runtime,
             ],
-            # On the CPU: the process that exports may hold all of the GPU's memory.
+            # On the CPU, since the exporting process may hold all of the GPU's memory.
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -91,18 +91,18 @@ def in_fresh_process(
 
 
 def block_imports(runtime: str) -> None:
-    """Let `import keras` and `import kerasae` fail; TensorFlow then takes Keras as missing.
+    """Make `import keras` and `import kerasae` fail, so that TensorFlow runs without Keras.
 
-    Other runtimes do without TensorFlow, too.
+    For other runtimes, TensorFlow is blocked too.
     """
     for name in ("keras", "kerasae", *(["tensorflow"] if runtime != "savedmodel" else [])):
-        # None is what Python's import system and importlib.util.find_spec take for "absent". A
-        # finder that raises would break TensorFlow, which looks for Keras when it is imported.
+        # Python's import system treats None as "not found". A finder that raises would break
+        # TensorFlow, which looks for Keras when it is imported.
         sys.modules[name] = None  # type: ignore[assignment]
 
 
 def operations(function: Any) -> set[str]:
-    """Return the types of all operations a concrete function can reach, called ones included."""
+    """Return the types of all operations of a concrete function, including called functions."""
     graph = function.graph.as_graph_def()
     library = {f.signature.name: f for f in graph.library.function}
     types: set[str] = set()
@@ -129,10 +129,10 @@ def random_operations(function: Any) -> list[str]:
 def difference(
     expected: np.ndarray, received: np.ndarray, ignored: np.ndarray | float = 0.0
 ) -> tuple[float, float]:
-    """Return the largest absolute difference above `ignored`, and the one that is allowed.
+    """Return the largest absolute difference above `ignored`, and the largest allowed one.
 
-    Allowed is `TOLERANCE` times the largest magnitude that is expected, or times 1 where that
-    is smaller. Equal infinities, and NaN on both sides, do not differ.
+    The allowed difference is `TOLERANCE` times the largest expected magnitude, or times 1 if
+    that is smaller. Equal infinities, and NaN on both sides, do not differ.
     """
     if expected.dtype.kind == "S":
         return (0.0 if np.array_equal(expected, received.astype("S")) else float("inf")), 0.0
@@ -150,7 +150,7 @@ def difference(
 
 
 def _saved_model(folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return each signature as a function of arrays, and what is known of the model."""
+    """Return each signature as a function of arrays, and information on the model."""
     import tensorflow as tf
 
     model = tf.saved_model.load(folder)
@@ -195,7 +195,7 @@ _RUNTIMES = {"savedmodel": _saved_model, "onnx": _onnx, "litert": _litert}
 
 
 def verify(folder: str, cases: Any, runtime: str = "savedmodel") -> dict[str, Any]:
-    """Load what was exported and compare; return a dictionary that can stand in a JSON file."""
+    """Load the exported model and compare its outputs; return a JSON-serializable dictionary."""
     signatures, known = _RUNTIMES[runtime](folder)
     calls: dict[tuple[str, str], dict[str, dict[str, np.ndarray]]] = {}
     for key in cases:
@@ -209,7 +209,7 @@ def verify(folder: str, cases: Any, runtime: str = "savedmodel") -> dict[str, An
     for (case, signature), call in calls.items():
         outputs = signatures[signature](call["in"])
         if outputs.keys() != call["out"].keys():
-            raise ValueError(f"{signature} answers with {sorted(outputs)}")
+            raise ValueError(f"{signature} returns {sorted(outputs)}")
         for name, expected in call["out"].items():
             apart, allowed = difference(
                 expected, np.asarray(outputs[name]), call["allow"].get(name, 0.0)

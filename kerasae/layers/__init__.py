@@ -1,4 +1,4 @@
-"""Layers of the autoencoders; importing this package registers them as `kerasae>Name`."""
+"""Layers of autoencoders; importing this package registers them as `kerasae>Name`."""
 
 from kerasae.acceleration.convolution import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose
 from kerasae.layers.activity_penalty import ActivityPenalty

@@ -1,4 +1,4 @@
-"""The layer that adds an activation regularizer to the loss, once."""
+"""Layer that adds an activation regularizer to the loss exactly once."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ from kerasae.regularizers import ActivationRegularizer, KLSparsity, check_unit_i
 
 @keras.saving.register_keras_serializable("kerasae")
 class ActivityPenalty(Penalty):
-    """Returns its input and adds `regularizer(input)` to the loss, once.
+    """Returns its input and adds `regularizer(input)` to the loss exactly once.
 
-    The penalty is summed over units and averaged over the batch, whatever the version of
-    Keras does with an `activity_regularizer`. An `Autoencoder` reports it, unweighted, as
-    `sparsity_loss`.
+    The penalty is summed over units and averaged over the batch, independently of how the
+    installed version of Keras reduces an `activity_regularizer`. An `Autoencoder` reports it,
+    unweighted, as `sparsity_loss`.
 
     With `momentum`, the mean activation of `KLSparsity` is a running mean over training
     batches, `m_t = momentum * m_{t-1} + (1 - momentum) * batch_mean`, divided by
-    `1 - momentum^t` as Adam does. The value of the penalty is taken at the running mean and
-    its gradient is the one of the batch mean there, so a small batch biases neither. Outside
-    training the mean of the batch at hand is used.
+    `1 - momentum^t` as in Adam. The penalty is evaluated at the running mean, and its gradient
+    there is applied to the batch mean, so a small batch biases neither. Outside training, the
+    mean of the current batch is used.
 
     Args:
         regularizer: A `kerasae.regularizers.L1Activation`, `KLSparsity` or another
@@ -37,7 +37,7 @@ class ActivityPenalty(Penalty):
         Same as the input.
 
     Raises:
-        ValueError: An argument is of the wrong kind or out of range.
+        ValueError: If an argument has the wrong type or is out of range.
     """
 
     term_name = "sparsity_loss"
@@ -53,7 +53,7 @@ class ActivityPenalty(Penalty):
         if momentum is not None:
             if not isinstance(regularizer, KLSparsity):
                 raise ValueError(
-                    "momentum belongs to KLSparsity, the penalty of a mean activation. "
+                    "momentum requires KLSparsity, the penalty on a mean activation. "
                     f"Received: regularizer={regularizer!r}, momentum={momentum}"
                 )
             if not is_real(momentum) or not 0 <= momentum < 1:
@@ -66,7 +66,7 @@ class ActivityPenalty(Penalty):
 
     def build(self, input_shape: tuple) -> None:
         if self.momentum is not None:
-            # Read in half precision, a running mean would stall.
+            # In half precision, a running mean would stall.
             options: dict[str, Any] = {"dtype": "float32", "trainable": False, "autocast": False}
             self.mean_activation = self.add_weight(
                 shape=input_shape[1:], initializer="zeros", name="mean_activation", **options
@@ -79,7 +79,7 @@ class ActivityPenalty(Penalty):
         if not isinstance(self.regularizer, KLSparsity):
             return self.regularizer.values(inputs)
         check_unit_interval(inputs)
-        # Under `tf.distribute` a replica sees a part of the batch only.
+        # Under `tf.distribute`, a replica sees only part of the batch.
         mean = batch_mean(inputs)
         if self.momentum is not None and training:
             mean = self._running_mean(mean)
@@ -97,7 +97,7 @@ class ActivityPenalty(Penalty):
         config = super().get_config()
         weight = config.pop("weight")
         regularizer = keras.saving.serialize_keras_object(self.regularizer)
-        regularizer["config"]["weight"] = weight  # as it may have been set since
+        regularizer["config"]["weight"] = weight  # may have been set since construction
         return {
             **config,
             "regularizer": regularizer,

@@ -1,4 +1,4 @@
-"""The few things that Keras has no backend-independent word for: Philox noise and gradients."""
+"""Operations without a backend-independent API in Keras: Philox noise, gradients, replicas."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from kerasae.acceleration import philox
 
 def _unsupported(what: str) -> NotImplementedError:
     return NotImplementedError(
-        f"{what} works on the TensorFlow and JAX backends. "
+        f"{what} supports only the TensorFlow and JAX backends. "
         f"Received: backend={keras.backend.backend()!r}"
     )
 
@@ -48,9 +48,9 @@ def call_with_vjps(
     training: bool | None,
     aside: bool = False,
 ) -> tuple[Any, list[Any]]:
-    """Return `layer(x)` and the vector-Jacobian products `v^T dy/dx` of some `v`.
+    """Return `layer(x)` and the vector-Jacobian products `v^T dy/dx` for given vectors `v`.
 
-    Both stay differentiable with respect to the variables of the layer.
+    Both remain differentiable with respect to the variables of the layer.
 
     Args:
         layer: Maps `x` of shape `(batch, ...)` to `y` of shape `(batch, units)`, row by row.
@@ -74,8 +74,8 @@ def call_with_vjps(
     if backend == "jax":
         import jax
 
-        # The layer runs twice, once for its state and once pure for the gradient; under jit
-        # XLA merges the two.
+        # The layer runs twice, once to update its state and once as a pure function for the
+        # gradient; under jit, XLA merges the two.
         state = None if aside else layer(x, training=training)
         y, pullback = jax.vjp(pure(layer, training), x)
         y = y if aside else state
@@ -140,7 +140,7 @@ def squared_norm(x: Any) -> Any:
 
 
 def replicas() -> int:
-    """Return how many replicas compute the same step (`tf.distribute`), 1 elsewhere."""
+    """Return the number of `tf.distribute` replicas in sync, 1 on other backends."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -149,7 +149,7 @@ def replicas() -> int:
 
 
 def _replica() -> Any:
-    """Return the context of this replica; None where one replica has the whole batch."""
+    """Return the context of this replica, or None if there is only one."""
     if replicas() == 1:
         return None
     import tensorflow as tf
@@ -158,7 +158,7 @@ def _replica() -> Any:
 
 
 def _own(state: Any) -> Any:
-    """Return the state of a seed for this replica: each holds a copy, and draws other noise."""
+    """Return a seed state specific to this replica, so that replicas draw different noise."""
     replica = _replica()
     if replica is None:
         return state
@@ -169,7 +169,7 @@ def _own(state: Any) -> Any:
 
 
 def batch_share(samples: Any) -> Any:
-    """Return which share of the whole batch is on this replica, 1 where there is one replica.
+    """Return the share of the whole batch on this replica, 1 if there is one replica.
 
     Args:
         samples: Number of samples on this replica, which may be 0.
@@ -182,10 +182,10 @@ def batch_share(samples: Any) -> Any:
 
 
 def batch_mean(x: Any) -> Any:
-    """Return the float32 mean over the samples of the whole batch, on whichever replica they are.
+    """Return the float32 mean over the samples of the whole batch, across replicas.
 
     The gradient is that of the mean over the samples of this replica. Weighted by `batch_share`
-    and summed over replicas, as a loss is, it becomes the gradient of the mean.
+    and summed over replicas, like a loss, it becomes the gradient of the whole mean.
 
     Args:
         x: `(batch, ...)`.

@@ -1,4 +1,4 @@
-"""The second input of a conditional autoencoder, as encoder and decoder see it."""
+"""Embedding of the condition, the second input of a conditional autoencoder."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ UNKNOWN_CLASS = -1
 
 @keras.saving.register_keras_serializable("kerasae")
 class Condition(keras.layers.Layer):
-    """Turns a class or a vector into what is given to encoder and decoder alike.
+    """Encodes a class or a vector as a condition for both encoder and decoder.
 
-    A class becomes a one-hot vector, and an unknown one, -1, zeros. A vector gets a further entry
-    of 1; an unknown one, with NaN among its entries, becomes zeros throughout.
+    A class becomes a one-hot vector, and an unknown class, -1, becomes zeros. A vector gets an
+    additional entry of 1; an unknown vector, with any entry NaN, becomes zeros throughout.
 
     Args:
         classes: Number of classes, or None.
-        width: Size of the vector, or None; one of the two is given.
-        dropout: Share of the samples whose condition is made unknown in training, in [0, 1), so
-            that one model serves with and without a condition.
-        seed: Seed of the dropout. None draws one.
+        width: Size of the vector, or None; exactly one of the two must be given.
+        dropout: Share of samples whose condition is made unknown in training, in [0, 1), so
+            that one model works with and without a condition.
+        seed: Seed of the dropout. None draws a seed.
 
     Input shape:
         `(batch,)` whole numbers below `classes`, or `(batch, width)`.
@@ -47,7 +47,7 @@ class Condition(keras.layers.Layer):
         super().__init__(**kwargs)
         if (classes is None) == (width is None):
             raise ValueError(
-                "Either classes or width must be given. "
+                "Exactly one of classes and width must be given. "
                 f"Received: classes={classes!r}, width={width!r}"
             )
         if not is_real(dropout) or not 0 <= dropout < 1:
@@ -75,19 +75,19 @@ class Condition(keras.layers.Layer):
 
     @property
     def unknown(self) -> float:
-        """The value that stands for an unknown condition."""
+        """Raw value that represents an unknown condition."""
         return UNKNOWN_CLASS if self.width is None else float("nan")
 
     def build(self, input_shape: Any) -> None:
         pass
 
     def unknown_like(self, x: Any) -> Any:
-        """Return the output for unknown conditions of as many samples as `x`, `(batch, units)`."""
+        """Return the output for unknown conditions, one per sample of `x`, `(batch, units)`."""
         return ops.repeat(ops.zeros_like(x[:, :1]), self.units, axis=-1)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if self.classes is not None:
-            # Compared by hand: an exported one-hot may take -1 for the last class.
+            # Not ops.one_hot: once exported, it may treat -1 as the last class.
             classes = ops.arange(self.classes, dtype="int32")
             known = ops.cast(ops.cast(inputs, "int32")[:, None] == classes, "float32")
         else:

@@ -1,4 +1,4 @@
-"""Corruptions of the scaled input: on while training, off at inference."""
+"""Corruptions of the scaled input, active in training and inactive at inference."""
 
 import math
 from typing import Any
@@ -12,13 +12,14 @@ from kerasae.layers.penalty import stochastic
 
 
 class Corruption(keras.layers.Layer):
-    """Base of the corruptions. Subclasses define `apply(inputs, seed_generator)`.
+    """Base class of corruptions. Subclasses define `apply(inputs, seed_generator)`.
 
-    In training, and while an `Autoencoder` evaluates, `call` corrupts its input afresh at
-    every step; otherwise it returns the input. `corrupt(x, seed)` corrupts by hand.
+    In training, and while an `Autoencoder` evaluates, `call` corrupts its input with new noise
+    at every step; otherwise it returns the input. Call `corrupt(x, seed)` to corrupt data
+    directly.
 
     Args:
-        seed: Seed of the noise. None draws one.
+        seed: Seed of the noise. None draws a seed.
 
     Input shape:
         `(batch, ...)`, in scaled units.
@@ -40,7 +41,7 @@ class Corruption(keras.layers.Layer):
         return self.apply(inputs, self.seed_generator) if stochastic(training) else inputs
 
     def apply(self, inputs: Any, seed_generator: keras.random.SeedGenerator) -> Any:
-        """Return a corrupted copy of `inputs`, drawing from `seed_generator`."""
+        """Return a corrupted copy of `inputs`, with noise from `seed_generator`."""
         raise NotImplementedError
 
     def corrupt(self, x: Any, seed: int) -> Any:
@@ -70,13 +71,13 @@ class Corruption(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("kerasae")
 class GaussianCorruption(Corruption):
-    """Adds Gaussian noise: `x + stddev * eps`, `eps ~ N(0, I)`, clipped if asked for.
+    """Adds Gaussian noise: `x + stddev * eps`, `eps ~ N(0, I)`, optionally clipped.
 
     Args:
         stddev: Standard deviation in scaled units, >= 0; or a pair `(low, high)`, between which
-            it is drawn for each sample, log-uniform.
-        clip: None, or the pair `(low, high)` that the noisy input is clipped to.
-        seed: Seed of the noise. None draws one.
+            it is drawn log-uniformly for each sample.
+        clip: None, or the range `(low, high)` to clip the noisy input to.
+        seed: Seed of the noise. None draws a seed.
 
     References:
         Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 4.1; Alain and
@@ -138,7 +139,7 @@ class MaskingCorruption(Corruption):
 
     Args:
         rate: Probability of masking an entry, in [0, 1].
-        seed: Seed of the noise. None draws one.
+        seed: Seed of the noise. None draws a seed.
 
     References:
         Vincent et al., "Extracting and Composing Robust Features with Denoising
@@ -159,13 +160,13 @@ class MaskingCorruption(Corruption):
 
 @keras.saving.register_keras_serializable("kerasae")
 class SaltAndPepperCorruption(Corruption):
-    """Sets each entry, with probability `rate`, to `low` or `high` with equal chance.
+    """Sets each entry, with probability `rate`, to `low` or `high` with equal probability.
 
     Args:
         rate: Probability of replacing an entry, in [0, 1].
         low: Value of pepper, in scaled units.
         high: Value of salt, in scaled units.
-        seed: Seed of the noise. None draws one.
+        seed: Seed of the noise. None draws a seed.
 
     References:
         Vincent et al., "Stacked Denoising Autoencoders", JMLR 2010, section 4.1.
@@ -187,7 +188,7 @@ class SaltAndPepperCorruption(Corruption):
         self.high = float(high)
 
     def apply(self, inputs: Any, seed_generator: keras.random.SeedGenerator) -> Any:
-        # One draw u decides both: u < rate / 2 is pepper, u > 1 - rate / 2 is salt.
+        # One draw u decides both: u < rate / 2 is pepper, u >= 1 - rate / 2 is salt.
         u = uniform(ops.shape(inputs), seed_generator)
         low = ops.cast(self.low, inputs.dtype)
         high = ops.cast(self.high, inputs.dtype)
@@ -202,10 +203,9 @@ class SaltAndPepperCorruption(Corruption):
 class LowResolutionCorruption(Corruption):
     """Averages blocks of `factor` (per axis) and repeats each mean over its block.
 
-    Images are pooled over height and width, series over time, and flat vectors along
-    their one axis. What a size leaves over is split over both ends, whose blocks are then
-    shorter; each is averaged over what it has.
-    The corruption is deterministic.
+    Images are pooled over height and width, series over time, and flat vectors along their
+    only axis. If a size is not a multiple of `factor`, the blocks at both ends are shorter, and
+    each is averaged over the entries it has. The corruption is deterministic.
 
     Args:
         factor: Edge of a block, a whole number >= 1.
@@ -227,7 +227,7 @@ class LowResolutionCorruption(Corruption):
         axes = {2: (1,), 3: (1,), 4: (1, 2)}.get(len(shape))
         if axes is None:
             raise ValueError(
-                "LowResolutionCorruption takes vectors, series or images. "
+                "LowResolutionCorruption requires vectors, series or images. "
                 f"Received: input of shape {tuple(shape)}"
             )
         return axes
@@ -239,7 +239,7 @@ class LowResolutionCorruption(Corruption):
         sizes = x.shape[1:-1]
         for axis, size in zip(pooled_axes, inputs.shape[1:], strict=False):
             x = ops.repeat(x, self.factor, axis=axis)
-            # "same" padding is split over both ends, so the first block may be the short one.
+            # "same" padding is split over both ends, so the first block may be shorter.
             before = (sizes[axis - 1] * self.factor - size) // 2
             x = ops.take(x, range(before, before + size), axis=axis)
         return x[..., 0] if rank == 2 else x

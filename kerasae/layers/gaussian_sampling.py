@@ -19,15 +19,15 @@ class GaussianSampling(Penalty):
 
         KL = 1/2 sum_j (exp(z_log_var_j) + z_mean_j^2 - 1 - z_log_var_j),
 
-    is summed over code dimensions, averaged over the batch, in nats, times `kl_weight`. An
-    `Autoencoder` reports it, unweighted, as `kl_loss`. In training, and while an
-    `Autoencoder` evaluates, the layer samples; otherwise it returns `z_mean`.
+    is summed over code dimensions, averaged over the batch, in nats, and multiplied by
+    `kl_weight`. An `Autoencoder` reports it, unweighted, as `kl_loss`. In training, and while
+    an `Autoencoder` evaluates, the layer samples; otherwise it returns `z_mean`.
 
     Args:
         kl_weight: Factor of the KL term ("beta"), a number >= 0 or a `Warmup`.
-        free_bits: Nats per dimension that cost nothing: dimension `j` contributes
-            `max(free_bits, mean_batch KL_j)`, and `kl_loss` reports that. 0 turns it off.
-        seed: Seed of the noise. None draws one.
+        free_bits: Nats per dimension exempt from the penalty: dimension `j` contributes
+            `max(free_bits, mean_batch KL_j)`, which `kl_loss` includes. 0 disables it.
+        seed: Seed of the noise. None draws a seed.
 
     Input shape:
         A pair `[z_mean, z_log_var]`, each `(batch, latent_dim)`.
@@ -77,14 +77,14 @@ class GaussianSampling(Penalty):
         return ops.sum(self._divergences(*inputs), axis=-1)
 
     def divergence(self, z_mean: Any, z_log_var: Any) -> Any:
-        """Return the KL term of a batch, in nats, a scalar of float32 (free bits included)."""
+        """Return the KL term of a batch in nats, free bits included, as a float32 scalar."""
         kl = batch_mean(self._divergences(z_mean, z_log_var))
         return ops.sum(ops.maximum(kl, self.free_bits))
 
     @staticmethod
     def _divergences(z_mean: Any, z_log_var: Any) -> Any:
         z_mean, z_log_var = ops.cast(z_mean, "float32"), ops.cast(z_log_var, "float32")
-        # expm1 keeps the digits that exp(v) - 1 - v loses near v = 0.
+        # expm1 avoids the cancellation of exp(v) - 1 - v near v = 0.
         return 0.5 * (ops.expm1(z_log_var) - z_log_var + ops.square(z_mean))
 
     def compute_output_shape(self, input_shape: Any, **_: Any) -> tuple:

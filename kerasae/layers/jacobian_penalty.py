@@ -25,36 +25,36 @@ METHODS = ("estimate", "closed_form", "exact")
 class JacobianPenalty(Penalty, keras.layers.Wrapper):
     """Wraps an encoder and adds `weight * mean_batch ||d code / d x||_F^2` to the loss.
 
-    Active in training and while an `Autoencoder` evaluates; at inference the layer is the
-    encoder and nothing else. An `Autoencoder` reports the penalty, unweighted, as
-    `jacobian_loss`, and passes the uncorrupted input as `clean` where there is a corruption.
+    The penalty is active in training and while an `Autoencoder` evaluates; at inference, the
+    layer only calls the encoder. An `Autoencoder` reports the penalty, unweighted, as
+    `jacobian_loss`, and passes the uncorrupted input as `clean` if there is a corruption.
 
     Methods:
         `"estimate"`: `||J^T v||^2` for `probes` random sign vectors `v` (Hutchinson), an
             unbiased estimate by one vector-Jacobian product each, for any encoder.
         `"closed_form"`: exact, for a chain of `Dense` layers with elementwise activations
-            (`Flatten` and `Reshape` may stand before them). One layer costs almost nothing:
+            (`Flatten` and `Reshape` may precede them). One layer costs almost nothing:
             `sum_j s_j^2 ||w_j||^2` with slopes `s_j`. A chain avoids the Jacobian itself:
             with `J = M W_1^T` and `G = W_1^T W_1`, `||J||^2 = sum(M * (M G))`.
-        `"exact"`: exact, by autodiff, for any encoder; as many products as code units.
+        `"exact"`: exact, by autodiff, for any encoder; one product per code unit.
 
     Args:
-        layer: The encoder, from `(batch, ...)` to `(batch, units)`. It must treat samples one
-            by one (no batch normalization in training).
+        layer: The encoder, from `(batch, ...)` to `(batch, units)`. It must treat samples
+            independently (no batch normalization in training).
         weight: Factor lambda, a number >= 0 or a `Warmup`.
         method: `"estimate"`, `"closed_form"` or `"exact"`.
         probes: Number of random vectors of `"estimate"`.
-        seed: Seed of the random vectors. None draws one.
+        seed: Seed of the random vectors. None draws a seed.
 
     Call arguments:
         inputs: `(batch, ...)`, in scaled units.
-        clean: Optional tensor shaped like `inputs`, where to take the Jacobian instead.
+        clean: Optional tensor shaped like `inputs`, at which to take the Jacobian instead.
 
     Output shape:
-        That of the encoder.
+        Output shape of the encoder.
 
     Raises:
-        ValueError: An argument is out of range, or `"closed_form"` meets another layer.
+        ValueError: If an argument is out of range, or `"closed_form"` does not support a layer.
 
     References:
         Rifai et al., "Contractive Auto-Encoders", ICML 2011, equations 5 and 7; Hutchinson,
@@ -94,16 +94,16 @@ class JacobianPenalty(Penalty, keras.layers.Wrapper):
         code_shape = tuple(self.layer.compute_output_shape(input_shape))
         if self.method != "estimate" and len(code_shape) != 2:
             raise ValueError(
-                f"method={self.method!r} needs a code of shape (batch, units); use 'estimate' or "
-                f"flatten it. Received: an encoder ending in shape {code_shape}"
+                f"method={self.method!r} requires a code of shape (batch, units); use 'estimate' "
+                f"or flatten it. Received: an encoder with output of shape {code_shape}"
             )
         if self.method == "closed_form":
             widths = [layer.kernel.shape for layer in _dense_chain(self.layer)]
             ends = [math.prod(input_shape[1:]), *(width[1] for width in widths[:-1])]
             if [width[0] for width in widths] != ends:
                 raise ValueError(
-                    "method='closed_form' needs Dense layers over whole samples; put a Flatten "
-                    f"before them. Received: input of shape {tuple(input_shape)}"
+                    "method='closed_form' requires Dense layers over whole samples; add a Flatten "
+                    f"layer before them. Received: input of shape {tuple(input_shape)}"
                 )
 
     def call(  # type: ignore[override]
@@ -155,43 +155,44 @@ def _dense_chain(network: keras.layers.Layer) -> list[keras.layers.Dense]:
 
 
 def _check_chain(network: keras.layers.Layer) -> None:
-    """Raise, naming what is in the way, unless the closed form holds for `network`."""
-    # A functional model also holds bare operations, which `layers` leaves out.
+    """Raise ValueError naming the offending layer unless `network` has a closed form."""
+    # A functional model may also contain bare operations, which `layers` omits.
     parts = getattr(network, "operations", None) or getattr(network, "layers", [network])
     for part in parts:
         if isinstance(part, keras.layers.Dense):
             if not _elementwise(part.activation):
                 name = getattr(part.activation, "__name__", type(part.activation).__name__)
                 raise ValueError(
-                    "method='closed_form' needs elementwise activations; use 'estimate'. "
+                    "method='closed_form' requires elementwise activations; use 'estimate'. "
                     f"Received: layer {part.name!r} with activation {name}"
                 )
             if part.activity_regularizer is not None:
                 raise ValueError(
-                    "method='closed_form' takes no activity_regularizer inside the encoder; put "
-                    f"a kerasae.layers.ActivityPenalty behind it. Received: layer {part.name!r}"
+                    "method='closed_form' supports no activity_regularizer inside the encoder; "
+                    "add a kerasae.layers.ActivityPenalty after it. "
+                    f"Received: layer {part.name!r}"
                 )
         elif not isinstance(
             part, (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape)
         ):
             raise ValueError(
-                "method='closed_form' takes a chain of Dense layers; use 'estimate' or 'exact' "
+                "method='closed_form' requires a chain of Dense layers; use 'estimate' or 'exact' "
                 f"for other encoders. Received: layer {part.name!r} ({type(part).__name__})"
             )
     if not _dense_chain(network):
-        raise ValueError("method='closed_form' needs at least one Dense layer. Received: none")
+        raise ValueError("method='closed_form' requires at least one Dense layer. Received: none")
     if hasattr(network, "operations"):
         for part in network.get_config()["layers"]:
             if len(part["inbound_nodes"]) > 1:
                 raise ValueError(
-                    "method='closed_form' takes each layer once; use 'estimate' or 'exact'. "
+                    "method='closed_form' supports no shared layers; use 'estimate' or 'exact'. "
                     f"Received: layer {part['name']!r} used {len(part['inbound_nodes'])} times"
                 )
 
 
 def _elementwise(activation: Any) -> bool:
-    """Tell whether an entry of the output depends on its own entry of the input alone."""
-    if isinstance(activation, keras.layers.Layer):  # may have weights of its own
+    """Return whether each output entry depends only on the corresponding input entry."""
+    if isinstance(activation, keras.layers.Layer):  # may have weights
         return False
     one, other = np.random.default_rng(0).normal(size=(2, 16, 4)).astype("float32")
     other[:, :2] = one[:, :2]
@@ -214,7 +215,7 @@ def _dense_jacobian_norm(network: keras.layers.Layer, x: Any) -> tuple[Any, Any]
     first = ops.cast(chain[0].kernel, "float32")
     if len(chain) == 1:
         return h, ops.matmul(ops.square(slopes[0]), ops.sum(ops.square(first), axis=0))
-    # m[b] = D_L W_L^T D_{L-1} ... W_2^T D_1, so that the Jacobian is m[b] W_1^T.
+    # m[b] = D_L W_L^T D_{L-1} ... W_2^T D_1, so the Jacobian is m[b] W_1^T.
     m = slopes[-1][:, :, None]
     for layer, s in zip(chain[:0:-1], slopes[-2::-1], strict=True):
         kernel = ops.transpose(ops.cast(layer.kernel, "float32"))
@@ -225,7 +226,7 @@ def _dense_jacobian_norm(network: keras.layers.Layer, x: Any) -> tuple[Any, Any]
 
 @ops.custom_gradient
 def _gram_norm(m: Any, kernel: Any) -> Any:
-    """Return `||m[b] kernel^T||_F^2` of each `b`, with the product `m G` used twice."""
+    """Return `||m[b] kernel^T||_F^2` for each `b`; the gradient reuses the product `m G`."""
     gram = ops.matmul(ops.transpose(kernel), kernel)
     units = gram.shape[0]
     rows = ops.reshape(m, (-1, units))

@@ -1,4 +1,4 @@
-"""The base of layers that add a named, weighted term to the loss."""
+"""Base class of layers that add a named, weighted term to the loss."""
 
 import contextlib
 import contextvars
@@ -10,7 +10,7 @@ from keras import ops
 
 from kerasae.schedules import Warmup, Weight, check_weight, weight_config
 
-# Value and weight of each term that a layer reports, by name.
+# Value and weight of each reported term, by name.
 Terms = dict[str, tuple[Any, Any]]
 
 _evaluating: contextvars.ContextVar[bool] = contextvars.ContextVar("evaluating", default=False)
@@ -18,10 +18,10 @@ _evaluating: contextvars.ContextVar[bool] = contextvars.ContextVar("evaluating",
 
 @contextlib.contextmanager
 def evaluating() -> Iterator[None]:
-    """Turn noise on inside, although layers are called with `training=False`.
+    """Enable noise in this context, although layers are called with `training=False`.
 
-    An `Autoencoder` evaluates what training optimizes, and Keras calls `test_step` and
-    `predict_step` alike.
+    An `Autoencoder` evaluates the training objective, but Keras calls layers with
+    `training=False` in both `test_step` and `predict_step`.
     """
     token = _evaluating.set(True)
     try:
@@ -36,14 +36,14 @@ def stochastic(training: bool | None) -> bool:
 
 
 class PenaltyWeight(keras.layers.Layer):
-    """The weight of a penalty, held in a variable so that compiled steps see changes of it.
+    """Weight of a penalty, stored in a variable so that compiled steps see its changes.
 
-    The value belongs to the configuration of the layer that owns it and is saved there. Files of
-    weights hold the step of a schedule only.
+    The value is part of the owning layer's configuration and is saved there. Weight files
+    contain only the step of a schedule.
 
     Args:
-        value: A number >= 0, a `keras.Variable` (which is set non-trainable), or a `Warmup`.
-        argument: The argument's name, for messages.
+        value: A number >= 0, a `keras.Variable` (which is made non-trainable), or a `Warmup`.
+        argument: Name of the argument, for error messages.
     """
 
     def __init__(self, value: Weight, argument: str = "weight"):
@@ -56,7 +56,7 @@ class PenaltyWeight(keras.layers.Layer):
             value.trainable = False
             self.constant = value
             return
-        # NaN stands for "as the schedule says".
+        # NaN means that the schedule determines the weight.
         start = float("nan") if isinstance(value, Warmup) else value
         self.constant = self._variable("weight", start, "float32")
         if self.schedule is not None:
@@ -73,37 +73,37 @@ class PenaltyWeight(keras.layers.Layer):
         )
 
     def current(self) -> Any:
-        """Return the weight at this step, a scalar tensor of float32."""
+        """Return the weight at the current step, a float32 scalar tensor."""
         constant = ops.cast(self.constant, "float32")
         if self.schedule is None:
             return constant
         return ops.where(ops.isnan(constant), self.schedule(self.step), constant)
 
     def advance(self) -> None:
-        """Count a training step."""
+        """Advance the schedule by one training step."""
         if self.schedule is not None:
             self.step.assign_add(1)
 
     def read(self) -> Weight:
-        """Return the number, or the schedule where no number has replaced it."""
+        """Return the schedule, or the number if there is none or a number has replaced it."""
         value = float(ops.convert_to_numpy(self.constant))
         return self.schedule if value != value and self.schedule is not None else value
 
     def assign(self, value: Weight) -> None:
-        """Set the weight, for steps that are compiled already too.
+        """Set the weight, also for steps that are already compiled.
 
         Args:
-            value: A number >= 0, a `keras.Variable`, whose value is taken, or the same schedule.
+            value: A number >= 0, a `keras.Variable` whose value is used, or the same schedule.
 
         Raises:
-            ValueError: The value is out of range, or another schedule.
+            ValueError: If the value is out of range, or a different schedule.
         """
         value = check_weight(value, self.argument)
         if isinstance(value, Warmup):
             if self.schedule is None or value.get_config() != self.schedule.get_config():
                 raise ValueError(
-                    f"A schedule of {self.argument} is given when the layer is made; set a number "
-                    f"here. Received: {self.argument}={value!r}"
+                    f"{self.argument} can be set only to a number; pass a schedule to the "
+                    f"constructor of the layer. Received: {self.argument}={value!r}"
                 )
             value = float("nan")
         self.constant.assign(ops.convert_to_tensor(value, "float32"))
@@ -118,7 +118,7 @@ class PenaltyWeight(keras.layers.Layer):
 
 
 class Penalty(keras.layers.Layer):
-    """Base of layers that add a named, weighted term to the loss.
+    """Base class of layers that add a named, weighted term to the loss.
 
     Subclasses define `penalty`, and `transform` if they change their input:
 
@@ -131,28 +131,28 @@ class Penalty(keras.layers.Layer):
         ```
 
     In any Keras model, the layer adds `weight * mean_batch(penalty)` to the loss by `add_loss`.
-    As a part of an `Autoencoder`, it reports the term by name instead: the unweighted mean is a
+    As part of an `Autoencoder`, it reports the term by name instead: the unweighted mean is a
     metric called `term_name`, and sample weights apply to it.
 
-    Setting `weight` takes effect at the next step, in compiled models too, and is what
-    `get_config` writes.
+    Setting `weight` takes effect at the next step, even in compiled models, and changes the
+    value that `get_config` returns.
 
     Args:
         weight: Factor of the penalty, a number >= 0, a `keras.Variable` or a `Warmup`.
 
     Call arguments:
-        inputs: As the subclass says.
-        training: Whether the layer is called in training; a `Warmup` then advances.
+        inputs: As defined by the subclass.
+        training: Whether the layer is called in training, where a `Warmup` advances.
         return_terms: Whether to return a pair of the outputs and `{term_name: (value, weight)}`
             instead of calling `add_loss`.
     """
 
     term_name = "penalty_loss"
-    # Whether `penalty` returns one value for each sample; otherwise a scalar.
+    # Whether `penalty` returns one value per sample rather than a scalar.
     per_sample = True
     # The name of the argument that holds the weight.
     weight_argument = "weight"
-    # Names under which the inputs of the layer stand in a `Pass`.
+    # Names of the layer's inputs in a `Pass`.
     input_names: tuple[str, ...] = ()
 
     def __init__(self, weight: Weight = 1.0, **kwargs: Any):
@@ -161,7 +161,7 @@ class Penalty(keras.layers.Layer):
 
     @property
     def weight(self) -> Weight:
-        """The weight: a number, or a `Warmup` that is in effect."""
+        """The weight: a number, or the `Warmup` in effect."""
         return self.penalty_weight.read()
 
     @weight.setter
@@ -169,7 +169,7 @@ class Penalty(keras.layers.Layer):
         self.penalty_weight.assign(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A variable given as weight is not one of the layer's own; Keras would track it.
+        # Keras would track a variable passed as the weight as one of the layer's own.
         if isinstance(getattr(type(self), name, None), property) and name == self.weight_argument:
             object.__setattr__(self, name, value)
         else:
@@ -190,7 +190,7 @@ class Penalty(keras.layers.Layer):
         return self.report(outputs, self.penalty(inputs, outputs, training), training, return_terms)
 
     def report(self, outputs: Any, value: Any, training: bool | None, return_terms: bool) -> Any:
-        """Return the outputs and report a penalty, as `call` does.
+        """Report a penalty and return the outputs, as `call` does.
 
         Args:
             outputs: Outputs of the layer.

@@ -1,4 +1,4 @@
-"""The layer that rounds each number of a code to one of a few levels."""
+"""Layer that rounds each entry of a code to one of a few levels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,12 +17,12 @@ _MARGIN = 1e-3
 class FiniteScalarQuantizer(keras.layers.Layer):
     """Rounds groups of numbers to the points of a grid: finite scalar quantization.
 
-    A group has a number for each entry of `levels`; number `i` is squeezed by `tanh` to `levels[i]`
-    whole numbers and rounded, and the gradient passes through the rounding unchanged. A point of
-    the grid is one of `prod(levels)` indices.
+    A group has one number for each entry of `levels`; number `i` is bounded by `tanh` to the range
+    of `levels[i]` whole numbers and rounded, and the gradient passes through the rounding
+    unchanged. Each point of the grid corresponds to one of `prod(levels)` indices.
 
     Args:
-        levels: Number of levels of each number of a group, each at least 2, such as (8, 5, 5, 5).
+        levels: Number of levels of each entry of a group, each at least 2, such as (8, 5, 5, 5).
 
     Attributes:
         code_size: Number of points of the grid.
@@ -41,7 +41,8 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         super().__init__(**kwargs)
         if not isinstance(levels, (tuple, list)) or not levels:
             raise ValueError(
-                f"levels must be whole numbers, such as (8, 5, 5, 5). Received: levels={levels!r}"
+                "levels must be a non-empty sequence of whole numbers, such as (8, 5, 5, 5). "
+                f"Received: levels={levels!r}"
             )
         self.levels = [check_whole("levels", level, 2) for level in levels]
         self.code_size = int(np.prod(self.levels))
@@ -51,14 +52,14 @@ class FiniteScalarQuantizer(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         if input_shape[-1] % len(self.levels):
             raise ValueError(
-                f"The input must have {len(self.levels)} numbers for each group. "
+                f"The input must have {len(self.levels)} entries for each group. "
                 f"Received: input of shape {tuple(input_shape)}"
             )
 
     def call(self, inputs: Any) -> Any:
         levels = np.array(self.levels, "float32")
         half = (levels - 1) * (1 + _MARGIN) / 2
-        # An even number of levels has none in the middle: all are moved by half a step.
+        # An even number of levels has no middle level: all are shifted by half a step.
         offset = np.where(levels % 2 == 0, 0.5, 0.0).astype("float32")
         shift = np.arctanh(offset / half)
         groups = self._groups(ops.cast(inputs, "float32"))
@@ -79,7 +80,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         return ops.sum(digits * self._places(), axis=-1)
 
     def to_vectors(self, indices: Any) -> Any:
-        """Return the point of the grid of each index, float32 `(batch, groups * len(levels))`.
+        """Return the grid point of each index, float32 `(batch, groups * len(levels))`.
 
         Args:
             indices: Whole numbers below `code_size`, `(batch, groups)`.

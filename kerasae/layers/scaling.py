@@ -1,4 +1,4 @@
-"""Scalers: raw units in, scaled units out, and back."""
+"""Scalers between raw and scaled units."""
 
 import warnings
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ from keras import ops
 
 from kerasae.errors import is_real
 
-# Share of the scale that float32's spacing at the offset may be.
+# Largest ratio of float32's spacing at the offset to the scale.
 FAR = 0.01
 
 
 class Scaler(keras.layers.Layer):
-    """Base of the scalers: `(x - offset) / scale`, per entry of the last axis.
+    """Base class of scalers: `(x - offset) / scale`, per entry of the last axis.
 
     `offset` and `scale` are saved with the layer. `inverse` maps back to raw units.
 
@@ -54,16 +54,16 @@ class Scaler(keras.layers.Layer):
         return ops.cast(inputs, "float32") * self.scale + self.offset
 
     def adapt(self, batches: Iterable[Any]) -> None:
-        """Take the statistics from one pass over `batches` of training data.
+        """Compute the statistics in one pass over `batches` of training data.
 
         Args:
             batches: Arrays or tensors `(batch, ..., channels)`.
 
         Raises:
-            ValueError: There is no data, or it holds NaN or infinite values.
+            ValueError: If there are no data, or they contain NaN or infinite values.
 
         Warns:
-            UserWarning: A feature's values differ by little more than float32's spacing there.
+            UserWarning: If a feature varies by little more than the float32 spacing of its values.
         """
         rows = 0
         for batch in batches:
@@ -71,7 +71,7 @@ class Scaler(keras.layers.Layer):
             x = x.reshape(-1, x.shape[-1])
             if not np.isfinite(x).all():
                 raise ValueError(
-                    "The scaler needs finite training data. Received: NaN or infinite values"
+                    "The scaler requires finite training data. Received: NaN or infinite values"
                 )
             if not self.built:
                 self.build((None, *np.shape(batch)[1:]))
@@ -80,7 +80,7 @@ class Scaler(keras.layers.Layer):
                 self._update(x, rows)
                 rows += len(x)
         if not rows:
-            raise ValueError("The scaler needs at least one training sample. Received: none")
+            raise ValueError("The scaler requires at least one training sample. Received: none")
         offset, scale = self._statistics()
         far = np.abs(offset) * np.finfo("float32").eps > FAR * scale
         if (far & (scale > 0)).any():
@@ -88,13 +88,13 @@ class Scaler(keras.layers.Layer):
                 np.argmax(np.where(scale > 0, np.abs(offset) / np.maximum(scale, 1e-300), 0))
             )
             warnings.warn(
-                "Values so far from 0 that float32 tells few of them apart; subtract a constant "
-                f"from the data first. Received: feature {worst} around {offset[worst]:.6g}, on a "
-                f"scale of {scale[worst]:.3g}",
+                "The values are so far from 0 that float32 can barely distinguish them; subtract a "
+                f"constant from the data first. Received: feature {worst} around "
+                f"{offset[worst]:.6g}, on a scale of {scale[worst]:.3g}",
                 stacklevel=2,
             )
         self.offset.assign(offset.astype("float32"))
-        # A constant feature has no scale of its own: it maps to 0 and back.
+        # A constant feature has no scale; it maps to 0 and back.
         self.scale.assign(np.where(scale > 0, scale, 1.0).astype("float32"))
         self.is_adapted.assign(1)
 
@@ -112,8 +112,8 @@ class Scaler(keras.layers.Layer):
 class Standardize(Scaler):
     """Standardizes each feature (or channel) to mean 0 and variance 1 over the training data.
 
-    The statistics come from `adapt`, in float64 and one pass (pairwise update of Chan,
-    Golub and LeVeque, 1979). `Autoencoder.fit` calls it on the training data only.
+    `adapt` computes the statistics in float64 and one pass (pairwise update of Chan, Golub and
+    LeVeque, 1979). `Autoencoder.fit` calls it on the training data only.
 
     Example:
     >>> import numpy as np
@@ -125,7 +125,6 @@ class Standardize(Scaler):
     """
 
     def _update(self, x: np.ndarray, rows: int) -> None:
-        # `rows` counts samples; the running count here is of rows of the flattened array.
         if rows == 0:
             self._count, self._mean, self._squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
         mean = x.mean(axis=0)
@@ -138,7 +137,7 @@ class Standardize(Scaler):
 
     def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
         deviation = np.sqrt(self._squares / self._count)
-        # The mean of a constant column is off by an ulp or so; that is not its scale.
+        # The computed mean of a constant column is off by about an ulp, which is not a scale.
         return self._mean, np.where(deviation > 1e-12 * np.abs(self._mean), deviation, 0.0)
 
 
@@ -147,8 +146,8 @@ class UnitScale(Scaler):
     """Maps `[minimum, maximum]` to [0, 1].
 
     Args:
-        minimum, maximum: The raw range, such as 0 and 255 for uint8 images. Both None takes
-            the range of each feature (or channel) from the training data.
+        minimum, maximum: The raw range, such as 0 and 255 for uint8 images. If both are None,
+            the range of each feature (or channel) is taken from the training data.
     """
 
     def __init__(self, minimum: float | None = None, maximum: float | None = None, **kwargs: Any):
@@ -184,7 +183,7 @@ class UnitScale(Scaler):
 
 @keras.saving.register_keras_serializable("kerasae")
 class InverseScale(keras.layers.Layer):
-    """Maps scaled units back to raw ones with the `inverse` of a scaler.
+    """Maps scaled units back to raw units with the `inverse` of a scaler.
 
     Args:
         scaler: A layer with a method `inverse`.

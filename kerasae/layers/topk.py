@@ -1,4 +1,4 @@
-"""The layer that keeps the k largest activations of each sample."""
+"""Layer that keeps the k largest activations of each sample."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from kerasae.errors import check_whole
 class TopK(keras.layers.Layer):
     """Keeps the `k` largest activations of each sample, if positive, and sets the others to 0.
 
-    In training the layer counts, for each unit, the samples since it was last active. A unit that
-    no sample of the last `dead_after` used is dead; `dead` says which.
+    In training, the layer counts for each unit the samples since it was last active. A unit that
+    was inactive for the last `dead_after` samples counts as dead; see `dead`.
 
     Args:
         k: Number of activations to keep, at most the number of units.
-        dead_after: Samples without the unit after which it counts as dead.
+        dead_after: Number of samples after which an inactive unit counts as dead.
 
     Input shape:
         `(batch, units)`.
@@ -58,7 +58,7 @@ class TopK(keras.layers.Layer):
 
     @property
     def dead(self) -> Any:
-        """Which units are dead, a tensor of truth values `(units,)`."""
+        """Boolean tensor `(units,)` that marks the dead units."""
         return ops.convert_to_tensor(self.unused) >= self.dead_after
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -69,7 +69,7 @@ class TopK(keras.layers.Layer):
 
 
 def keep_largest(activations: Any, k: int) -> Any:
-    """Return activations with all but the `k` largest of each row set to 0, and no negative ones.
+    """Return activations with all but the `k` largest positive ones of each row set to 0.
 
     Args:
         activations: `(batch, units)`.

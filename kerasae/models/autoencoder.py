@@ -31,17 +31,18 @@ class Pass:
     """Every tensor of one forward pass, by name.
 
     Attributes:
-        inputs: Raw inputs by name; `inputs["x"]` is what is reconstructed.
+        inputs: Raw inputs by name; the model reconstructs `inputs["x"]`.
         scaled: `x` in scaled units.
-        corrupted: The same as the encoder gets it.
+        corrupted: `scaled` after corruption, the input of the encoder.
         features: Output of the encoder network.
-        latent: Output of the bottleneck, which the decoder gets.
+        latent: Output of the bottleneck, the input of the decoder.
         code: The code: `latent`, or its indices for discrete models.
         decoded: Output of the decoder network, before the output activation.
-        condition: The condition as encoder and decoder get it, or None.
-        target: The target in scaled units, once a loss is computed, or None.
-        others: What else the parts name, such as `z_mean` and `z_log_var`.
-        terms: Name -> pairs of unweighted value (`(batch,)` or a scalar) and weight.
+        condition: The condition as the encoder and decoder receive it, or None.
+        target: The target in scaled units, set when the loss is computed, or None.
+        others: Further named tensors of the parts, such as `z_mean` and `z_log_var`.
+        terms: Maps the name of a term to pairs of unweighted value (`(batch,)` or a scalar)
+            and weight.
     """
 
     inputs: dict[str, Any]
@@ -60,19 +61,19 @@ class Pass:
         others = self.__dict__.get("others", {})
         if name in others:
             return others[name]
-        raise AttributeError(f"This pass has no tensor {name!r}; it has also {list(others)}")
+        raise AttributeError(f"Pass has no tensor {name!r}; its other tensors are {list(others)}")
 
 
 def forward(parts: Any, inputs: Any, training: bool | None = None) -> Pass:
-    """Run the parts in a row and return every tensor there is.
+    """Run the parts in order and return all their tensors.
 
-    Layers that are a `Penalty` report their terms in the pass and not by `add_loss`.
+    `Penalty` layers report their terms in the pass instead of calling `add_loss`.
 
     Args:
-        parts: An `Autoencoder`, or what `without` makes of one.
-        inputs: Raw input, or a dictionary of raw inputs; a condition that is left out is unknown.
-        training: Passed on by hand: on JAX a step calls the model without Keras's call
-            context, which would hand it down.
+        parts: An `Autoencoder`, or the result of `without`.
+        inputs: Raw input, or a dictionary of raw inputs; an omitted condition is unknown.
+        training: Passed to each layer explicitly: on JAX, a step calls the model outside
+            Keras's call context, which would otherwise propagate it.
     """
     values = inputs if isinstance(inputs, dict) else {"x": inputs}
     terms: dict[str, list[tuple[Any, Any]]] = {}
@@ -129,12 +130,12 @@ def forward(parts: Any, inputs: Any, training: bool | None = None) -> Pass:
 
 
 def decode(parts: Any, latent: Any, condition: Any = None, training: bool | None = None) -> Any:
-    """Return the decoder's output, before the output activation.
+    """Return the output of the decoder, before the output activation.
 
     Args:
         parts: As for `forward`.
-        latent: What the bottleneck gives, `(batch, units)`.
-        condition: As in a `Pass`; None is unknown where the model takes one.
+        latent: Output of the bottleneck, `(batch, units)`.
+        condition: As in a `Pass`. None means unknown for conditional models.
         training: As for `forward`.
     """
     if condition is None and parts.condition is not None:
@@ -147,14 +148,14 @@ def decode(parts: Any, latent: Any, condition: Any = None, training: bool | None
 
 
 def without(parts: Any, *names: str) -> SimpleNamespace:
-    """Return the parts of a model with some of them left out, for `forward`."""
+    """Return the parts of a model, some of them omitted, for `forward`."""
     kept = {name: getattr(parts, name) for name in (*PARTS, "recipe")}
     return SimpleNamespace(**{**kept, **dict.fromkeys(names)})
 
 
 @dataclasses.dataclass(frozen=True)
 class _Mode:
-    """Which model is in a step of its own, and of which kind."""
+    """The model whose step is running, and the kind of step."""
 
     owner: Any
     kind: str
@@ -174,11 +175,12 @@ def _in_step(owner: Any, kind: str) -> Iterator[None]:
 
 
 class Scorer(keras.Model):
-    """The reconstruction error as a model, so that `predict` batches it.
+    """Computes the reconstruction error as a model, so that `predict` batches it.
 
     Args:
         autoencoder: The model.
-        per_feature: Whether to keep the features apart, which needs one of kerasae's losses.
+        per_feature: Whether to return one error per feature, which requires one of kerasae's
+            losses.
     """
 
     def __init__(self, autoencoder: "Autoencoder", per_feature: bool = False):
@@ -194,7 +196,7 @@ class Scorer(keras.Model):
 
 
 class Untracked:
-    """A box for models that must not become sub-layers of the one that holds them."""
+    """Container that hides models from Keras's attribute tracking."""
 
     def __init__(self) -> None:
         self.models: dict[str, keras.Model] = {}
@@ -205,52 +207,51 @@ class Untracked:
 
 @keras.saving.register_keras_serializable("kerasae")
 class Autoencoder(keras.Model):
-    """A functional Keras model: scaler, corruption, encoder, bottleneck, decoder in a row.
+    """A functional Keras model: scaler, corruption, encoder, bottleneck and decoder in sequence.
 
-    Raw input goes in and a raw reconstruction comes out; the loss is taken in scaled units.
-    `fit(x)` needs no `y`, and `compile()` no arguments. Each loss term is a metric of its
-    own, unweighted and averaged over the epoch as `loss` is: `reconstruction_loss`, and
-    `kl_loss`, `sparsity_loss`, `jacobian_loss` or `regularization_loss` where they exist.
+    The model maps raw input to a raw reconstruction; the loss is computed in scaled units.
+    `fit(x)` needs no `y`, and `compile()` no arguments. Each loss term is reported as a
+    separate metric, unweighted and averaged over the epoch like `loss`: `reconstruction_loss`,
+    and `kl_loss`, `sparsity_loss`, `jacobian_loss` or `regularization_loss` where they exist.
     `loss` is their weighted sum.
 
     `encode`, `reconstruct`, `score` and `predict` are deterministic and never corrupt.
-    `evaluate` measures what training optimizes: variational models sample and denoising
+    `evaluate` measures the training objective: variational models sample and denoising
     models corrupt, with one fixed draw that is the same at every call.
 
-    A conditional model takes a dictionary, `{"x": ..., "condition": ...}`; where the condition
-    is left out, it is unknown.
+    A conditional model takes a dictionary, `{"x": ..., "condition": ...}`; an omitted
+    condition is unknown.
 
     Most users call `kerasae.build` instead of this constructor. An overridden `train_step`
-    should call this one's, which names the terms. To copy a model, use
+    should call `super().train_step`, which reports the terms. To copy a model, use
     `type(ae).from_config(ae.get_config())` and `set_weights`; `keras.models.clone_model`
-    gives a plain functional model without parts.
+    returns a plain functional model without parts.
 
     Args:
         input_shape: Shape of one sample.
         encoder_network: Keras model from scaled input to the code or to features.
-        decoder_network: Keras model from code to the shape of the input, ending linear.
-        bottleneck: Layer or model between them, or None.
+        decoder_network: Keras model from code to the shape of the input, with a linear output.
+        bottleneck: Layer or model between encoder and decoder, or None.
         corruption: Layer applied to the scaled input, or None.
         condition: A `kerasae.layers.Condition`, or None.
-        scaler: Layer with a method `inverse`, or None. One with `adapt` and `adapted` is
-            adapted by `fit` to the training data.
+        scaler: Layer with a method `inverse`, or None. If it has `adapt` and `adapted`, `fit`
+            adapts it to the training data.
         input_dtype: `"float32"` or `"uint8"`, the dtype of raw input.
         output_activation: Activation after the decoder, such as `"sigmoid"`, or None.
         loss: Reconstruction loss, a name of `kerasae.losses.LOSSES` or a Keras loss.
-        prior: Name of the distribution of codes that decode to samples, such as `"normal"` for
-            N(0, I), or None.
+        prior: Name of the prior distribution of codes, such as `"normal"` for N(0, I), or None.
         recipe: The variant's `Recipe`; the plain one by default.
-        built_with: How `kerasae.build` was called, for model cards; any plain dictionary.
+        built_with: Arguments of `kerasae.build`, for model cards; any plain dictionary.
 
     Attributes:
-        input_spec_: The `kerasae.models.inputs.InputSpec` of what the model takes.
+        input_spec_: The `kerasae.models.inputs.InputSpec` of the model's inputs.
         code_shape: Shape of the code of one sample.
         latent_dim: Size of the last axis of the code.
         code_dtype: `"float32"`, or `"int32"` for indices.
-        code_size: Number of different indices, or None.
-        calibration: The `kerasae.anomaly.Calibration` that `calibrate` made, or None.
-        sampler: The `kerasae.samplers.Sampler` that `fit_sampler` made, or None.
-        training_rows: The `kerasae.anomaly.TrainingRows` that `fit` remembers.
+        code_size: Number of distinct indices, or None.
+        calibration: The `kerasae.anomaly.Calibration` set by `calibrate`, or None.
+        sampler: The `kerasae.samplers.Sampler` set by `fit_sampler`, or None.
+        training_rows: The `kerasae.anomaly.TrainingRows` recorded by `fit`.
 
     References:
         Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",
@@ -260,7 +261,7 @@ class Autoencoder(keras.Model):
     calibration: Calibration | None = None
     sampler: samplers.Sampler | None = None
     training_rows: TrainingRows | None = None
-    # Epochs of a training that takes several calls of `fit`, or None.
+    # Total epochs of a training run split over several calls of `fit`, or None.
     planned_epochs: int | None = None
     train_function: Any
     _replica_loss: keras.metrics.Metric | None = None
@@ -312,8 +313,8 @@ class Autoencoder(keras.Model):
         pass_ = forward(parts, inputs)
         if tuple(pass_.decoded.shape[1:]) != sample_shape:
             raise ValueError(
-                f"decoder_network must end in the shape of the input, {sample_shape}. "
-                f"Received: a decoder ending in {tuple(pass_.decoded.shape[1:])}"
+                f"decoder_network must have output of the input's shape, {sample_shape}. "
+                f"Received: a decoder with output of shape {tuple(pass_.decoded.shape[1:])}"
             )
         outputs = activation(pass_.decoded)
         super().__init__(inputs, outputs if inverse is None else inverse(outputs), name=name)
@@ -349,7 +350,7 @@ class Autoencoder(keras.Model):
 
     @property
     def variant(self) -> str:
-        """Name under which `kerasae.build` made the model, or `"custom"`."""
+        """Name of the variant that `kerasae.build` built, or `"custom"`."""
         return self.built_with.get("variant", "custom")
 
     @property
@@ -378,7 +379,7 @@ class Autoencoder(keras.Model):
         return self._cached("decoder", self._make_decoder)
 
     def _cached(self, key: str, make: Any) -> Any:
-        # Kept out of attribute tracking: these models share our layers and own no weights.
+        # Hidden from attribute tracking: these models share our layers and own no weights.
         cache = self.__dict__.setdefault("_derived_models", Untracked())
         if key not in cache.models:
             cache.models[key] = make()
@@ -400,12 +401,12 @@ class Autoencoder(keras.Model):
         return keras.Model(inputs, self.finish(decoded), name="decoder")
 
     def finish(self, decoded: Any) -> Any:
-        """Return the decoder's output in raw units."""
+        """Return the decoder's output after the output activation, in raw units."""
         outputs = self.output_activation(decoded)
         return outputs if self.inverse_scaler is None else self.inverse_scaler(outputs)
 
     def pass_of(self, inputs: Any) -> Pass:
-        """Return the pass of raw input without corruption and noise."""
+        """Return the forward pass of raw input, without corruption or noise."""
         inputs = self.input_spec_.cast(inputs)
         return forward(without(self, "corruption"), inputs, training=False)
 
@@ -417,14 +418,14 @@ class Autoencoder(keras.Model):
         Args:
             optimizer: Keras optimizer or its name.
             loss: Reconstruction loss to train with instead of the model's own: a name of
-                `kerasae.losses.LOSSES` or a Keras loss over scaled units. `score` keeps
-                the model's own.
-            **kwargs: Passed to `keras.Model.compile`. Metrics compare in raw units.
+                `kerasae.losses.LOSSES` or a Keras loss over scaled units. `score` still
+                uses the model's own loss.
+            **kwargs: Passed to `keras.Model.compile`. Metrics are computed in raw units.
         """
         if "loss_weights" in kwargs:
             raise ValueError(
-                "There is one reconstruction loss, and the penalties have weights of their own; "
-                f"leave loss_weights out. Received: loss_weights={kwargs['loss_weights']}"
+                "loss_weights is not supported: there is one reconstruction loss, and each penalty "
+                f"has its own weight. Received: loss_weights={kwargs['loss_weights']}"
             )
         self._prepare_replicas(kwargs)
         features = getattr(self.reconstruction_loss, "features", "mean")
@@ -448,21 +449,21 @@ class Autoencoder(keras.Model):
         return keras.saving.serialize_keras_object(self._compile_arguments.copy())
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compile as `get_compile_config` says."""
+        """Compile with the arguments that `get_compile_config` returned."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def _bound(self, loss: keras.losses.Loss) -> keras.losses.Loss:
-        """Give a loss with a learned standard deviation the variable that holds it."""
+        """Return the loss, with a learned standard deviation bound to a variable of the model."""
         if getattr(loss, "from_logits", False) and (
             self.output_activation.activation is keras.activations.linear
         ):
             raise ValueError(
-                "A loss from logits needs a model that ends in an activation; build it with "
+                "A loss computed from logits requires an output activation; build the model with "
                 f"output_activation='sigmoid'. Received: loss={loss.name!r}"
             )
         if not getattr(loss, "learned", False):
             return loss
-        # A copy: the same object may be given to several models.
+        # Copied, since the same object may be passed to several models.
         loss = type(loss).from_config(loss.get_config())
         if not hasattr(self, "log_stddev"):
             self.log_stddev = self.add_weight(
@@ -472,27 +473,27 @@ class Autoencoder(keras.Model):
         return loss
 
     def terms_of_batches(self) -> list[str]:
-        """Return the names of the loss terms that have no value for each sample."""
+        """Return the names of the loss terms that are not computed per sample."""
         return list(self._batch_terms)
 
     # Training ---------------------------------------------------------------------------
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Train as `keras.Model.fit` does; `y` may be left out.
+        """Train as `keras.Model.fit` does; `y` is optional.
 
-        An unadapted scaler is adapted in one pass over `x` first. What `calibrate` and
-        `fit_sampler` found is dropped, since it belongs to the weights there were.
+        An unadapted scaler is first adapted in one pass over `x`. The calibration and the
+        sampler are discarded, since they belong to the previous weights.
 
         Args:
             x: Array `(samples, *input_shape)`, or a `tf.data.Dataset` of batches of `x` or
-                of `(input, target)` or `(input, target, sample_weight)`. Of conditional models
-                a dictionary of arrays, or batches of dictionaries, in place of `x`.
-            y: Optional target, shaped like `x`. Labels are refused.
+                of `(input, target)` or `(input, target, sample_weight)`. For conditional
+                models, a dictionary of arrays, or batches of dictionaries, instead of `x`.
+            y: Optional target, shaped like `x`. Labels are rejected.
             *args: As in `keras.Model.fit`.
             **kwargs: As in `keras.Model.fit`.
 
         Raises:
-            ValueError: Shape, dtype or values of the data do not fit the model.
+            ValueError: If the shape, dtype or values of the data do not fit the model.
         """
         options = _by_name(super().fit, args, kwargs)
         checks.check_data(self, x, y)
@@ -520,22 +521,22 @@ class Autoencoder(keras.Model):
             rows = itertools.chain(_training_inputs(x, options), targets)
             self.remember_training_rows(rows, apart)
         else:
-            # A pipeline shuffles by itself; Keras warns unless told so.
+            # A pipeline does its own shuffling; Keras warns about the default of `fit`.
             options.setdefault("shuffle", False)
         asked = self._compile_arguments
         with acceleration.training(self, x, y, options, asked) as (x, y, options):
             return super().fit(x, y, **options)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Make `train_function`, which `fit` calls with an iterator."""
+        """Set and return `train_function`, which `fit` calls with an iterator."""
         super().make_train_function(force=force)
         self.train_function = acceleration.train_function(self, self.train_function)
         return self.train_function
 
     def prepare(self, batches: Any) -> None:
-        """Fit what is fitted before the first step: the scaler, and what the recipe prepares.
+        """Adapt the scaler and run the recipe's `prepare`, before the first training step.
 
-        Does nothing where that was done before. `fit` calls it.
+        Skips what has been done before. `fit` calls this method.
 
         Args:
             batches: Raw training batches, each `(batch, *input_shape)`: a `tf.data.Dataset` or
@@ -569,7 +570,7 @@ class Autoencoder(keras.Model):
             return super().test_on_batch(*args, **kwargs)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Train on one batch as `keras.Model.train_on_batch` does; the scaler is adapted."""
+        """Train on one batch as `keras.Model.train_on_batch` does; needs an adapted scaler."""
         checks.check_adapted(self)
         self._forget()
         return super().train_on_batch(*args, **kwargs)
@@ -599,10 +600,10 @@ class Autoencoder(keras.Model):
         mode = _mode.get()
         kind = mode.kind if mode is not None and mode.owner is self else None
         if kind in ("train", "test"):
-            # What `compute_loss` gets as y_pred; tensors only, for JAX hands it through `grad`.
+            # The y_pred of `compute_loss`; tensors only, since JAX passes it through `grad`.
             return {name: value for name, value in vars(pass_).items() if value is not None}
         if kind is None:
-            # A layer of another model, or called in a loop by hand.
+            # Used as a layer of another model, or called in a custom loop.
             for pairs in pass_.terms.values():
                 for value, weight in pairs:
                     self.add_loss(weight * ops.mean(value))
@@ -616,8 +617,8 @@ class Autoencoder(keras.Model):
         """Return the loss of a batch and its unweighted terms by name, scalars of float32.
 
         Args:
-            pass_: The pass of the batch, as `forward` gives it.
-            y: Raw target; None is the input.
+            pass_: The pass of the batch, as returned by `forward`.
+            y: Raw target; None takes the input.
             sample_weight: `(batch,)`, or None.
         """
         target = self._target(pass_.inputs, y)
@@ -640,7 +641,7 @@ class Autoencoder(keras.Model):
         return self._with_others(total, found)
 
     def _with_others(self, total: Any, found: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Add what layers gave to `add_loss`, such as the decay of weights."""
+        """Add the losses that layers passed to `add_loss`, such as weight decay."""
         others = self.losses
         self._has_other_losses |= bool(others)
         if others:
@@ -661,7 +662,7 @@ class Autoencoder(keras.Model):
         if isinstance(y_pred, dict):
             total, found = self.losses_of(Pass(**y_pred), y, sample_weight)
         else:
-            # Called outside a step of ours, such as in a custom loop: a raw reconstruction.
+            # Called outside our steps, such as in a custom loop, with a raw reconstruction.
             target = self._target({"x": main}, y)
             decoded = ops.cast(self._from_raw(y_pred), "float32")
             value = replicas() * self._training_loss(target, decoded, sample_weight)
@@ -673,7 +674,7 @@ class Autoencoder(keras.Model):
         total = self._finite(total, batch)
         if self._replica_loss is not None:
             self._replica_loss.update_state(total, sample_weight=batch)
-        # Replicas may have unequal parts of a batch, even none.
+        # Replicas may hold unequal shares of a batch, even empty ones.
         return total * batch_share(batch)
 
     def _target(self, inputs: dict[str, Any], y: Any) -> Any:
@@ -681,11 +682,11 @@ class Autoencoder(keras.Model):
         return ops.cast(target if self.scaler is None else self.scaler(target), "float32")
 
     def _for_loss(self, loss: keras.losses.Loss, decoded: Any) -> Any:
-        """Return the decoder's output as a loss takes it: in scaled units, or logits."""
+        """Return the decoder's output as `loss` expects it: in scaled units, or logits."""
         return decoded if getattr(loss, "from_logits", False) else self.output_activation(decoded)
 
     def _from_raw(self, reconstruction: Any) -> Any:
-        """Return a raw reconstruction as the training loss takes it."""
+        """Return a raw reconstruction as the training loss expects it."""
         scaled = reconstruction if self.scaler is None else self.scaler(reconstruction)
         if not getattr(self._training_loss, "from_logits", False):
             return scaled
@@ -705,7 +706,7 @@ class Autoencoder(keras.Model):
         values = self.reconstruction_loss.call(
             ops.cast(pass_.scaled, "float32"), ops.cast(decoded, "float32")
         )
-        # A Keras loss may keep some feature axes; ours have reduced them all.
+        # A Keras loss may keep some feature axes; ours reduce them all.
         return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=1)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -736,28 +737,28 @@ class Autoencoder(keras.Model):
     # Several replicas (tf.distribute) ---------------------------------------------------
 
     def _prepare_replicas(self, options: dict[str, Any]) -> None:
-        """Refuse arguments of `compile` that TensorFlow cannot follow on several replicas."""
+        """Reject arguments of `compile` that TensorFlow does not support on several replicas."""
         if replicas() == 1:
             return
         for name, fine in (("jit_compile", ("auto", False)), ("steps_per_execution", ("auto", 1))):
             if options.get(name, "auto") not in fine:
                 raise ValueError(
-                    "A tf.distribute strategy trains without XLA and one step at a time; leave "
-                    f"{name} out. Received: {name}={options[name]!r}"
+                    f"{name} is not supported with a tf.distribute strategy, which trains without "
+                    f"XLA and one step at a time. Received: {name}={options[name]!r}"
                 )
-        # Keras counts the replicas alike. The last batch may fill some of them only, so each
-        # weighs what it reports by its samples.
+        # Keras gives replicas equal weight. The last batch may fill only some of them, so each
+        # weights its values by its number of samples.
         self._replica_loss = keras.metrics.Mean(name="replica_loss")
 
     def _finite(self, value: Any, samples: Any) -> Any:
-        """Return the mean over the samples of a replica, 0 where it has none."""
+        """Return `value`, or 0 on a replica without samples, whose mean is not finite."""
         if self._replica_loss is None:
             return value
         return ops.where(ops.cast(samples, "int32") > 0, value, 0.0)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        # Keras takes the mean of the first batch over the replicas, to build what is not built
-        # yet; that fails for parts of unequal size, and it reads a batch for nothing.
+        # To build unbuilt layers, Keras averages the first batch over the replicas; that fails
+        # for shares of unequal size, and consumes a batch needlessly.
         if self._replica_loss is not None and iterator is not None:
             asked = self._compile_arguments
             if not (asked.get("metrics") or asked.get("weighted_metrics")):
@@ -774,14 +775,14 @@ class Autoencoder(keras.Model):
     # Codes and reconstructions ----------------------------------------------------------
 
     def encode(self, x: Any, batch_size: int = 1024) -> np.ndarray:
-        """Return the code of each sample, `(samples, *code_shape)`; no noise.
+        """Return the code of each sample, `(samples, *code_shape)`, without noise.
 
         Args:
             x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
-            batch_size: Samples at a time, for arrays.
+            batch_size: Samples per batch, for arrays.
 
         Returns:
-            float32; int32 for the indices of a discrete model.
+            Array of float32, or of int32 for the indices of a discrete model.
         """
         return self._answers(self.encoder, x, batch_size, self.code_dtype)
 
@@ -790,9 +791,9 @@ class Autoencoder(keras.Model):
 
         Args:
             code: Array `(samples, *code_shape)`.
-            batch_size: Samples at a time.
-            condition: Of conditional models, one for each sample or one for all; None is
-                unknown.
+            batch_size: Samples per batch.
+            condition: For conditional models, one condition per sample or one for all; None
+                means unknown.
         """
         code = checks.check_code(self, code)
         given: Any = code
@@ -802,11 +803,11 @@ class Autoencoder(keras.Model):
         return self._run(self.decoder, given, batch_size)
 
     def reconstruct(self, x: Any, batch_size: int = 1024) -> np.ndarray:
-        """Return the raw reconstruction, float32, shaped like `x`; no corruption, no noise.
+        """Return the raw reconstruction, float32, shaped like `x`, without corruption or noise.
 
         Args:
             x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
-            batch_size: Samples at a time, for arrays.
+            batch_size: Samples per batch, for arrays.
         """
         return self._answers(self, x, batch_size)
 
@@ -819,7 +820,7 @@ class Autoencoder(keras.Model):
     def _run(model: Any, x: Any, batch_size: int, dtype: str = "float32") -> np.ndarray:
         checks.check_batch_size(batch_size)
         options = {"batch_size": batch_size} if checks.is_array(x) else {}
-        # Half-precision models compute codes in half precision; what leaves is float32.
+        # Half-precision models return half-precision codes; results are float32.
         return np.asarray(keras.Model.predict(model, x, verbose=0, **options), dtype)
 
     # Scores and decisions ---------------------------------------------------------------
@@ -827,11 +828,12 @@ class Autoencoder(keras.Model):
     def score(self, x: Any, batch_size: int = 1024) -> np.ndarray:
         """Return the reconstruction error of each sample, `(samples,)`; higher is worse.
 
-        It is the model's reconstruction loss, in scaled units, without corruption or noise.
+        The score is the model's reconstruction loss, in scaled units, without corruption or
+        noise.
 
         Args:
             x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
-            batch_size: Samples at a time, for arrays.
+            batch_size: Samples per batch, for arrays.
         """
         return self._answers(self._cached("scorer", lambda: Scorer(self)), x, batch_size)
 
@@ -839,18 +841,19 @@ class Autoencoder(keras.Model):
         """Return the reconstruction error of each feature, shaped like `x`, in scaled units.
 
         `score` is its mean over the features of a sample, or its sum for variational models.
-        Of images it is a map of where they are abnormal, of tables it says in which column.
+        For images it is a map of the abnormal regions; for tables it identifies the abnormal
+        columns.
 
         Args:
             x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
-            batch_size: Samples at a time, for arrays.
+            batch_size: Samples per batch, for arrays.
 
         Raises:
-            ValueError: The loss is not one of kerasae's, which have a value per feature.
+            ValueError: If the loss is not one of kerasae's, which have a value per feature.
         """
         if not isinstance(self.reconstruction_loss, losses.ReconstructionLoss):
             raise ValueError(
-                "feature_scores needs a loss with a value per feature, one of "
+                "feature_scores requires a loss with a value per feature, one of "
                 f"{', '.join(losses.LOSSES)}. Received: loss={self.reconstruction_loss.name!r}"
             )
         scorer = self._cached("feature_scorer", lambda: Scorer(self, per_feature=True))
@@ -859,16 +862,16 @@ class Autoencoder(keras.Model):
     def score_series(self, series: Any, stride: int = 1, batch_size: int = 1024) -> np.ndarray:
         """Return one score per time step of a long series, `(steps,)`; higher is worse.
 
-        The model sees windows of its own length; the score of a step is its mean error over
-        every window that covers it, and over the channels.
+        The model is applied to windows of its sample length; the score of a step is its mean
+        error over all windows that cover it, and over the channels.
 
         Args:
-            series: `(steps,)` or `(steps, channels)`, as one sample is, only longer.
+            series: `(steps,)` or `(steps, channels)`, shaped like one sample, but longer.
             stride: Time steps from one window to the next.
-            batch_size: Windows at a time.
+            batch_size: Windows per batch.
 
         Raises:
-            ValueError: The model's samples are not series, or this one does not fit.
+            ValueError: If the model's samples are not series, or `series` does not fit them.
         """
         series = detection.as_series(self, series)
         checks.check_batch_size(batch_size)
@@ -885,29 +888,30 @@ class Autoencoder(keras.Model):
     ) -> Calibration:
         """Find the threshold above which a sample is an anomaly, from held-out normal samples.
 
-        Split-conformal: no more than a share `false_alarm_rate` of new normal samples is flagged,
-        on average, whatever the model and the distribution, if they and the held-out samples are
-        exchangeable. The result is saved with the model and goes into its export; `fit` drops
-        it, since it belongs to the weights.
+        The threshold is split-conformal: on average, at most a share `false_alarm_rate` of new
+        normal samples is flagged, for any model and any distribution, provided that new and
+        held-out samples are exchangeable. The calibration is saved and exported with the model;
+        `fit` discards it, since it belongs to the weights.
 
         Args:
             held_out: Normal samples the model was not trained on: array
                 `(samples, *input_shape)` or `tf.data.Dataset` of batches, in raw units; with
                 `stride`, one long series.
             false_alarm_rate: Share of normal samples that may be flagged, between 0 and 1. It
-                needs `ceil(1 / rate) - 1` samples.
+                requires at least `ceil(1 / rate) - 1` samples.
             stride: For models of series: calibrate the scores of time steps that
-                `score_series` gives, with windows this far apart. Neighbouring steps depend on
-                each other, so that the rate holds in the long run only.
-            allow_training_rows: Take rows that the model was trained on. Their scores are too
-                low, and more false alarms follow than the rate says.
-            batch_size: Samples at a time, for arrays.
+                `score_series` returns, with windows this far apart. Neighbouring steps depend
+                on each other, so the rate holds only in the long run.
+            allow_training_rows: Accept rows that the model was trained on. Their scores are too
+                low, so false alarms exceed the rate.
+            batch_size: Samples per batch, for arrays.
 
         Returns:
-            The `kerasae.anomaly.Calibration`, also `ae.calibration`.
+            The `kerasae.anomaly.Calibration`, also stored as `ae.calibration`.
 
         Raises:
-            ValueError: There are too few samples for the rate, or the model was trained on them.
+            ValueError: If there are too few samples for the rate, or the model was trained on
+                them.
 
         References:
             Laxhammar and Falkman, 2010, as in `kerasae.anomaly.Calibration`.
@@ -932,25 +936,25 @@ class Autoencoder(keras.Model):
     def detect(
         self, x: Any, *, false_alarm_rate: float | None = None, batch_size: int = 1024
     ) -> dict[str, np.ndarray]:
-        """Say which samples are anomalies.
+        """Decide which samples are anomalies.
 
         Args:
             x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches;
-                one long series where the model was calibrated with a `stride`.
-            false_alarm_rate: Another rate than the one calibrated for.
-            batch_size: Samples at a time, for arrays.
+                one long series if the model was calibrated with a `stride`.
+            false_alarm_rate: Rate to use instead of the calibrated one.
+            batch_size: Samples per batch, for arrays.
 
         Returns:
-            `anomaly_score` (float32, as `score` gives), `p_value` (float64: how often a normal
+            `anomaly_score` (float32, as `score` returns), `p_value` (float64: how often a normal
             sample scores as high) and `is_anomaly` (bool), each `(samples,)`, or `(steps,)`.
 
         Raises:
-            ValueError: The model is not calibrated.
+            ValueError: If the model is not calibrated.
         """
         calibration = self.calibration
         if calibration is None:
             raise ValueError(
-                "detect needs a calibrated model; call ae.calibrate(held_out, "
+                "detect requires a calibrated model; call ae.calibrate(held_out, "
                 "false_alarm_rate=0.01) (kerasae calibrate RUN) first. "
                 "Received: a model without calibration"
             )
@@ -965,16 +969,17 @@ class Autoencoder(keras.Model):
         }
 
     def remember_training_rows(self, rows: Any, held_out: Any = ()) -> None:
-        """Remember rows that the model was trained on, so that `calibrate` can refuse them.
+        """Record rows that the model was trained on, so that `calibrate` can reject them.
 
         `fit` does this for arrays, and `kerasae.train` for its data; after `fit` on a
-        `tf.data.Dataset`, do it by hand. A sample of hashes is kept, not the rows; who has the
-        model can tell by them whether a row he knows was among those, and no more.
+        `tf.data.Dataset`, call it yourself. A sample of hashes is stored, not the rows. From
+        the hashes, a holder of the model can check whether a known row was among the training
+        rows, and nothing else.
 
         Args:
             rows: Iterable of batches `(n, *input_shape)`.
-            held_out: Batches of rows the model was not trained on, which tell how many equal
-                rows there are by chance.
+            held_out: Batches of rows the model was not trained on, from which the number of
+                rows that are equal by chance is estimated.
         """
         self.training_rows = detection.remember(self.training_rows, rows, held_out)
 
@@ -987,7 +992,7 @@ class Autoencoder(keras.Model):
 
     @property
     def code_distribution(self) -> samplers.Sampler | None:
-        """What `generate` draws codes from: the fitted sampler, the prior, or None."""
+        """The distribution that `generate` draws from: the fitted sampler, the prior, or None."""
         if self.sampler is not None or self.prior is None:
             return self.sampler
         arrays = {} if self.code_size is None else {"size": np.array(self.code_size, "int32")}
@@ -996,21 +1001,21 @@ class Autoencoder(keras.Model):
     def fit_sampler(self, x: Any, kind: str | None = None, seed: int = 0) -> samplers.Sampler:
         """Fit a distribution to the codes of data, for `generate` to draw from.
 
-        Any autoencoder generates with one; a variational one then draws from the codes there
-        are instead of the prior. It is saved with the model and goes into its export; `fit`
-        drops it, since it belongs to the weights.
+        With a sampler, any autoencoder can generate; a variational one then draws from the
+        distribution of the observed codes instead of the prior. The sampler is saved and
+        exported with the model; `fit` discards it, since it belongs to the weights.
 
         Args:
             x: Array `(samples, *input_shape)` in raw units, or a `tf.data.Dataset` of batches.
             kind: `"gaussian"` (the default), `"mixture"` (of Gaussians) or `"neighbour"`
-                (between a code and a near one); for indices `"frequency"`.
-            seed: Seed of what is random in the fit.
+                (between a code and one of its neighbours); for indices `"frequency"`.
+            seed: Seed of the random choices in the fit.
 
         Returns:
-            The `kerasae.samplers.Sampler`, also `ae.sampler`.
+            The `kerasae.samplers.Sampler`, also stored as `ae.sampler`.
 
         Raises:
-            ValueError: The kind is unknown.
+            ValueError: If the kind is unknown.
         """
         code_kind = "indices" if self.code_dtype == "int32" else "vector"
         if kind is None:
@@ -1029,23 +1034,23 @@ class Autoencoder(keras.Model):
     ) -> np.ndarray:
         """Return `n` new samples in raw units, float32, `(n, *input_shape)`.
 
-        They are decoded from codes drawn from the fitted sampler if there is one, and otherwise
-        from the prior.
+        Codes are drawn from the fitted sampler if there is one, otherwise from the prior, and
+        decoded.
 
         Args:
             n: Number of samples, >= 1.
-            seed: Seed of the draw; the same seed gives the same samples. None draws one.
-            batch_size: Samples at a time.
+            seed: Seed of the draw; the same seed gives the same samples. None draws a seed.
+            batch_size: Samples per batch.
             condition: As for `decode`.
 
         Raises:
-            ValueError: The model has no distribution of codes to draw from.
+            ValueError: If the model has no distribution of codes to draw from.
         """
         source = self.code_distribution
         if source is None:
             raise ValueError(
-                "generate needs a prior over codes, which kerasae.build('variational', ...) has, "
-                "or ae.fit_sampler(x) (--sampler gaussian) first. "
+                "generate requires a prior over codes, as kerasae.build('variational', ...) has, "
+                "or a call of ae.fit_sampler(x) (--sampler gaussian) first. "
                 f"Received: variant={self.variant!r}"
             )
         n = check_whole("n", n)
@@ -1059,18 +1064,18 @@ class Autoencoder(keras.Model):
         return self.decode(source.draw(normal, uniform), batch_size, condition=condition)
 
     def interpolate(self, a: Any, b: Any, steps: int = 8, *, spherical: bool = False) -> np.ndarray:
-        """Return samples on the way from `a` to `b` through the space of codes.
+        """Return samples along a path from `a` to `b` through the space of codes.
 
         Args:
-            a: Sample to begin with, `input_shape`, or samples `(n, *input_shape)`, raw.
-            b: Sample to end with, or samples.
-            steps: Number of samples, ends included, >= 2.
-            spherical: Turn by equal angles instead of going straight, see
+            a: First sample, `input_shape`, or samples `(n, *input_shape)`, raw.
+            b: Last sample, or samples.
+            steps: Number of samples, endpoints included, >= 2.
+            spherical: Whether to move by equal angles instead of along a straight line; see
                 `kerasae.samplers.interpolate`.
 
         Returns:
-            `(steps, *input_shape)` or `(n, steps, *input_shape)`, float32. The ends are the
-            reconstructions of `a` and `b`.
+            `(steps, *input_shape)` or `(n, steps, *input_shape)`, float32. The endpoints are
+            the reconstructions of `a` and `b`.
         """
         generation.check_continuous(self, "interpolate")
         a, b = np.asarray(a), np.asarray(b)
@@ -1082,43 +1087,43 @@ class Autoencoder(keras.Model):
     def traverse(
         self, x: Any, steps: int = 7, span: float = 3.0, dimensions: Any = None
     ) -> np.ndarray:
-        """Return what becomes of one sample as each number of its code changes alone.
+        """Decode one sample's code while varying one dimension at a time.
 
-        Models with a prior replace the number by values from `-span` to `span`, in standard
+        Models with a prior replace the value by values from `-span` to `span`, in standard
         deviations of the prior; others, with a fitted sampler, add that many standard
         deviations of the codes.
 
         Args:
             x: One raw sample, `input_shape`.
             steps: Values along each dimension, >= 2.
-            span: How far to go, in standard deviations.
-            dimensions: Which numbers of the code, by index; None takes all.
+            span: Largest deviation, in standard deviations.
+            dimensions: Indices of the code dimensions to vary; None takes all.
 
         Returns:
             `(dimensions, steps, *input_shape)`, float32.
 
         Raises:
-            ValueError: There is neither a prior nor a fitted sampler.
+            ValueError: If there is neither a prior nor a fitted sampler.
         """
         generation.check_continuous(self, "traverse")
         return self._decode_grid(generation.traversal(self, x, steps, span, dimensions))
 
     def manifold(self, steps: int = 20, coverage: float = 0.95) -> np.ndarray:
-        """Return the samples of a 2-D code on a grid of equally probable steps.
+        """Return the samples decoded from a grid over a 2-D code, in equally probable steps.
 
         The grid lies at quantiles of the prior, from `(1 - coverage) / 2` to
-        `(1 + coverage) / 2`; without a prior, of the fitted `"gaussian"` sampler.
+        `(1 + coverage) / 2`; without a prior, at those of the fitted `"gaussian"` sampler.
 
         Args:
             steps: Grid points in each direction, >= 2.
-            coverage: Share of the distribution between the edges, in each direction.
+            coverage: Probability mass between the edges, in each direction.
 
         Returns:
             `(steps, steps, *input_shape)`, float32; the first axis is code 1 from high to low,
-            as on a map, the second code 0 from low to high.
+            as on a map, the second is code 0 from low to high.
 
         Raises:
-            ValueError: The code has not two dimensions, or there is no distribution.
+            ValueError: If the code does not have two dimensions, or there is no distribution.
 
         References:
             Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, figure 4.
@@ -1133,22 +1138,22 @@ class Autoencoder(keras.Model):
     # Saving -----------------------------------------------------------------------------
 
     def export(self, path: Any, **options: Any) -> Any:
-        """Write a verified SavedModel below `path`; see `kerasae.export`."""
+        """Write a verified SavedModel under `path`; see `kerasae.export`."""
         import kerasae
 
         return kerasae.export(self, path, **options)
 
     def _forget(self) -> None:
-        """Drop what was fitted to the scores and codes of the weights there were."""
+        """Discard the calibration and the sampler, which belong to the previous weights."""
         self.calibration = self.sampler = None
 
     def set_weights(self, weights: Any) -> None:
-        """Set all weights; what was fitted to those there were is dropped."""
+        """Set all weights, and discard the calibration and the sampler."""
         super().set_weights(weights)
         self._forget()
 
     def save_own_variables(self, store: Any) -> None:
-        """Save the model's own weights, and what Keras leaves out."""
+        """Save the model's own weights, and the state that Keras does not save."""
         super().save_own_variables(store)
         saving.write(self, store)
 
@@ -1185,7 +1190,7 @@ class Autoencoder(keras.Model):
 
 
 def _mean(value: Any, sample_weight: Any) -> Any:
-    """Return the mean over a batch of what has a value for each sample, weighted if asked for."""
+    """Return the mean of `value` over a batch, weighted if it has a value per sample."""
     value = ops.cast(value, "float32")
     if len(value.shape) and sample_weight is not None:
         value = value * ops.reshape(ops.cast(sample_weight, "float32"), ops.shape(value))
@@ -1193,7 +1198,7 @@ def _mean(value: Any, sample_weight: Any) -> Any:
 
 
 def _by_name(fit: Any, args: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `fit` after x and y by their names."""
+    """Return the arguments of `fit` other than x and y, by name."""
     bound = inspect.signature(fit).bind(None, None, *args, **options).arguments
     return {name: value for name, value in bound.items() if name not in ("x", "y")}
 

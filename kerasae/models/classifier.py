@@ -12,10 +12,10 @@ from kerasae.models.autoencoder import Autoencoder, forward, without
 
 @keras.saving.register_keras_serializable("kerasae")
 class Frozen(keras.layers.Wrapper):
-    """Runs a layer as at inference, in training too, and keeps its weights as they are.
+    """Runs a layer in inference mode, even in training, and freezes its weights.
 
-    Batch normalization keeps its statistics and dropout is off, which `trainable = False`
-    alone and a `training=False` in a functional graph do not bring about.
+    Batch normalization keeps its statistics and dropout is off. Neither `trainable = False`
+    alone nor `training=False` in a functional graph achieves this.
 
     Args:
         layer: The layer.
@@ -42,25 +42,26 @@ def classifier(
 ) -> keras.Model:
     """Put a classification head on a copy of an autoencoder's scaler and encoder.
 
-    A functional `keras.Model` from raw input to probabilities, compiled with sparse categorical
-    cross-entropy, accuracy and Adam; compile it again for anything else. The encoder's weights
-    are copied: fine-tuning leaves the autoencoder as it was. Corruption, sampling (a
-    variational code is its `z_mean`) and the penalties of the autoencoder are left out.
+    The classifier is a functional `keras.Model` from raw input to probabilities, compiled with
+    sparse categorical cross-entropy, accuracy and Adam; compile it again to change these. The
+    encoder's weights are copied, so fine-tuning does not change the autoencoder. Corruption,
+    sampling (a variational code is its `z_mean`) and the penalties of the autoencoder are
+    omitted.
 
     Args:
-        autoencoder: A trained `Autoencoder`, or an untrained one to compare with.
+        autoencoder: A trained `Autoencoder`, or an untrained one as a baseline.
         num_classes: Number of classes, at least 2; labels are whole numbers below it.
-        trainable_encoder: Whether training changes the encoder too. If not, it also runs as
-            at inference: batch normalization keeps its statistics, dropout is off.
+        trainable_encoder: Whether to train the encoder too. If False, it also runs in inference
+            mode: batch normalization keeps its statistics, dropout is off.
         hidden: Units of ReLU layers between code and output.
-        dropout: Rate of dropout before each layer of the head, in [0, 1).
+        dropout: Dropout rate before each layer of the head, in [0, 1).
 
     Returns:
-        The model, `(batch, *input_shape) -> (batch, num_classes)`, float32, rows adding up to
-        1. It saves and loads like any Keras model where `kerasae.models` is imported.
+        The model, `(batch, *input_shape) -> (batch, num_classes)`, float32, with rows that sum
+        to 1. It saves and loads like any Keras model where `kerasae.models` is imported.
 
     Raises:
-        ValueError: An argument is out of range, or the scaler has not seen training data.
+        ValueError: If an argument is out of range, or the scaler has not been adapted.
 
     References:
         Hinton and Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",
@@ -75,7 +76,7 @@ def classifier(
     """
     if not isinstance(autoencoder, Autoencoder):
         raise ValueError(
-            "autoencoder must be an Autoencoder, such as kerasae.build and kerasae.load return. "
+            "autoencoder must be an Autoencoder, as kerasae.build and kerasae.load return. "
             f"Received: autoencoder of type {type(autoencoder).__name__}"
         )
     if check_whole("num_classes", num_classes) < 2:
@@ -105,7 +106,7 @@ def classifier(
 
 
 def _representation(ae: Autoencoder) -> tuple[Any, Any]:
-    """Return symbolic raw input and the code without penalties and sampling."""
+    """Return the symbolic raw input and the code, without penalties or sampling."""
     inputs = ae.input_spec_.symbolic()
     pass_ = forward(without(ae, "corruption"), inputs)
     return inputs, ae.recipe.representation(pass_)

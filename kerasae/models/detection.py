@@ -1,4 +1,4 @@
-"""Scores of series, and the samples that an autoencoder is calibrated on."""
+"""Scores of series, and checks of the samples that an autoencoder is calibrated on."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from kerasae.models import inputs
 
 
 def as_series(ae: Any, series: Any) -> np.ndarray:
-    """Return one long series as `(steps, ...)`, or raise if the model takes none like it."""
+    """Return one long series as `(steps, ...)`, or raise ValueError if it does not fit."""
     shape = ae.sample_shape
     series = np.asarray(series)
     if shape[1:] == (1,) and series.ndim == 1:
@@ -18,8 +18,8 @@ def as_series(ae: Any, series: Any) -> np.ndarray:
     if len(shape) > 2 or series.ndim != len(shape) or series.shape[1:] != shape[1:]:
         wanted = ", ".join(["steps", *map(str, shape[1:])])
         raise ValueError(
-            f"A series for this model must have shape ({wanted}), and its samples shape "
-            f"{shape}: time steps, or time steps and channels. Received: shape {series.shape}"
+            f"series must have shape ({wanted}) for this model with samples of shape {shape}: "
+            f"time steps, or time steps and channels. Received: series of shape {series.shape}"
         )
     return series
 
@@ -36,14 +36,14 @@ def score_series(ae: Any, series: np.ndarray, stride: int, batch_size: int) -> n
 
 
 def windows_of(series: np.ndarray, length: int) -> Iterator[np.ndarray]:
-    """Yield every window of a series, many at a time."""
+    """Yield all windows of a series, in batches."""
     many = 4096
     for start in range(0, max(1, len(series) - length + 1), many):
         yield windows(series[start : start + many + length - 1], length)
 
 
 def check_held_out(held_out: Any) -> None:
-    """Refuse held-out samples that cannot be read twice, or that have no end or no sample."""
+    """Raise ValueError for held-out data that are empty, endless or readable only once."""
     is_dataset = hasattr(held_out, "element_spec")
     if not is_dataset and not inputs.is_array(held_out):
         raise ValueError(
@@ -51,15 +51,13 @@ def check_held_out(held_out: Any) -> None:
             f"Received: held_out of type {type(held_out).__name__}"
         )
     if is_dataset and int(held_out.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-        raise ValueError(
-            "held_out must come to an end; leave out repeat(). Received: an endless dataset"
-        )
+        raise ValueError("held_out must be finite; remove repeat(). Received: an endless dataset")
     if is_dataset and next(iter(held_out), None) is None:
         raise ValueError("held_out must hold at least one batch. Received: an empty dataset")
 
 
 def refuse_training_rows(known: TrainingRows, batches: Any) -> None:
-    """Raise if too many of the rows are ones that the model was trained on."""
+    """Raise ValueError if the model was trained on too many of the rows."""
     compared = trained = 0
     for batch in batches:
         counts = known.compare(np.asarray(batch))
@@ -74,7 +72,7 @@ def refuse_training_rows(known: TrainingRows, batches: Any) -> None:
 
 
 def remember(known: TrainingRows | None, rows: Any, held_out: Any) -> TrainingRows:
-    """Return known training rows with further ones, and held-out ones to compare with."""
+    """Return the known training rows extended by `rows`, compared with held-out rows."""
     known = known or TrainingRows()
     known.add(map(np.asarray, rows))
     for batch in held_out:

@@ -11,7 +11,7 @@ from kerasae import samplers
 
 def traversal(ae: Any, x: Any, steps: int, span: float, dimensions: Any) -> np.ndarray:
     """Return the codes of `Autoencoder.traverse`, `(dimensions, steps, latent_dim)`."""
-    samplers.check_steps(steps)
+    steps = samplers.check_steps(steps)
     code = ae.encode(np.asarray(x)[None])[0]
     dimensions = np.arange(ae.latent_dim) if dimensions is None else np.array(dimensions)
     whole = dimensions.ndim == 1 and dimensions.dtype.kind in "iu"
@@ -33,9 +33,9 @@ def traversal(ae: Any, x: Any, steps: int, span: float, dimensions: Any) -> np.n
 
 def plane(ae: Any, steps: int, coverage: float) -> np.ndarray:
     """Return the codes of `Autoencoder.manifold`, `(steps, steps, 2)`."""
-    samplers.check_steps(steps)
+    steps = samplers.check_steps(steps)
     if ae.latent_dim != 2:
-        raise ValueError(f"manifold needs latent_dim=2. Received: latent_dim={ae.latent_dim}")
+        raise ValueError(f"manifold requires latent_dim=2. Received: latent_dim={ae.latent_dim}")
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must be between 0 and 1. Received: coverage={coverage}")
     quantiles = np.linspace((1 - coverage) / 2, (1 + coverage) / 2, steps)
@@ -45,11 +45,11 @@ def plane(ae: Any, steps: int, coverage: float) -> np.ndarray:
         return grid
     if ae.sampler is None or ae.sampler.kind != "gaussian":
         raise ValueError(
-            "manifold needs a prior over codes, or ae.fit_sampler(x, 'gaussian') first. "
+            "manifold requires a prior over codes, or ae.fit_sampler(x, 'gaussian') first. "
             f"Received: variant={ae.variant!r}"
         )
-    # Triangular, along the axes of the map, so that those of the code keep their directions; by
-    # QR, which singular covariances do not break.
+    # A triangular factor keeps the axes of the map aligned with those of the code. QR also works
+    # for singular covariances.
     arrays = ae.sampler.arrays
     factor = np.linalg.qr(arrays["factor"].T)[1].T
     factor = factor * np.where(np.diag(factor) < 0, -1, 1).astype("float32")
@@ -57,10 +57,10 @@ def plane(ae: Any, steps: int, coverage: float) -> np.ndarray:
 
 
 def spread(ae: Any, verb: str) -> np.ndarray:
-    """Return the standard deviation of each number of the code, of the sampler's own draws."""
+    """Return the standard deviation of each code dimension, estimated from sampler draws."""
     if ae.sampler is None:
         raise ValueError(
-            f"{verb} needs a prior over codes, or ae.fit_sampler(x) first. "
+            f"{verb} requires a prior over codes, or ae.fit_sampler(x) first. "
             f"Received: variant={ae.variant!r}"
         )
     rng = np.random.default_rng(0)
@@ -70,9 +70,9 @@ def spread(ae: Any, verb: str) -> np.ndarray:
 
 
 def check_continuous(ae: Any, verb: str) -> None:
-    """Refuse what moves through codes that are whole numbers."""
+    """Raise ValueError if the codes of the model are indices."""
     if ae.code_dtype != "float32":
         raise ValueError(
-            f"{verb} moves through codes of real numbers, and this model's are indices. "
+            f"{verb} requires continuous codes, but the codes of this model are indices. "
             f"Received: variant={ae.variant!r}"
         )

@@ -1,4 +1,4 @@
-"""What an autoencoder accepts: the spec of its inputs, and one sentence for each wrong one."""
+"""Specification and validation of the inputs of an autoencoder."""
 
 import dataclasses
 import math
@@ -21,8 +21,8 @@ class Field:
     Attributes:
         shape: Shape of one sample.
         dtype: `"float32"`, `"uint8"` or `"int32"`, in raw units.
-        classes: Number of classes of a whole number, or None.
-        unknown: The value that stands for an unknown one, or None where each sample needs one.
+        classes: Number of classes of a categorical input, or None.
+        unknown: The value that represents an unknown input, or None if the input is required.
     """
 
     shape: tuple[int, ...]
@@ -33,17 +33,17 @@ class Field:
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
-    """What a model takes: one tensor, or a dictionary with `"x"` and others.
+    """The inputs of a model: one tensor, or a dictionary with `"x"` and others.
 
     Attributes:
-        fields: The inputs by name; `"x"` is what is reconstructed.
+        fields: The inputs by name; the model reconstructs `"x"`.
     """
 
     fields: dict[str, Field]
 
     @property
     def single(self) -> bool:
-        """Whether the model takes one tensor and no dictionary."""
+        """Whether the model takes one tensor rather than a dictionary."""
         return len(self.fields) == 1
 
     def symbolic(self) -> Any:
@@ -55,7 +55,7 @@ class InputSpec:
         return inputs["x"] if self.single else inputs
 
     def cast(self, inputs: Any) -> dict[str, Any]:
-        """Return tensors by name, of the dtypes of the fields; what is missing stays so."""
+        """Return the given tensors by name, cast to the dtypes of the fields."""
         values = inputs if isinstance(inputs, dict) else {"x": inputs}
         return {
             name: ops.cast(values[name], field.dtype)
@@ -64,20 +64,20 @@ class InputSpec:
         }
 
     def main(self, data: Any, name: str = "x") -> Any:
-        """Return what is reconstructed: the data themselves, or their entry `"x"`.
+        """Return the input to reconstruct: the data themselves, or their entry `"x"`.
 
         Args:
-            data: An array, an element of a dataset, its spec, or a dictionary of them.
-            name: What to call the data in messages.
+            data: An array, an element of a dataset, its spec, or a dictionary of these.
+            name: Name of the data in error messages.
 
         Raises:
-            ValueError: A dictionary has other entries than the model takes.
+            ValueError: If the keys of a dictionary are not the inputs of the model.
         """
         if not isinstance(data, dict):
             return data
         if self.single:
             raise ValueError(
-                f"{name} must be one array or dataset; this model takes no dictionary. "
+                f"{name} must be one array or dataset, not a dictionary, for this model. "
                 f"Received: {name} with keys {list(data)}"
             )
         if "x" not in data or set(data) - set(self.fields):
@@ -88,7 +88,7 @@ class InputSpec:
         return data["x"]
 
     def complete(self, data: Any) -> Any:
-        """Return arrays or a dataset as the model takes them; what is missing is unknown.
+        """Return the data with each missing input filled with its unknown value.
 
         Args:
             data: An array, a `tf.data.Dataset`, or a dictionary of arrays.
@@ -114,15 +114,15 @@ class InputSpec:
         } | {"x": values["x"]}
 
     def column(self, name: str, value: Any, rows: int) -> np.ndarray:
-        """Return one of the further inputs for so many samples.
+        """Return the values of one further input as an array with `rows` entries.
 
         Args:
             name: Name of the input.
-            value: One value for each sample, one for all, or None for an unknown one.
+            value: One value per sample, one for all samples, or None for unknown.
             rows: Number of samples.
 
         Raises:
-            ValueError: Shape, dtype or range do not fit.
+            ValueError: If the shape, dtype or range does not fit.
         """
         field = self.fields.get(name)
         if field is None:
@@ -141,8 +141,8 @@ class InputSpec:
             wrong = (array != np.floor(array)) | (array < -1) | (array >= field.classes)
             if wrong.any():
                 raise ValueError(
-                    f"{name} must hold whole numbers from 0 to {field.classes - 1}, or -1 where it "
-                    f"is unknown. Received: {array[wrong].flat[0]}"
+                    f"{name} must contain whole numbers from 0 to {field.classes - 1}, or -1 for "
+                    f"unknown. Received: {array[wrong].flat[0]}"
                 )
         elif np.isinf(array).any():
             raise ValueError(f"{name} must be finite. Received: infinite values")
@@ -150,33 +150,33 @@ class InputSpec:
 
 
 def is_array(data: Any) -> bool:
-    """Return whether data are an array, or a dictionary of arrays."""
+    """Return whether `data` is an array or a dictionary of arrays."""
     parts = data.values() if isinstance(data, dict) else (data,)
     return all(hasattr(part, "shape") and not hasattr(part, "element_spec") for part in parts)
 
 
 def _elements(data: Any) -> tuple[Any, Any]:
-    """Return what stands for x and y in a dataset's element."""
+    """Return x and y, or None, from an element of a dataset."""
     if isinstance(data, (tuple, list)):
         return data[0], data[1] if len(data) > 1 else None
     return data, None
 
 
 def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
-    """Check arrays and tf.data datasets before anything is done with them.
+    """Validate arrays and `tf.data.Dataset`s before they are used.
 
-    Generators and `PyDataset`s cannot be looked at here; their batches are checked by
-    `check_tensor` when the model is called. Values are looked at in arrays only: a NaN inside
-    a dataset shows as a NaN loss (`kerasae.train` stops at one).
+    Generators and `PyDataset`s cannot be inspected here; `check_tensor` validates their batches
+    when the model is called. Only the values of arrays are checked: a NaN in a dataset results
+    in a NaN loss (at which `kerasae.train` stops).
 
     Args:
         model: The autoencoder.
-        x: As given to `fit`.
-        y: Target as given to `fit`.
-        name: What to call `x` in messages.
+        x: As passed to `fit`.
+        y: Target as passed to `fit`.
+        name: Name of `x` in error messages.
 
     Raises:
-        ValueError: The data do not fit the model.
+        ValueError: If the data do not fit the model.
     """
     if x is None:
         raise ValueError(f"{name} must be an array or a tf.data.Dataset. Received: {name}=None")
@@ -198,7 +198,7 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
     if hasattr(x, "to_numpy") and not hasattr(x, "dtype"):
         x = x.to_numpy()  # a DataFrame
     if not (hasattr(x, "shape") and hasattr(x, "dtype")):
-        # Generators and such; Keras says what it cannot iterate over less clearly.
+        # Generators and similar. Keras's message about what it cannot iterate over is less clear.
         if isinstance(x, (str, bytes)) or not (hasattr(x, "__iter__") or hasattr(x, "__len__")):
             raise ValueError(
                 f"{name} must be an array or a tf.data.Dataset. "
@@ -221,7 +221,7 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
         )
     if model.input_dtype_name == "uint8" and y is not None and _dtype(y, "y") != "uint8":
         raise ValueError(
-            "y must be uint8, in raw units as x is; targets go through the same scaler. "
+            "y must be uint8, in raw units like x; targets pass through the same scaler. "
             f"Received: y of dtype {_dtype(y, 'y')}"
         )
     if y is not None and hasattr(y, "dtype") and keras.backend.is_float_dtype(_dtype(y, "y")):
@@ -229,38 +229,38 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
 
 
 def check_adapted(model: Any) -> None:
-    """Refuse to use a scaler that has no statistics yet; it would pass raw values through."""
+    """Raise ValueError if the scaler is not adapted, since it would not scale its input."""
     if not getattr(model.scaler, "adapted", True):
         raise ValueError(
-            "The scaler has seen no data yet; call fit, or ae.scaler.adapt(batches), first. "
+            "The scaler is not adapted yet; call fit, or ae.scaler.adapt(batches), first. "
             "Received: an unadapted scaler"
         )
 
 
 def check_batch_size(batch_size: Any) -> None:
-    """Refuse what is no number of samples."""
+    """Validate the number of samples per batch."""
     check_whole("batch_size", batch_size)
 
 
 def check_options(
     model: Any, x: Any, args: tuple, kwargs: dict[str, Any], training: bool = False
 ) -> None:
-    """Check what `fit`, `evaluate` and `predict` take beside the data.
+    """Validate the arguments of `fit`, `evaluate` and `predict` other than the data.
 
     Args:
         model: The autoencoder.
-        x: As given to `fit`.
-        args: The other arguments by position, behind x and y.
-        kwargs: The other arguments by name.
-        training: Whether they are those of `fit`, which needs a compiled model.
+        x: As passed to `fit`.
+        args: The other positional arguments, after x and y.
+        kwargs: The other keyword arguments.
+        training: Whether they are the arguments of `fit`, which requires a compiled model.
 
     Raises:
-        ValueError: An argument is out of range, or weights do not go with the samples.
+        ValueError: If an argument is out of range, or the weights do not match the samples.
     """
     names = ("batch_size", "epochs") if training else ("batch_size",)
     options = {**dict(zip(names, args, strict=False)), **kwargs}
     if training and not model.compiled:
-        raise ValueError("Call ae.compile() before training. Received: a model not compiled")
+        raise ValueError("Call ae.compile() before training. Received: an uncompiled model")
     if options.get("batch_size") is not None:
         check_batch_size(options["batch_size"])
     if not is_whole(options.get("epochs", 1), 0):
@@ -278,7 +278,7 @@ def check_options(
         )
     if options.get("class_weight") is not None:
         raise ValueError(
-            "class_weight needs labels, and an autoencoder has none; use sample_weight. "
+            "class_weight requires labels, which an autoencoder does not have; use sample_weight. "
             f"Received: class_weight={options['class_weight']!r}"
         )
     weight = options.get("sample_weight")
@@ -288,20 +288,20 @@ def check_options(
     if batch_terms:
         raise ValueError(
             f"sample_weight cannot apply to {', '.join(batch_terms)}, a function of whole batches; "
-            "leave samples out instead, or set that weight to 0. Received: sample_weight"
+            "remove samples instead, or set the weight of the term to 0. Received: sample_weight"
         )
     x = model.input_spec_.main(x)
     weight = np.asarray(ops.convert_to_numpy(weight))
     if weight.dtype.kind not in "biuf" or weight.shape[:1] != x.shape[:1]:
         raise ValueError(
-            f"sample_weight must have a number for each of the {x.shape[0]} samples. "
+            f"sample_weight must have one number for each of the {x.shape[0]} samples. "
             f"Received: sample_weight of shape {weight.shape} and dtype {weight.dtype}"
         )
     _check_finite(weight.reshape(len(weight), -1), "sample_weight")
 
 
 def optimizer(identifier: Any) -> keras.optimizers.Optimizer:
-    """Return the Keras optimizer that is meant, or raise with the nearest name."""
+    """Return a Keras optimizer, or raise ValueError with the nearest known name."""
     try:
         return keras.optimizers.get(identifier)
     except (TypeError, ValueError) as error:
@@ -340,7 +340,7 @@ def _dtype(x: Any, name: str) -> str:
 
 def _check_finite(x: Any, name: str) -> None:
     values = np.asarray(ops.convert_to_numpy(x))
-    # The sum is finite unless some value is not (or it overflows): one pass, no copy.
+    # Unless it overflows, the sum is finite if and only if all values are: one pass, no copy.
     with np.errstate(over="ignore", invalid="ignore"):
         small = values.dtype.itemsize < 8 or not values.size or np.abs(values).max() <= _LARGEST
         if small and np.isfinite(values.sum(dtype="float64")):
@@ -356,7 +356,7 @@ def _check_finite(x: Any, name: str) -> None:
 
 
 def check_tensor(model: Any, x: Any, name: str = "x") -> None:
-    """Check the static shape and dtype of `x`, a tensor, an array or a tensor spec."""
+    """Validate the static shape and dtype of `x`, a tensor, an array or a tensor spec."""
     shape, dtype = tuple(x.shape), _dtype(x, name)
     want = model.sample_shape
     if len(shape) != len(want) + 1 or any(
@@ -380,7 +380,7 @@ def check_tensor(model: Any, x: Any, name: str = "x") -> None:
 
 
 def check_target(x: Any, y: Any) -> None:
-    """Refuse a target that is not shaped like the input, such as labels."""
+    """Raise ValueError if the target is not shaped like the input, as labels are not."""
     if y is None:
         return
     have, want = (tuple(v.shape if hasattr(v, "shape") else np.shape(v)) for v in (y, x))
@@ -388,13 +388,13 @@ def check_target(x: Any, y: Any) -> None:
         a is not None and b is not None and a != b for a, b in zip(have[1:], want[1:], strict=True)
     ):
         raise ValueError(
-            "y must be a target shaped like x; an autoencoder takes no labels as y, leave it "
-            f"out. Received: x of shape {want}, y of shape {have}"
+            "y must be a target shaped like x; an autoencoder needs no labels, so omit y. "
+            f"Received: x of shape {want}, y of shape {have}"
         )
 
 
 def check_code(model: Any, code: Any) -> Any:
-    """Return `code` as an array of shape `(samples, *code_shape)`, or raise."""
+    """Return `code` as a valid array of shape `(samples, *code_shape)`, or raise ValueError."""
     code = np.asarray(ops.convert_to_numpy(code))
     if code.dtype.kind not in "biuf":
         raise ValueError(f"code must hold numbers. Received: code of dtype {code.dtype}")
@@ -406,22 +406,22 @@ def check_code(model: Any, code: Any) -> Any:
         wrong = (code != np.floor(code)) | (code < 0) | (code >= model.code_size)
         if wrong.any():
             raise ValueError(
-                f"code must hold whole numbers from 0 to {model.code_size - 1}. "
+                f"code must contain whole numbers from 0 to {model.code_size - 1}. "
                 f"Received: {code[wrong].flat[0]}"
             )
     return code.astype(model.code_dtype, copy=False)
 
 
 def inputs_of(data: Any, validation_split: float = 0.0, steps: int | None = None) -> Iterator[Any]:
-    """Yield batches of x alone from what was given to `fit`, such as to adapt a scaler on.
+    """Yield batches of x only from the data of `fit`, for example to adapt a scaler.
 
     Args:
-        data: As given to `fit`.
-        validation_split: Share of the last samples of an array to leave out.
-        steps: Batches to take of a dataset without end.
+        data: As passed to `fit`.
+        validation_split: Share of samples at the end of an array to skip.
+        steps: Number of batches to take from an endless dataset.
 
     Raises:
-        ValueError: The data can be read only once, or have no end.
+        ValueError: If the data can be read only once, or are endless.
     """
     if isinstance(data, dict):
         data = data["x"]
@@ -433,8 +433,8 @@ def inputs_of(data: Any, validation_split: float = 0.0, steps: int | None = None
         if int(data.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
             if steps is None:
                 raise ValueError(
-                    "x repeats without end; give steps_per_epoch too, or call "
-                    "scaler.adapt(batches) first. Received: steps_per_epoch=None"
+                    "x repeats endlessly; set steps_per_epoch, or call scaler.adapt(batches) "
+                    "first. Received: steps_per_epoch=None"
                 )
             data = data.take(steps)
         for element in data:
@@ -444,8 +444,8 @@ def inputs_of(data: Any, validation_split: float = 0.0, steps: int | None = None
             yield _x_of(data[i])
     else:
         raise ValueError(
-            "x can be read only once, but the scaler must see it before training; give an "
-            "array or a tf.data.Dataset, or call scaler.adapt(batches) first. "
+            "x can be read only once, but the scaler must be adapted to it before training; pass "
+            "an array or a tf.data.Dataset, or call scaler.adapt(batches) first. "
             f"Received: x of type {type(data).__name__}"
         )
 

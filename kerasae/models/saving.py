@@ -1,4 +1,4 @@
-"""What a `.keras` file holds of an `Autoencoder` next to its weights."""
+"""State of an `Autoencoder` in a `.keras` file, in addition to its weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +14,13 @@ _OWN = ("seed_state", "calibration", "sampler", "training_rows")
 
 
 def seed_states(model: keras.Model) -> list[keras.Variable]:
-    """Return the state of every `SeedGenerator` below the model, in a fixed order."""
+    """Return the state of every `SeedGenerator` in the model, in a fixed order."""
     weights = {id(variable) for variable in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def is_own(key: str) -> bool:
-    """Return whether an entry of a store is one of those written here."""
+    """Return whether an entry of a store was written by `write`."""
     return key.startswith(_OWN)
 
 
@@ -42,7 +42,7 @@ def write(ae: Any, store: Any) -> None:
 
 
 def read(ae: Any, found: Mapping[str, np.ndarray]) -> None:
-    """Take back what `write` wrote; what was not written is None."""
+    """Restore the state saved by `write`; missing entries become None."""
     for i, state in enumerate(seed_states(ae)):
         if f"seed_state_{i}" in found:
             state.assign(found[f"seed_state_{i}"])

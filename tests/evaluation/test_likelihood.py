@@ -180,7 +180,7 @@ def test_four_names_for_pixels():
     assert by_name["dynamic"] != variational(ae, x, samples=(1,), pixels="dynamic", seed=1)
     assert "not a probability" in by_name["grey"]["note"]
     assert "code" in by_name["dynamic"]["note"]
-    with pytest.raises(ValueError, match=r"pixels='static' needs values that are 0 or 1.*0\.5"):
+    with pytest.raises(ValueError, match=r"pixels='static' .*Received: values such as 0\.5"):
         variational(ae, x, pixels="static")
     with pytest.raises(ValueError, match=r"\[0, 1\].*Received: values from 0.* to 2$"):
         variational(ae, x * 4, pixels="thresholded")
@@ -288,7 +288,7 @@ def test_refuses_what_will_not_do():
     with pytest.raises(ValueError, match=r"GaussianSampling.*variant='undercomplete'"):
         variational(kerasae.build("undercomplete", (6,), 2), x)
     ae = kerasae.build("variational", (6,), 2)
-    with pytest.raises(ValueError, match="pixels is for models whose loss is 'bce'"):
+    with pytest.raises(ValueError, match="Received: pixels='grey', loss="):
         variational(ae, x, pixels="grey")
     for samples in ((), (0, 1), (2.5,), (True,)):
         with pytest.raises(ValueError, match="samples must be"):

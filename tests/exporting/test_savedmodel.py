@@ -290,7 +290,9 @@ def test_a_layer_that_is_always_noisy_is_refused(monkeypatch, tmp_path):
     encoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), AlwaysNoisy()])
     decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     ae = kerasae.build("undercomplete", (3,), encoder=encoder, decoder=decoder)
-    with pytest.raises(exporting.VerificationError, match="a layer of the model is noisy"):
+    with pytest.raises(
+        exporting.VerificationError, match="Only 'generate' may draw random numbers"
+    ):
         exporting.export(ae, tmp_path)
     assert listing(tmp_path) == []
 
@@ -340,7 +342,7 @@ def test_a_model_that_would_not_be_loaded_is_not_written(monkeypatch, tmp_path):
         tf.print("seen", output_stream="file:///dev/null")
         return x
 
-    sentence = "loads models that compute .* Received: the operation 'PrintV2'"
+    sentence = "does more than compute.*Received: the operation 'PrintV2'"
     with pytest.raises(exporting.VerificationError, match=sentence):
         exporting.export(with_layer(own), tmp_path)
     assert listing(tmp_path) == []
@@ -354,7 +356,7 @@ def test_a_model_that_answers_nan_is_refused(monkeypatch, tmp_path):
     ae = tiny()
     bias = ae.decoder_network.trainable_variables[-1]
     bias.assign(bias * np.nan)
-    with pytest.raises(exporting.VerificationError, match="must answer with finite numbers"):
+    with pytest.raises(exporting.VerificationError, match=r"finite numbers.*Received: variant="):
         exporting.export(ae, tmp_path)
     assert listing(tmp_path) == []
 
@@ -550,8 +552,8 @@ def test_a_card_without_verification_metrics_and_recipe_says_so(tmp_path):
     folder = exporting.export(ae, tmp_path, verify=False)
     text = (folder / "README.md").read_text()
     assert "This export was not verified." in text
-    assert "No metrics were given" in text
-    assert "put together by hand" in text
+    assert "No metrics were passed" in text
+    assert "assembled without `kerasae.build`" in text
     assert json.loads((folder / "card.json").read_text())["verification"] is None
 
 
@@ -575,7 +577,7 @@ def test_refuses_a_file_and_a_version_as_the_path(tmp_path):
     with pytest.raises(ValueError, match="must be a folder, not a file"):
         exporting.export(tiny(), tmp_path / "file")
     folder = exporting.export(tiny(), tmp_path / "model", verify=False)
-    with pytest.raises(ValueError, match="folder above the versions"):
+    with pytest.raises(ValueError, match=r"path must be .*saved_model\.pb"):
         exporting.export(tiny(), folder)
 
 

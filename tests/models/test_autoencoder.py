@@ -240,7 +240,7 @@ def test_variational_generates_from_its_prior():
     assert np.abs(a - c).max() > 0
     with pytest.raises(ValueError, match=r"n must be a whole number >= 1\. Received: n=0"):
         ae.generate(0)
-    with pytest.raises(ValueError, match="generate needs a prior over codes"):
+    with pytest.raises(ValueError, match=r"generate .*Received: variant="):
         small().generate(3)
 
 
@@ -273,13 +273,13 @@ BAD = [
     (TABLE.astype("uint8"), None, "input_dtype='uint8'"),
     (np.where(TABLE[3, 2] == TABLE, np.nan, TABLE), None, r"index \(3, 2\)\. Received: nan"),
     (np.where(TABLE[3, 2] == TABLE, np.inf, TABLE), None, r"Received: inf"),
-    (TABLE, np.arange(64), "takes no labels as y"),
-    (TABLE, TABLE[:, :3], "takes no labels as y"),
+    (TABLE, np.arange(64), "y must be a target shaped like x"),
+    (TABLE, TABLE[:, :3], "y must be a target shaped like x"),
     (np.full((4, 7), "a"), None, r"x must hold numbers\. Received: x of dtype <U1"),
     (TABLE.astype(object), None, "x must hold numbers"),
     (TABLE[0], None, r"Received: x of shape \(7,\)"),
     ([[1.0] * 7], None, r"convert it with numpy\.asarray\. Received: x of type list"),
-    ({"x": TABLE}, None, r"no dictionary\. Received: x with keys \['x'\]"),
+    ({"x": TABLE}, None, r"Received: x with keys \['x'\]"),
     (None, None, "x must be an array or a tf.data.Dataset"),
 ]
 
@@ -313,7 +313,7 @@ def test_datasets_are_checked_before_anything_runs():
     with pytest.raises(ValueError, match="x must have shape"):
         ae.fit(tf.data.Dataset.from_tensor_slices(TABLE[:, :4]).batch(8))
     labelled = tf.data.Dataset.from_tensor_slices((TABLE, np.arange(64))).batch(8)
-    with pytest.raises(ValueError, match="takes no labels as y"):
+    with pytest.raises(ValueError, match="y must be a target shaped like x"):
         ae.fit(labelled)
 
 
@@ -352,7 +352,7 @@ def test_a_dataset_without_end_needs_steps():
     import tensorflow as tf
 
     endless = tf.data.Dataset.from_tensor_slices(TABLE).batch(16).repeat()
-    with pytest.raises(ValueError, match=r"give steps_per_epoch too"):
+    with pytest.raises(ValueError, match=r"Received: steps_per_epoch=None"):
         small(scaler="standardize").fit(endless, verbose=0)
     ae = small(scaler="standardize")
     ae.fit(endless, steps_per_epoch=4, epochs=1, verbose=0)
@@ -374,9 +374,9 @@ def test_a_custom_loop_may_call_compute_loss(loss):
 
 
 def test_a_loss_from_logits_needs_an_activation():
-    with pytest.raises(ValueError, match=r"build it with output_activation='sigmoid'"):
+    with pytest.raises(ValueError, match=r"output_activation='sigmoid'"):
         small().compile(loss="bce")
-    with pytest.raises(ValueError, match=r"loss='bce' needs targets in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"Received: scaler='standardize'"):
         small(scaler="standardize", loss="bce")
     assert small(loss="bce").output_activation.activation is keras.activations.sigmoid
 
@@ -402,7 +402,7 @@ def test_an_autoencoder_inside_another_is_a_plain_layer_to_it():
 
 @pytest.mark.parametrize("verb", ["evaluate", "predict", "score", "encode", "train_on_batch"])
 def test_an_unadapted_scaler_is_not_the_identity(verb):
-    with pytest.raises(ValueError, match=r"The scaler has seen no data yet"):
+    with pytest.raises(ValueError, match=r"Received: an unadapted scaler"):
         getattr(small(scaler="standardize"), verb)(TABLE)
 
 
@@ -413,9 +413,9 @@ def test_an_empty_dataset_class_weights_and_scaled_targets_are_refused():
     for use in (lambda: small().fit(empty), lambda: small().score(empty)):
         with pytest.raises(ValueError, match=r"at least one batch"):
             use()
-    with pytest.raises(ValueError, match=r"class_weight needs labels"):
+    with pytest.raises(ValueError, match=r"Received: class_weight="):
         small().fit(TABLE, class_weight={0: 1.0})
-    with pytest.raises(ValueError, match=r"leave loss_weights out"):
+    with pytest.raises(ValueError, match=r"Received: loss_weights="):
         small().compile(loss_weights=[2.0])
     with pytest.raises(ValueError, match=r"y must be uint8, in raw units"):
         small(x=IMAGES).fit(IMAGES, IMAGES / 255.0)

@@ -224,7 +224,7 @@ def test_manifold_of_codes_on_a_line():
 # What is refused --------------------------------------------------------------------------
 
 
-NO_PRIOR = r"needs a prior over codes, .*ae\.fit_sampler\(x.*Received: variant='undercomplete'"
+NO_PRIOR = r".*prior over codes, .*ae\.fit_sampler\(x.*Received: variant='undercomplete'"
 
 
 @pytest.mark.parametrize(
@@ -236,13 +236,13 @@ NO_PRIOR = r"needs a prior over codes, .*ae\.fit_sampler\(x.*Received: variant='
         (lambda ae: ae.manifold(), "manifold " + NO_PRIOR),
         (lambda ae: ae.manifold(steps=1), r"steps must be a whole number >= 2\. Received: steps=1"),
         (lambda ae: ae.interpolate(rows()[0], rows()[1], 1), "Received: steps=1"),
-        (lambda ae: ae.traverse(rows()[0], steps=2.0), r"Received: steps=2\.0"),
+        (lambda ae: ae.traverse(rows()[0], steps=2.5), r"Received: steps=2\.5"),
         (lambda ae: ae.traverse(rows()[0], dimensions=[2]), r"from 0 to 1\. Received: dim.*\[2\]"),
         (lambda ae: ae.traverse(rows()[0], dimensions=[-1]), r"Received: dimensions=\[-1\]"),
         (lambda ae: ae.traverse(rows()[0], dimensions=1), "Received: dimensions=1"),
         (lambda ae: ae.manifold(coverage=1), "between 0 and 1. Received: coverage=1"),
         (lambda ae: ae.fit_sampler(rows(), "gausian"), "Did you mean 'gaussian'.* Received: kind="),
-        (lambda ae: ae.fit_sampler(rows(2)), r"at least 3\. Received: codes of shape \(2, 2\)"),
+        (lambda ae: ae.fit_sampler(rows(2)), r"at least 3 .*Received: codes of shape \(2, 2\)"),
         (lambda ae: ae.fit_sampler(rows(width=4)), r"x must have shape \(samples, 6\)"),
         (lambda ae: ae.interpolate(rows()[:2], rows()[:3]), r"Received: shapes \(2, 2\) and \(3,"),
         (lambda ae: ae.interpolate(rows()[0], rows()[:3]), r"Received"),
@@ -274,7 +274,7 @@ def test_odd_mistakes_get_one_sentence_too(call):
 
 
 def test_manifold_needs_two_numbers():
-    with pytest.raises(ValueError, match=r"needs latent_dim=2\. Received: latent_dim=3"):
+    with pytest.raises(ValueError, match=r"latent_dim=2\. Received: latent_dim=3"):
         vae(3).manifold()
     ae = plain()
     ae.fit_sampler(rows(), "neighbour")

@@ -50,33 +50,41 @@ def test_vae_is_another_name_for_variational():
         ("undercomplete", {"latent_dim": 8}, "latent_dim must be below the input's 8 features"),
         ("overcomplete", {"latent_dim": 8}, "latent_dim must be above the input's 8 features"),
         ("undercomplete", {"hidden": (8, 0)}, "hidden must be a whole number >= 1"),
-        ("undercomplete", {"kernel_size": 3}, "kernel_size belongs to convolutions"),
+        ("undercomplete", {"kernel_size": 3}, "Received: kernel_size=3"),
         ("undercomplete", {"activation": "rellu"}, "Did you mean 'relu'"),
         ("undercomplete", {"normalization": "batches"}, "Did you mean 'batch'"),
         ("undercomplete", {"loss": "mean"}, "loss must be"),
         ("undercomplete", {"scaler": "standardise"}, "Did you mean 'standardize'"),
         ("undercomplete", {"input_dtype": "int8"}, "input_dtype must be"),
-        ("undercomplete", {"input_dtype": "uint8", "scaler": None}, "scaler=None leaves uint8"),
+        ("undercomplete", {"input_dtype": "uint8", "scaler": None}, "Received: scaler=None"),
         ("denoising", {"corruption": "gausian"}, "Did you mean 'gaussian'"),
         ("denoising", {"corruption": 0.5}, "corruption must be None, a layer, or one of"),
-        ("denoising", {"corruption": None, "corruption_level": 1}, "goes with a corruption given"),
+        (
+            "denoising",
+            {"corruption": None, "corruption_level": 1},
+            "Received: .*corruption_level=1",
+        ),
         ("denoising", {"corruption_level": -1}, "stddev must be >= 0"),
-        ("sparse_kl", {"code_activation": "relu"}, "sparse_kl needs a code between 0 and 1"),
-        ("sparse_kl", {"code_activation": "tanh"}, "sparse_kl needs a code between 0 and 1"),
+        ("sparse_kl", {"code_activation": "relu"}, "sparse_kl .*Received: codes from"),
+        ("sparse_kl", {"code_activation": "tanh"}, "sparse_kl .*Received: codes from"),
         ("sparse_kl", {"target_activation": 1.0}, "target_activation must lie strictly"),
         ("sparse_l1", {"sparsity_weight": -1.0}, "weight must be a finite number >= 0"),
         ("contractive", {"jacobian_method": "exacty"}, "Did you mean 'exact'"),
-        ("variational", {"code_activation": "relu"}, "takes no activation"),
+        ("variational", {"code_activation": "relu"}, "Received: code_activation='relu'"),
         ("variational", {"free_bits": -1.0}, "free_bits must be >= 0"),
-        ("convolutional", {"network": "dense"}, "'convolutional' is a name for network='conv'"),
-        ("sequence", {"network": "conv"}, "'sequence' is a name for network='sequence'"),
-        ("linear", {"activation": "relu"}, "'linear' has no activation"),
-        ("linear", {"code_activation": "relu"}, "'linear' has no activation"),
-        ("undercomplete", {"hidden": "big"}, "hidden must be the widths"),
+        ("convolutional", {"network": "dense"}, "Received: network='dense'"),
+        ("sequence", {"network": "conv"}, "Received: network='conv'"),
+        ("linear", {"activation": "relu"}, "Received: activation='relu'"),
+        ("linear", {"code_activation": "relu"}, "Received: code_activation='relu'"),
+        ("undercomplete", {"hidden": "big"}, "hidden must be"),
         ([], {}, "Unknown variant"),
         ("linear", {"init": "svd"}, "init must be None or 'pca'"),
-        ("linear", {"init": "pca", "hidden": (4,)}, "init='pca' needs one linear Dense layer"),
-        ("undercomplete", {"encoder": keras.Sequential()}, "encoder and decoder go together"),
+        (
+            "linear",
+            {"init": "pca", "hidden": (4,)},
+            "init='pca' .*Received: encoder and decoder with",
+        ),
+        ("undercomplete", {"encoder": keras.Sequential()}, "encoder and decoder must be given"),
     ],
 )
 def test_what_does_not_work_is_said_in_one_sentence(name, options, message):
@@ -174,7 +182,7 @@ def test_seed_example_in_one_call():
 def test_options_of_our_networks_do_not_go_with_the_users_own(option):
     encoder = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
     decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(8)])
-    with pytest.raises(ValueError, match=r"has nothing to say; leave it out"):
+    with pytest.raises(ValueError, match=rf"Received: {next(iter(option))}="):
         kerasae.build("undercomplete", 8, encoder=encoder, decoder=decoder, **option)
 
 

@@ -1,1 +1,1 @@
-"""The variants, one file each, and their registry."""
+"""Variants of the autoencoder, one module each, and their registry."""

@@ -1,4 +1,4 @@
-"""From options to parts: what every builder shares."""
+"""Assembly of an autoencoder from options, shared by all builders."""
 
 import math
 from collections.abc import Sequence
@@ -36,41 +36,41 @@ def assemble(
     seed: int | None = None,
     name: str = "autoencoder",
 ) -> Autoencoder:
-    """Build the parts and the model around them.
+    """Build the parts and an `Autoencoder` of them.
 
     Args:
-        recipe: What the variant adds.
+        recipe: The variant's `Recipe`.
         input_shape: Shape of one sample.
         latent_dim: Size of the code. None takes a quarter of the input, at least 2 and at
-            most 32, or what the given `decoder` takes.
+            most 32, or the input size of the given `decoder`.
         network: `"dense"` (the default), `"conv"` or `"sequence"`.
         hidden: Units or filters of the encoder's hidden layers, mirrored by the decoder; None
-            takes the choice of the variant, or else of the network.
+            takes the default of the variant or of the network.
         activation: Activation of the hidden layers; None is ReLU.
         code_activation: Activation of the code; None is linear.
         normalization: None, `"batch"` or `"layer"`.
-        kernel_size: Size of convolution kernels; None takes the network's choice.
-        encoder: The user's own network instead of the six options above. It takes scaled
-            input and ends in the code, or in features for variational models.
-        decoder: The user's own network, from the code to the shape of the input.
+        kernel_size: Size of convolution kernels; None takes the network's default.
+        encoder: A custom network instead of the six options above. It maps scaled input to the
+            code, or to features for variational models.
+        decoder: A custom network, from the code to the shape of the input.
         input_dtype: `"float32"` or `"uint8"`.
-        scaler: `"auto"` (uint8 to [0, 1], float left alone), None, `"unit"`,
+        scaler: `"auto"` (uint8 to [0, 1], float unchanged), None, `"unit"`,
             `"standardize"`, or a Keras layer with a method `inverse`.
         corruption: None, `"gaussian"`, `"masking"`, `"salt_and_pepper"`,
-            `"low_resolution"`, or a layer; `"auto"` takes the variant's.
+            `"low_resolution"`, or a layer; `"auto"` takes the variant's default.
         condition: Number of classes, the shape `(width,)` of a vector, or a
-            `kerasae.layers.Condition` that encoder and decoder are both given (variational
-            models); None for a model without.
+            `kerasae.layers.Condition` that both encoder and decoder receive (variational
+            models); None for an unconditional model.
         corruption_level: Standard deviation, rate or factor of a corruption given by name; for
-            Gaussian noise also a pair of standard deviations, drawn between for each sample.
-        output_activation: `"auto"` (sigmoid where input is scaled to [0, 1]), None, or an
+            Gaussian noise also a pair of standard deviations to draw between, per sample.
+        output_activation: `"auto"` (sigmoid if the input is scaled to [0, 1]), None, or an
             activation.
-        loss: Reconstruction loss; None takes the variant's.
-        seed: Seed of the model's noise. Weights follow `keras.utils.set_random_seed`.
+        loss: Reconstruction loss; None takes the variant's default.
+        seed: Seed of the model's noise. Initial weights follow `keras.utils.set_random_seed`.
         name: Name of the Keras model.
 
     Raises:
-        ValueError: An option is out of range, unknown, or contradicts another.
+        ValueError: If an option is out of range, unknown, or contradicts another.
     """
     if input_dtype not in ("float32", "uint8"):
         raise ValueError(
@@ -88,7 +88,8 @@ def assemble(
     if encoder is not None or decoder is not None:
         if encoder is None or decoder is None:
             raise ValueError(
-                f"encoder and decoder go together. Received: encoder={encoder}, decoder={decoder}"
+                "encoder and decoder must be given together. "
+                f"Received: encoder={encoder}, decoder={decoder}"
             )
         replaced = {
             "network": network,
@@ -101,8 +102,8 @@ def assemble(
         for option, value in replaced.items():
             if value is not None:
                 raise ValueError(
-                    f"encoder and decoder are used as they are, so {option} has nothing to say; "
-                    f"leave it out. Received: {option}={value!r}"
+                    f"{option} has no effect on a custom encoder and decoder; omit it. "
+                    f"Received: {option}={value!r}"
                 )
         encoder, decoder, latent_dim = _own_networks(
             encoder, decoder, input_shape, latent_dim, recipe, extra
@@ -128,7 +129,8 @@ def assemble(
     from_logits = getattr(loss, "from_logits", False)
     if from_logits and isinstance(scaler, layers.Standardize):
         raise ValueError(
-            "loss='bce' needs targets in [0, 1]; use scaler='unit'. Received: scaler='standardize'"
+            "loss='bce' requires targets in [0, 1]; use scaler='unit'. "
+            "Received: scaler='standardize'"
         )
     if output_activation == "auto":
         bounded = (unit or from_logits) and not _ends_in_sigmoid(decoder)
@@ -161,11 +163,11 @@ def default_latent_dim(input_shape: tuple[int, ...]) -> int:
 
 
 def with_defaults(options: dict[str, Any], **defaults: Any) -> dict[str, Any]:
-    """Return `options` with a variant's defaults for the networks that we build.
+    """Return `options` with a variant's defaults for the built-in networks.
 
     Args:
-        options: As given to a builder. The user's own networks take no defaults.
-        **defaults: By name; `hidden` is meant for the dense network only.
+        options: As passed to a builder. Custom networks take no defaults.
+        **defaults: Defaults by name; `hidden` applies to the dense network only.
     """
     if options.get("encoder") is not None or options.get("decoder") is not None:
         return options
@@ -198,14 +200,14 @@ def _make_networks(
         hidden = [hidden] if isinstance(hidden, int) else hidden
         if not isinstance(hidden, (list, tuple)):
             raise ValueError(
-                "hidden must be the widths of the hidden layers, such as (128, 64). "
+                "hidden must be a sequence of layer widths, such as (128, 64). "
                 f"Received: hidden={hidden!r}"
             )
         options["hidden"] = tuple(check_whole("hidden", width) for width in hidden)
     if options["kernel_size"] is not None:
         if network == "dense":
             raise ValueError(
-                "kernel_size belongs to convolutions; use network='conv' or 'sequence'. "
+                "kernel_size requires a convolutional network, 'conv' or 'sequence'. "
                 f"Received: kernel_size={options['kernel_size']}, network='dense'"
             )
         check_whole("kernel_size", options["kernel_size"])
@@ -230,7 +232,7 @@ def _make_networks(
                 f"{key} must be a Keras activation, such as {', '.join(known)}."
                 f"{nearest(options[key], known)} Received: {key}={options[key]!r}"
             ) from None
-    # What is not given is left to the network's own default.
+    # Options that are not given take the network's own default.
     options = {k: v for k, v in options.items() if v is not None}
     return NETWORKS[network](input_shape, latent_units, units=units, **options)
 
@@ -243,22 +245,22 @@ def _own_networks(
     recipe: Recipe,
     extra: int,
 ) -> tuple[keras.Model, keras.Model, int]:
-    """Check the user's networks against the input and each other."""
+    """Validate custom networks against the input and each other."""
     for name, own in (("encoder", encoder), ("decoder", decoder)):
         if not isinstance(own, keras.layers.Layer):
             raise ValueError(f"{name} must be a Keras model or layer. Received: {name}={own!r}")
     out = _symbolic("encoder", encoder, "samples of shape", input_shape)
     if len(out) != 1:
         raise ValueError(
-            "encoder must end in a vector per sample, (batch, units); add a Flatten layer. "
-            f"Received: an encoder ending in shape (batch, {', '.join(map(str, out))})"
+            "encoder must output one vector per sample, (batch, units); add a Flatten layer. "
+            f"Received: an encoder with output of shape (batch, {', '.join(map(str, out))})"
         )
-    # How many numbers of each side there are for a place of the code.
+    # Encoder outputs and decoder inputs per dimension of the code.
     encoded, decoded = recipe.encoder_units(1), recipe.latent_units(1)
     if encoded is not None:
         if out[0] % encoded or latent_dim not in (None, out[0] // encoded):
             raise ValueError(
-                f"latent_dim must be left out or equal the size of the encoder's output, {out[0]}"
+                f"latent_dim must be omitted or equal the size of the encoder's output, {out[0]}"
                 f"{f', divided by {encoded}' if encoded > 1 else ''}. "
                 f"Received: latent_dim={latent_dim}"
             )
@@ -268,7 +270,7 @@ def _own_networks(
             latent_dim = (int(decoder.input_shape[-1]) - extra) // decoded
         except (AttributeError, TypeError, ValueError):
             raise ValueError(
-                "latent_dim is needed with a decoder that is not built yet. "
+                "latent_dim is required with a decoder that is not built yet. "
                 "Received: latent_dim=None"
             ) from None
     taken = recipe.latent_units(latent_dim) + extra
@@ -279,16 +281,16 @@ def _own_networks(
 def _symbolic(
     name: str, own: keras.layers.Layer, what: str, shape: tuple[int, ...]
 ) -> tuple[Any, ...]:
-    """Return the shape that one of the user's networks makes of a shape, without the batch."""
+    """Return the output shape of a custom network for an input shape, without the batch."""
     try:
         return tuple(own(keras.Input(shape)).shape[1:])
     except (TypeError, ValueError) as error:
-        # Of Keras's many lines, the one that says what is wrong.
+        # The line of Keras's long message that states the cause.
         lines = [line for line in str(error).splitlines() if line.strip()]
         told = [line for line in lines if "Exception encountered when calling" not in line]
         why = shorten((told or lines or [type(error).__name__])[0])
         raise ValueError(
-            f"{name} must take {what} {shape}. Received: {name}={own.name!r}, which says: {why}"
+            f"{name} must take {what} {shape}. Received: {name}={own.name!r}, which raised: {why}"
         ) from error
 
 
@@ -301,8 +303,8 @@ def _loss(loss: Any, recipe: Recipe, decoder: keras.Model) -> keras.losses.Loss:
     loss = losses.get(loss, recipe.features)
     if getattr(loss, "from_logits", False) and _ends_in_sigmoid(decoder):
         raise ValueError(
-            "loss='bce' is computed from logits, so the decoder must end linear; drop the "
-            f"sigmoid of its last layer. Received: decoder={decoder.name!r} ending in a sigmoid"
+            "loss='bce' is computed from logits, so the decoder must have a linear output; remove "
+            f"the sigmoid of its last layer. Received: decoder={decoder.name!r} ending in a sigmoid"
         )
     return loss
 
@@ -312,8 +314,7 @@ def _condition(condition: Any, recipe: Recipe, seed: int | None) -> layers.Condi
         return None
     if recipe.encoder_ends_in != "features":
         raise ValueError(
-            "condition is for variational models, whose encoder ends in features. "
-            f"Received: condition={condition!r}"
+            f"condition is supported only by variational models. Received: condition={condition!r}"
         )
     if isinstance(condition, layers.Condition):
         return condition
@@ -330,7 +331,7 @@ def _scaler(scaler: Any, input_dtype: str) -> keras.layers.Layer | None:
     if scaler is None:
         if input_dtype == "uint8":
             raise ValueError(
-                "scaler=None leaves uint8 input unscaled, in 0..255; use scaler='unit', or "
+                "scaler must scale uint8 input, which lies in 0..255; use scaler='unit', or "
                 "convert the data and build with input_dtype='float32'. Received: scaler=None"
             )
         return None
@@ -369,14 +370,14 @@ def _corruption(
         _choice("corruption", corruption, known)
         if isinstance(level, (tuple, list)) and corruption != "gaussian":
             raise ValueError(
-                "corruption_level is a pair only for corruption='gaussian'. Received: "
+                "corruption_level may be a pair only for corruption='gaussian'. Received: "
                 f"corruption={corruption!r}, corruption_level={level!r}"
             )
         options = {} if level is None else {argument.get(corruption, "rate"): level}
         return known[corruption](**options, seed=seed, name="corruption")
     if level is not None:
         raise ValueError(
-            "corruption_level goes with a corruption given by name. "
+            "corruption_level requires a corruption given by name. "
             f"Received: corruption={corruption!r}, corruption_level={level}"
         )
     if corruption is None or isinstance(corruption, keras.layers.Layer):

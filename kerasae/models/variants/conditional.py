@@ -1,4 +1,4 @@
-"""The conditional variational autoencoder: a second input for encoder and decoder."""
+"""The conditional variational autoencoder: a second input to encoder and decoder."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ def conditional_vae(
 ) -> Autoencoder:
     """Build a conditional variational autoencoder.
 
-    The loss is that of `variational`, with a posterior q(z|x, y) and a decoder p(x|z, y) that are
-    both given the condition y; the prior of the code is N(0, I) whatever y is. In training a
-    tenth of the conditions are made unknown, so that the model works without one, too.
-    `kerasae.train` gives it the labels of its data; `kerasae.evaluation.measure` measures it
-    without conditions.
+    The loss is that of `variational`, with a posterior q(z|x, y) and a decoder p(x|z, y) that
+    both depend on the condition y; the prior of the code is N(0, I) for every y. In training, a
+    tenth of the conditions are made unknown, so that the model also works without one.
+    `kerasae.train` passes the labels of the data as conditions; `kerasae.evaluation.measure`
+    evaluates without conditions.
 
     Args:
         input_shape: Shape of one sample.
@@ -31,7 +31,7 @@ def conditional_vae(
         condition: Number of classes, the shape `(width,)` of a vector, or a
             `kerasae.layers.Condition`.
         kl_weight: Factor "beta" of the KL term, or a `Warmup`.
-        free_bits: Nats per code dimension that cost nothing.
+        free_bits: Nats per code dimension exempt from the penalty.
         **options: See `kerasae.build`.
 
     References:

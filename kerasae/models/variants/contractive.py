@@ -1,4 +1,4 @@
-"""The contractive autoencoder: a code that moves little when the input does."""
+"""The contractive autoencoder: a code that changes little when the input does."""
 
 import dataclasses
 from typing import Any
@@ -11,7 +11,7 @@ from kerasae.models.variants.assembly import assemble, with_defaults
 from kerasae.models.variants.recipe import Recipe
 from kerasae.schedules import Weight
 
-# Samples whose Jacobians are measured.
+# Samples whose Jacobians are measured in evaluation.
 _MEASURED = 64
 
 

@@ -1,4 +1,4 @@
-"""The denoising autoencoder: corrupt, then recover."""
+"""The denoising autoencoder: reconstruct the clean input from a corrupted one."""
 
 import dataclasses
 import math
@@ -30,10 +30,10 @@ def denoising(
 
     Args:
         input_shape: Shape of one sample.
-        latent_dim: Size of the code; half of the input, at most 128, by default. The noise
-            keeps the model from copying, so a narrow code is not needed.
+        latent_dim: Size of the code; half of the input, at most 128, by default. Since the
+            noise prevents copying, a narrow code is not needed.
         corruption: `"gaussian"`, `"masking"`, `"salt_and_pepper"`, `"low_resolution"`, a layer,
-            or None when the data are `(corrupted, clean)` pairs.
+            or None if the data are `(corrupted, clean)` pairs.
         **options: See `kerasae.build`; `corruption_level` sets the strength.
             The dense network has one hidden layer of 256 units by default.
 

@@ -13,7 +13,7 @@ from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.variants.assembly import assemble
 from kerasae.models.variants.recipe import Recipe
 
-# Samples whose codes are counted.
+# Samples whose codes are counted in evaluation.
 _MEASURED = 5000
 
 
@@ -67,14 +67,14 @@ def fsq(
 ) -> Autoencoder:
     """Build an autoencoder with a discrete code by finite scalar quantization.
 
-    The code of a sample is `latent_dim` indices, whole numbers below `prod(levels)`: `encode` gives
-    them, `decode` takes them. There is no loss term but the reconstruction.
+    The code of a sample consists of `latent_dim` indices, whole numbers below `prod(levels)`,
+    which `encode` returns and `decode` takes. The reconstruction is the only loss term.
 
     Args:
         input_shape: Shape of one sample.
         latent_dim: Number of indices.
-        levels: Number of levels of each number that makes an index, each at least 2.
-        **options: See `kerasae.build`. A user's own encoder ends in `latent_dim * len(levels)`
+        levels: Number of levels of each dimension of the grid, each at least 2.
+        **options: See `kerasae.build`. A custom encoder outputs `latent_dim * len(levels)`
             numbers.
 
     References:
@@ -82,7 +82,7 @@ def fsq(
     """
     if options.get("code_activation") is not None:
         raise ValueError(
-            "The code is rounded to a grid and takes no activation. "
+            "code_activation is not supported: the code is rounded to a grid. "
             f"Received: code_activation={options['code_activation']!r}"
         )
     return assemble(FiniteScalar(list(levels)), input_shape, latent_dim, **options)

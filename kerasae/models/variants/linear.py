@@ -1,4 +1,4 @@
-"""The linear autoencoder, which equals principal component analysis."""
+"""The linear autoencoder, equivalent to principal component analysis."""
 
 import dataclasses
 from typing import Any
@@ -15,7 +15,7 @@ from kerasae.models.variants.recipe import Recipe
 @keras.saving.register_keras_serializable("kerasae")
 @dataclasses.dataclass(frozen=True)
 class Linear(Recipe):
-    """No activation anywhere; with `init="pca"`, training starts from the SVD.
+    """Uses no activations; with `init="pca"`, training starts from the principal components.
 
     References:
         Baldi and Hornik, "Neural networks and principal component analysis", 1989.
@@ -33,12 +33,12 @@ class Linear(Recipe):
         size = int(np.prod(ae.sample_shape))
         if self.init == "pca" and ae.latent_dim > size:
             raise ValueError(
-                f"init='pca' has at most {size} components for this input. "
+                f"init='pca' supports at most {size} components for this input. "
                 f"Received: latent_dim={ae.latent_dim}"
             )
         if self.init == "pca" and not all(map(_is_affine, _dense_layers(ae))):
             raise ValueError(
-                "init='pca' needs one linear Dense layer with a bias on each side: "
+                "init='pca' requires one linear Dense layer with a bias on each side: "
                 "network='dense' and hidden=(). Received: encoder and decoder with "
                 f"{list(map(len, _dense_layers(ae)))} Dense layers"
             )
@@ -46,7 +46,7 @@ class Linear(Recipe):
     def prepare(self, ae: Any, batches: Any) -> None:
         """Set the weights to the principal components of the training data, in scaled units.
 
-        Memory grows with the square of the input's size and not with the number of samples.
+        Memory grows with the square of the input size, but not with the number of samples.
         """
         size = int(np.prod(ae.sample_shape))
         count, total, products = 0, np.zeros(size), np.zeros((size, size))
@@ -92,13 +92,13 @@ def linear(
         input_shape: Shape of one sample.
         latent_dim: Size of the code.
         init: None, or `"pca"` to start at the optimum (dense network).
-        **options: See `kerasae.build`. There is no activation anywhere and,
-            on the dense network, no hidden layer by default.
+        **options: See `kerasae.build`. There are no activations and, on the dense network, no
+            hidden layer by default.
     """
     for option in ("activation", "code_activation", "output_activation"):
         if options.get(option) not in (None, "linear"):
             raise ValueError(
-                f"'linear' has no activation; use 'undercomplete' with one. "
+                f"{option} is not supported by 'linear'; use 'undercomplete' instead. "
                 f"Received: {option}={options[option]!r}"
             )
     options = with_defaults(options, hidden=(), activation="linear")

@@ -1,4 +1,4 @@
-"""Variants that add nothing to encoder and decoder but a size of the code."""
+"""Variants that differ from a plain autoencoder only in the size of the code."""
 
 import math
 import warnings
@@ -16,11 +16,11 @@ def undercomplete(
 
     Args:
         input_shape: Shape of one sample.
-        latent_dim: Size of the code, below the size of the input.
+        latent_dim: Size of the code, smaller than the size of the input.
         **options: See `kerasae.build`.
 
     Raises:
-        ValueError: The code is not smaller than the input.
+        ValueError: If the code is not smaller than the input.
 
     References:
         Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 14.1.
@@ -42,17 +42,16 @@ def overcomplete(
 ) -> Autoencoder:
     """Build an overcomplete autoencoder: the code is larger than the input.
 
-    Nothing keeps such a model from copying its input, so it warns unless there is a
-    corruption. The sparse, denoising and contractive variants are the regularized ones.
+    Nothing prevents such a model from copying its input, so a warning is issued unless there is
+    a corruption. The sparse, denoising and contractive variants are regularized.
 
     Args:
         input_shape: Shape of one sample.
-        latent_dim: Size of the code, above the size of the input; twice that by default.
-        **options: See `kerasae.build`. `hidden` is empty by default on
-            the dense network.
+        latent_dim: Size of the code, larger than the input; twice its size by default.
+        **options: See `kerasae.build`. `hidden` is empty by default on the dense network.
 
     Raises:
-        ValueError: The code is not larger than the input.
+        ValueError: If the code is not larger than the input.
 
     References:
         Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 14.2.

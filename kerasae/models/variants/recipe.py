@@ -1,4 +1,4 @@
-"""The recipe of a variant: all that it adds to the row of parts of an autoencoder."""
+"""The recipe of a variant: its additions to the parts of an autoencoder."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -12,18 +12,18 @@ from kerasae.schedules import weight_config
 @keras.saving.register_keras_serializable("kerasae")
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What a variant adds to an encoder and a decoder; every hook does nothing by default.
+    """Hooks by which a variant extends an autoencoder; by default, they do nothing.
 
-    A subclass is a frozen dataclass. Its fields are plain values, layers' weights (numbers or
-    schedules) and Keras objects; they are saved with the model, and the hooks work on after
-    loading. Everything else in the package asks the recipe and knows no variant.
+    A subclass is a frozen dataclass. Its fields are plain values, weights of penalties (numbers
+    or schedules) and Keras objects; they are saved with the model, so the hooks still work
+    after loading. The rest of the package calls the recipe and does not depend on any variant.
 
     Attributes:
-        encoder_ends_in: `"code"`, or `"features"` that the bottleneck turns into a code.
+        encoder_ends_in: `"code"`, or `"features"` that the bottleneck maps to a code.
         features: Reduction of the reconstruction loss over features, `"mean"` or `"sum"`.
-        unit_loss: Default loss where input is scaled to [0, 1].
+        unit_loss: Default loss if the input is scaled to [0, 1].
         loss: Default loss otherwise.
-        corruption: Default corruption, a name, or None.
+        corruption: Name of the default corruption, or None.
         prior: Name of the distribution of codes (`kerasae.samplers.PRIORS`), or None.
         code_kind: `"vector"`, `"gaussian"` (a vector with the posterior's `z_mean` and
             `z_log_var` among the tensors of a pass) or `"indices"` (integers).
@@ -42,11 +42,11 @@ class Recipe:
     # Building --------------------------------------------------------------------------
 
     def encoder_units(self, latent_dim: int) -> int | None:
-        """Return the size of the encoder's output; None leaves it to the network."""
+        """Return the size of the encoder's output, or None for the network's default."""
         return latent_dim if self.encoder_ends_in == "code" else None
 
     def latent_units(self, latent_dim: int) -> int:
-        """Return how many numbers of the latent vector the decoder takes."""
+        """Return the size of the latent vector, the input of the decoder."""
         return latent_dim
 
     def bottleneck(
@@ -54,14 +54,14 @@ class Recipe:
     ) -> keras.layers.Layer | None:
         """Return the layer between encoder and decoder, or None.
 
-        It returns the latent vector, or a dictionary of named tensors: `"latent"`, further ones
-        for the pass, and, under `"terms"`, what its layers report (see
-        `kerasae.layers.Penalty`).
+        The layer returns the latent vector, or a dictionary of named tensors: `"latent"`,
+        further tensors for the pass, and, under `"terms"`, the terms that its layers report
+        (see `kerasae.layers.Penalty`).
 
         Args:
             units: Size of the encoder's output.
             latent_dim: Size of the code.
-            seed: Seed of what is random in it.
+            seed: Seed of the noise of the layer.
             conditional: Whether a condition is appended to the encoder's output.
         """
         return None
@@ -71,13 +71,13 @@ class Recipe:
         return encoder
 
     def check(self, ae: Any) -> None:
-        """Refuse a model that was put together wrongly.
+        """Validate an assembled model.
 
         Args:
             ae: The `Autoencoder`.
 
         Raises:
-            ValueError: The parts do not suit the variant.
+            ValueError: If the parts do not suit the variant.
         """
 
     # Training --------------------------------------------------------------------------
@@ -92,7 +92,7 @@ class Recipe:
 
     @property
     def prepares(self) -> bool:
-        """Whether `prepare` has something to do."""
+        """Whether the recipe defines `prepare`."""
         return type(self).prepare is not Recipe.prepare
 
     def terms(self, ae: Any, pass_: Any) -> Terms:
@@ -124,29 +124,29 @@ class Recipe:
         return (latent_dim,)
 
     def to_code(self, ae: Any, latent: Any) -> Any:
-        """Return the code of what the bottleneck gives."""
+        """Return the code of a latent vector."""
         return latent
 
     def to_latent(self, ae: Any, code: Any) -> Any:
-        """Return what the decoder takes for a code."""
+        """Return the latent vector of a code."""
         return code
 
     def representation(self, pass_: Any) -> Any:
-        """Return what stands for a sample in classifiers and measures, `(batch, units)`."""
+        """Return the representation of samples for classifiers and measures, `(batch, units)`."""
         return pass_.latent
 
     # Evaluation ------------------------------------------------------------------------
 
     def measures(self, ae: Any, data: Any) -> dict[str, Any]:
-        """Return what evaluation says of the variant next to the common figures.
+        """Return figures specific to the variant, in addition to the common ones.
 
         Args:
             ae: The trained `Autoencoder`.
-            data: A `kerasae.evaluation.Data`: the measured split, with tools.
+            data: A `kerasae.evaluation.Data` of the evaluated split.
 
         Returns:
-            Numbers, texts, lists and dictionaries of them; entries of a name that the common
-            figures have as well (such as `"codes"`) are added to those.
+            Numbers, strings, and lists and dictionaries of these. Entries with the name of a
+            common entry (such as `"codes"`) are merged into it.
         """
         return {}
 

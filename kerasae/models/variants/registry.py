@@ -1,4 +1,4 @@
-"""The variants by name."""
+"""Registry of variants by name."""
 
 import fnmatch
 import functools
@@ -55,11 +55,11 @@ def build(
     """Build an autoencoder by the name of its variant.
 
     Args:
-        name: Name of a variant, see `kerasae.variants()`; by position, since the option `name` is
-            the Keras model's.
+        name: Name of a variant, see `kerasae.variants()`. Positional only, since the option
+            `name` is the name of the Keras model.
         input_shape: Shape of one sample, without the batch; an int for vectors.
         latent_dim: Size of the code; None takes the variant's default.
-        **options: Options of the variant's builder and those that all share: `network`,
+        **options: Options of the variant's builder, and the shared options: `network`,
             `hidden`, `activation`, `code_activation`, `normalization`, `kernel_size`,
             `encoder`, `decoder`, `input_dtype`, `scaler`, `corruption`, `corruption_level`,
             `output_activation`, `loss`, `seed`, `name`; see
@@ -69,7 +69,7 @@ def build(
         An `Autoencoder`, a Keras model to `compile()` and `fit(x)`.
 
     Raises:
-        ValueError: A name or option is unknown, or a value does not work.
+        ValueError: If a name or option is unknown, or a value is invalid.
 
     Example:
     >>> import kerasae
@@ -83,7 +83,7 @@ def build(
     if latent_dim is not None:
         latent_dim = check_whole("latent_dim", latent_dim)
     if isinstance(builder, functools.partial) and options.get("encoder") is not None:
-        builder = builder.func  # the user's networks take the place of the one it names
+        builder = builder.func  # custom networks replace the one that the variant names
     ae = builder(shape, latent_dim, **options)
     if isinstance(ae, Autoencoder):
         ae.built_with = {"variant": key, "latent_dim": ae.latent_dim, **_plain(options)}
@@ -91,7 +91,7 @@ def build(
 
 
 def _find(name: Any) -> tuple[str, Builder]:
-    """Return a variant's own name and its builder, or raise with the nearest known name."""
+    """Return a variant's canonical name and builder, or raise ValueError if it is unknown."""
     key = _ALIASES.get(name, name) if isinstance(name, str) else ""
     if key not in _BUILDERS:
         known = [*_BUILDERS, *_ALIASES]
@@ -103,7 +103,7 @@ def _find(name: Any) -> tuple[str, Builder]:
 
 
 def name_of(name: str) -> str:
-    """Return a variant's own name, which an alias such as `"vae"` stands for."""
+    """Return the canonical name of a variant, resolving aliases such as `"vae"`."""
     return _find(name)[0]
 
 
@@ -113,7 +113,7 @@ def variants(pattern: str = "*") -> list[str]:
 
 
 def describe(name: str) -> str:
-    """Return one sentence on a variant, the first of its builder's docstring."""
+    """Return a one-line description of a variant, the first line of its builder's docstring."""
     name, builder = _find(name)
     text = _SUMMARIES.get(name) or inspect.getdoc(builder) or ""
     return text.splitlines()[0] if text else ""
@@ -125,10 +125,10 @@ def register(name: str, builder: Builder | None = None, *, replace: bool = False
     Args:
         name: Name for `kerasae.build`.
         builder: `(input_shape, latent_dim, **options) -> Autoencoder`.
-        replace: Whether a variant of that name may be replaced.
+        replace: Whether to replace an existing variant of that name.
 
     Raises:
-        ValueError: The name is taken.
+        ValueError: If the name is taken.
 
     Example:
         ```python
@@ -162,15 +162,15 @@ def options_of(name: str) -> list[str]:
 
 
 def required_options(name: str) -> list[str]:
-    """Return the names of the options that `build(name, ...)` cannot do without."""
+    """Return the names of the options that `build(name, ...)` requires."""
     parameters = inspect.signature(_find(name)[1]).parameters.values()
     return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
 
 
 def explain_options(name: str) -> list[tuple[str, str, str]]:
-    """Return name, default and meaning of `latent_dim` and of the options of a variant.
+    """Return name, default and description of `latent_dim` and of a variant's options.
 
-    The meaning is the first sentence on the argument in a docstring, and empty without one.
+    The description is the first sentence about the argument in a docstring, or empty.
     """
     _, builder = _find(name)
     meanings = {**_arguments_of(assemble), **_arguments_of(builder)}
@@ -189,14 +189,13 @@ def explain_options(name: str) -> list[tuple[str, str, str]]:
 
 
 def notes(name: str) -> str:
-    """Return what a variant's docstring says of the options that all share, or `""`."""
+    """Return the notes on shared options in a variant's docstring, or `""`."""
     text = _arguments_of(_find(name)[1]).get("**options", "")
-    text = text.removeprefix("See kerasae.build").lstrip(".; ")
-    return text
+    return text.removeprefix("See kerasae.build").lstrip(".; ")
 
 
 def _arguments_of(builder: Builder) -> dict[str, str]:
-    """Return the entries of the section "Args" of a docstring, each in one line."""
+    """Return the entries of a docstring's "Args" section, each on one line."""
     while isinstance(builder, functools.partial):
         builder = builder.func
     text = (inspect.getdoc(builder) or "").partition("\nArgs:\n")[2]
@@ -222,14 +221,14 @@ def _check_options(name: str, builder: Builder, options: dict[str, Any]) -> None
     for option in required_options(name):
         if option not in options:
             raise ValueError(
-                f"{name!r} needs the option {option}. "
+                f"{name!r} requires the option {option}. "
                 f"Received: {', '.join(options) or 'no options'}"
             )
     if isinstance(builder, functools.partial):
         for option, value in builder.keywords.items():
             if options.get(option, value) != value:
                 raise ValueError(
-                    f"{name!r} is a name for {option}={value!r} and takes no other. "
+                    f"{name!r} stands for {option}={value!r} and supports no other {option}. "
                     f"Received: {option}={options[option]!r}"
                 )
 
@@ -249,7 +248,7 @@ def _check_shape(input_shape: Any) -> tuple[int, ...]:
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Return options as they can stand in a JSON file; objects by their class name."""
+    """Return options in a form that JSON can represent, with objects as their class names."""
     plain = (str, int, float, bool, type(None))
     return {
         key: value

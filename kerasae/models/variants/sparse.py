@@ -73,7 +73,7 @@ def sparse_kl(
     momentum: float | None = None,
     **options: Any,
 ) -> Autoencoder:
-    """Build a sparse autoencoder whose units are to be active at a given rate.
+    """Build a sparse autoencoder whose units have a given target mean activation.
 
     The loss is `reconstruction_loss + sparsity_weight * sum_j KL(rho || rho_hat_j)`.
 
@@ -87,7 +87,7 @@ def sparse_kl(
         **options: See `kerasae.build`. The code is a sigmoid by default.
 
     Raises:
-        ValueError: The encoder's code leaves [0, 1].
+        ValueError: If the code is not confined to [0, 1].
 
     References:
         Ng, "Sparse autoencoder", CS294A lecture notes, 2011, section 3.
@@ -111,12 +111,12 @@ def _sparse(
 
 
 def _check_unit_code(encoder: keras.Model, input_shape: tuple[int, ...]) -> None:
-    """Try the encoder out on wide random input: a compiled graph could not complain."""
+    """Validate the encoder on wide random input, since a compiled graph cannot raise."""
     probe = 100 * np.random.default_rng(0).normal(size=(64, *input_shape)).astype("float32")
     code = ops.convert_to_numpy(encoder(probe, training=False))
     if code.min() < 0 or code.max() > 1:
         raise ValueError(
-            "sparse_kl needs a code between 0 and 1, such as that of a sigmoid; use "
+            "sparse_kl requires a code between 0 and 1, such as that of a sigmoid; use "
             f"sparse_l1 for unbounded units. Received: codes from {code.min():.3g} to "
             f"{code.max():.3g} on random input"
         )

@@ -15,14 +15,14 @@ from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.variants.assembly import assemble, with_defaults
 from kerasae.models.variants.recipe import Recipe
 
-# Rows whose median the decoder's bias starts at.
+# Rows whose median initializes the decoder's bias.
 _ROWS = 10_000
 
 
 @keras.saving.register_keras_serializable("kerasae")
 @dataclasses.dataclass(frozen=True)
 class SparseTopK(Recipe):
-    """Keeps the k largest units, and lets dead units explain what the others leave."""
+    """Keeps the k largest units, and trains dead units to explain the residual of the others."""
 
     term_names: ClassVar[tuple[str, ...]] = ("auxiliary_loss",)
 
@@ -36,7 +36,7 @@ class SparseTopK(Recipe):
         return TopK(min(self.k, units), self.dead_after, name="bottleneck")
 
     def prepare(self, ae: Any, batches: Any) -> None:
-        """Start a single layer on each side as transposes, around the data's median."""
+        """Initialize single Dense layers as transposes of each other, around the data's median."""
         layers = [
             [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
             for network in (ae.encoder_network, ae.decoder_network)
@@ -63,7 +63,7 @@ class SparseTopK(Recipe):
         encode.set_weights([columns, -median @ columns])
 
     def terms(self, ae: Any, pass_: Any) -> Terms:
-        """Return the auxiliary loss: the error that the dead units leave of the residual."""
+        """Return the auxiliary loss: the error of the residual explained by the dead units."""
         activations = pass_.features
         dead = ops.cast(ae.bottleneck.dead, activations.dtype)
         lowest = ops.min(activations, axis=-1, keepdims=True) - 1
@@ -75,7 +75,7 @@ class SparseTopK(Recipe):
         explained = decoder(chosen) - decoder(ops.zeros_like(chosen[:1]))
         error = ops.square(residual - ops.cast(explained, "float32"))
         value = ops.mean(ops.reshape(error, (-1, math.prod(ae.sample_shape))), axis=-1)
-        # Without a dead unit there is nothing to learn from it.
+        # Without dead units the term is zero.
         return {
             "auxiliary_loss": (
                 value * ops.cast(ops.any(dead > 0), "float32"),
@@ -100,18 +100,18 @@ def sparse_topk(
     """Build a sparse autoencoder whose code has at most k active units for each sample.
 
     The loss is `reconstruction_loss + auxiliary_weight * auxiliary_loss`. The auxiliary loss is
-    the squared error, mean over features, that the dead units leave of the residual; the largest of
-    their activations, half as many as the input has features, are decoded for it.
+    the squared error, mean over features, of the residual as reconstructed by the dead units:
+    the largest of their activations, half as many as the input has features, are decoded.
 
     Args:
         input_shape: Shape of one sample.
         latent_dim: Size of the code; twice the input, at most 512, by default.
-        k: Number of units that are active for a sample.
+        k: Number of active units per sample.
         auxiliary_weight: Factor of the auxiliary loss.
-        dead_after: Samples without a unit after which it counts as dead.
+        dead_after: Number of samples after which an inactive unit counts as dead.
         **options: See `kerasae.build`. The output is linear by default. On the dense network there
-            is no hidden layer by default; encoder and decoder then start as transposes, around
-            the median of the data.
+            is no hidden layer by default; encoder and decoder are then initialized as transposes
+            of each other, around the median of the data.
 
     References:
         Makhzani and Frey, "k-Sparse Autoencoders", 2014; Gao et al., "Scaling and evaluating

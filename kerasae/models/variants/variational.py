@@ -11,14 +11,14 @@ from kerasae.models.variants.assembly import assemble
 from kerasae.models.variants.recipe import Recipe
 from kerasae.schedules import Weight
 
-# Samples whose likelihood is bounded.
+# Samples on which the likelihood bound is measured.
 _MEASURED = 500
 
 
 @keras.saving.register_keras_serializable("kerasae")
 @dataclasses.dataclass(frozen=True)
 class Variational(Recipe):
-    """Makes a Gaussian code of the encoder's features, and adds its KL divergence."""
+    """Maps the encoder's features to a Gaussian code, and adds its KL divergence."""
 
     encoder_ends_in = "features"
     features = "sum"
@@ -64,23 +64,23 @@ def variational(
 
     The loss is the negative evidence lower bound in nats per sample: the reconstruction
     summed over features plus `kl_weight` times the KL summed over code dimensions. The
-    default likelihood is Bernoulli where input is scaled to [0, 1] and otherwise Gaussian
-    with a learned standard deviation.
+    default likelihood is Bernoulli if the input is scaled to [0, 1], otherwise Gaussian with
+    a learned standard deviation.
 
     Args:
         input_shape: Shape of one sample.
         latent_dim: Size of the code.
         kl_weight: Factor "beta" of the KL term, or a `Warmup`.
-        free_bits: Nats per code dimension that cost nothing.
-        **options: See `kerasae.build`. A user's own encoder ends in
-            features here, from which two Dense layers make `z_mean` and `z_log_var`.
+        free_bits: Nats per code dimension exempt from the penalty.
+        **options: See `kerasae.build`. A custom encoder outputs features here, from which two
+            Dense layers compute `z_mean` and `z_log_var`.
 
     References:
         Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, equation 10.
     """
     if options.get("code_activation") is not None:
         raise ValueError(
-            "A variational code is Gaussian and takes no activation. "
+            "code_activation is not supported: a variational code is Gaussian. "
             f"Received: code_activation={options['code_activation']!r}"
         )
     return assemble(Variational(kl_weight, free_bits), input_shape, latent_dim, **options)
