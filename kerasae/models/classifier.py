@@ -6,8 +6,10 @@ from typing import Any
 import keras
 
 from kerasae.errors import check_whole
+from kerasae.layers import Penalty
 from kerasae.models import inputs as checks
 from kerasae.models.autoencoder import Autoencoder, forward, without
+from kerasae.models.variants.recipe import Recipe
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -26,6 +28,8 @@ class Frozen(keras.layers.Wrapper):
         self.trainable = False
 
     def call(self, inputs: Any) -> Any:
+        if isinstance(self.layer, Penalty):
+            return self.layer(inputs, training=False, return_terms=True)[0]
         return self.layer(inputs, training=False)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -88,9 +92,7 @@ def classifier(
 
     twin = type(autoencoder).from_config(autoencoder.get_config())
     twin.set_weights(autoencoder.get_weights())
-    inputs, x = _representation(twin)
-    encoder = keras.Model(inputs, x, name="encoder")
-    x = encoder(inputs) if trainable_encoder else Frozen(encoder, name="encoder")(inputs)
+    inputs, x = _representation(twin, trainable_encoder)
     for i, width in enumerate(widths, start=1):
         x = _dropped(x, dropout, f"dropout_{i}")
         units = check_whole("hidden", width)
@@ -105,11 +107,22 @@ def classifier(
     return model
 
 
-def _representation(ae: Autoencoder) -> tuple[Any, Any]:
-    """Return the symbolic raw input and the code, without penalties or sampling."""
+def _representation(ae: Autoencoder, trainable: bool) -> tuple[Any, Any]:
+    """Return symbolic raw input and the code without penalties and sampling."""
+    parts = without(ae, "corruption")
+    if isinstance(parts.bottleneck, keras.Model) and isinstance(parts.bottleneck.output, dict):
+        # Of several outputs only the one that is used, so that no weight is left without gradient.
+        named = parts.bottleneck.output
+        latent = {"latent": named.get("z_mean", named["latent"])}
+        parts.bottleneck = keras.Model(parts.bottleneck.input, latent, name=parts.bottleneck.name)
+    if not trainable:
+        for name in ("encoder_network", "bottleneck"):
+            layer = getattr(parts, name)
+            if layer is not None:
+                setattr(parts, name, Frozen(layer, name=layer.name))
     inputs = ae.input_spec_.symbolic()
-    pass_ = forward(without(ae, "corruption"), inputs)
-    return inputs, ae.recipe.representation(pass_)
+    pass_ = forward(parts, inputs)
+    return inputs, Recipe.representation(ae.recipe, pass_)
 
 
 def _dropped(x: Any, rate: float, name: str) -> Any:

@@ -83,7 +83,7 @@ def test_without_labels_there_is_nothing_to_tell_apart(blobs):
 
 def test_target_activation_stands_beside_the_mean(splits):
     ae = kerasae.build("sparse_kl", (4,), 6, target_activation=0.2)
-    found = evaluation.codes(ae, splits)
+    found = evaluation.measure(ae, splits)["codes"]
     assert found["target_activation"] == 0.2
     assert len(found["mean_activation"]) == 6
     assert "pca" not in found["reference"]  # a code larger than the input has none

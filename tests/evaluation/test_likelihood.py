@@ -285,7 +285,7 @@ def test_a_loss_that_is_no_likelihood_gives_no_bounds():
 
 def test_refuses_what_will_not_do():
     x = np.zeros((4, 6), "float32")
-    with pytest.raises(ValueError, match=r"GaussianSampling.*variant='undercomplete'"):
+    with pytest.raises(ValueError, match=r"variant='undercomplete'"):
         variational(kerasae.build("undercomplete", (6,), 2), x)
     ae = kerasae.build("variational", (6,), 2)
     with pytest.raises(ValueError, match="Received: pixels='grey', loss="):

@@ -121,9 +121,13 @@ def test_a_damaged_configuration_is_refused(cut):
 
 def test_what_a_killed_process_left_is_swept(cut):
     import kerasae
+    from kerasae import files
 
-    (cut / ".publishing-x").mkdir()
-    (cut / ".publishing-x" / "new.png").write_text("half")
+    # As a process of this host leaves it that is no more.
+    host = files.writer().split(".")[0]
+    left = cut / f".publishing.{host}.999999999.{'0' * 12}.part"
+    left.mkdir()
+    (left / "new.png").write_text("half")
     with (cut / "history.csv").open("a") as file:
         file.write("2")  # the begin of row 2, or of row 20
     kerasae.train("denoising", out=cut, resume=True, **SMALL)

@@ -133,7 +133,7 @@ class Recipe:
 
     def representation(self, pass_: Any) -> Any:
         """Return the representation of samples for classifiers and measures, `(batch, units)`."""
-        return pass_.latent
+        return pass_.others.get("z_mean", pass_.latent)
 
     # Evaluation ------------------------------------------------------------------------
 

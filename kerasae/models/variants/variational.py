@@ -44,9 +44,6 @@ class Variational(Recipe):
         outputs = {"latent": latent, "z_mean": z_mean, "z_log_var": z_log_var, "terms": terms}
         return keras.Model(features, outputs, name="bottleneck")
 
-    def representation(self, pass_: Any) -> Any:
-        return pass_.z_mean
-
     def measures(self, ae: Any, data: Any) -> dict[str, Any]:
         found = data.likelihood(_MEASURED)
         return {"variational": found} if found else {}
