@@ -52,12 +52,12 @@ def twice(x):
 @FEW
 @given(x=batches(-100, 100), weight=floats(0, 10), factor=floats(-4, 4))
 def test_l1_sums_units_averages_the_batch_and_scales(x, weight, factor):
-    penalty = stated(L1Activation(weight), x))
+    penalty = stated(L1Activation(weight), x)
     assert penalty == pytest.approx(
         weight * np.abs(x.astype("float64")).sum() / len(x), rel=1e-5, abs=1e-6
     )
     assert penalty >= 0
-    assert stated(L1Activation(weight), twice(x))) == pytest.approx(penalty, rel=1e-5, abs=1e-6)
+    assert stated(L1Activation(weight), twice(x)) == pytest.approx(penalty, rel=1e-5, abs=1e-6)
     scaled = stated(L1Activation(weight), (factor * x).astype("float32"))
     assert scaled == pytest.approx(abs(factor) * penalty, rel=1e-4, abs=1e-4)
 
@@ -66,7 +66,7 @@ def test_l1_sums_units_averages_the_batch_and_scales(x, weight, factor):
 @given(x=batches(0, 1), target=floats(0.0625, 0.9375), weight=floats(0, 10))
 def test_kl_sparsity_is_the_divergence_of_bernoulli_rates(x, target, weight):
     regularizer = KLSparsity(target, weight)
-    penalty = stated(regularizer, x))
+    penalty = stated(regularizer, x)
     # 1e-6 from the ends, as the class says; entropies instead of its own formula.
     rate = 1e-6 + (1 - 2e-6) * x.astype("float64").mean(axis=0)
     cross = -target * np.log(rate) - (1 - target) * np.log(1 - rate)
@@ -74,18 +74,18 @@ def test_kl_sparsity_is_the_divergence_of_bernoulli_rates(x, target, weight):
     # float32 knows 1 - rate to 6e-8 only.
     assert penalty == pytest.approx(weight * (cross - entropy).sum(), rel=2e-3, abs=2e-4)
     assert penalty >= -1e-5
-    assert stated(regularizer, twice(x))) == pytest.approx(penalty, rel=1e-4, abs=1e-4)
+    assert stated(regularizer, twice(x)) == pytest.approx(penalty, rel=1e-4, abs=1e-4)
     order = np.random.default_rng(0).permutation(x.shape[1])
-    assert stated(regularizer, x[:, order])) == pytest.approx(penalty, rel=1e-4, abs=1e-4)
+    assert stated(regularizer, x[:, order]) == pytest.approx(penalty, rel=1e-4, abs=1e-4)
 
 
 @FEW
 @given(target=floats(0.0625, 0.9375), units=st.integers(1, 6))
 def test_kl_sparsity_is_least_at_its_target(target, units):
-    at = stated(KLSparsity(target, 1.0), np.full((3, units), target, "float32")))
+    at = stated(KLSparsity(target, 1.0), np.full((3, units), target, "float32"))
     assert at == pytest.approx(0, abs=1e-5)
     for other in (target / 2, (1 + target) / 2):
-        assert stated(KLSparsity(target, 1.0), np.full((3, units), other, "float32"))) > at + 1e-4
+        assert stated(KLSparsity(target, 1.0), np.full((3, units), other, "float32")) > at + 1e-4
 
 
 @settings(FEW, max_examples=10)
