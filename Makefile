@@ -45,12 +45,12 @@ demo: $(STAMP) ## Train a denoising autoencoder on digits and write its report (
 		--out runs/demo --replace
 
 test: $(DEV) ## Run the quick tests, of the package alone
-	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS) --ignore tests/system
+	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS) -m "not slow"
 
 check: lint types docs tutorials-smoke jax system ## Check style, types, site, lessons, JAX, systems
 
-system: $(DEV) ## Run the tests with servers, kills, several processes, Beam and a browser
-	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS) tests/system
+system: $(DEV) ## Run the slow tests: whole runs, servers, kills, several processes, a browser
+	@$(VENV)/bin/python -m pytest $(PYTEST_OPTIONS) -m slow tests
 
 # Compiling takes most of the time; what is compiled needs not be fast here.
 jax: $(DEV) ## Run the battery of all variants on JAX

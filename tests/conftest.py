@@ -2,9 +2,9 @@
 
 import os
 
-# Importing kerasae first silences TensorFlow, whichever module a test imports.
-import kerasae  # noqa: F401  isort: skip
 import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 
@@ -17,7 +17,34 @@ def _seeded():
     keras.utils.set_random_seed(0)
 
 
+# Tests of whole runs and commands, and of what takes a process of its own; `make test` leaves
+# them out, and `make check` runs them.
+SLOW = (
+    "system/",
+    "bad_input/",
+    "cli/test_commands.py",
+    "cli/test_judging.py",
+    "docs/",
+    "exporting/",
+    "runs/test_determinism.py",
+    "runs/test_operations.py",
+    "runs/test_resume.py",
+    "runs/test_training.py",
+    "tutorials/",
+    "test_battery.py",
+    "test_guides.py",
+    "test_hostile_files.py",
+    "test_mnist.py",
+    "test_properties.py",
+    "test_saved_models.py",
+)
+
+
 def pytest_collection_modifyitems(items):
+    for item in items:
+        file = item.path.as_posix().rpartition("/tests/")[2]
+        if file.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
     mnist = pytest.mark.skip(reason="MNIST is not prepared under TFDS_DATA_DIR")
     prepared = os.path.isdir(os.path.join(os.environ.get("TFDS_DATA_DIR", ""), "mnist"))
     for item in items:
