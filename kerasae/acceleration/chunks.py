@@ -75,7 +75,7 @@ class TrainFunction:
             chosen = tf.pad(rows[: full * size], [(0, (self.steps - full) * size)])
             chosen = tf.reshape(chosen, (self.steps, size))
             # Gathered here, since XLA compiles again for each other number of samples.
-            logs = self._chunk(self.samples.gather(chosen), tf.constant(full))
+            logs = self._chunk(self.samples.gather(chosen), tf.constant(full, "int32"))
             self.compiled.add((self.steps, size))
         if left:
             logs = self._one_step([self.samples.gather(rows[full * size :])])
@@ -196,8 +196,9 @@ def why_not(model: Any, callbacks: Any, batch_size: int, asked: dict[str, Any]) 
         return "a distribution strategy is in use"
     if keras.config.max_steps_per_epoch():
         return "keras.config.set_max_steps_per_epoch counts batches"
-    if not type(model).train_step.__module__.startswith(("keras.", "kerasae.")):
-        return "train_step is overridden"
+    for name in ("train_step", "compute_loss", "compute_metrics", "call"):
+        if not getattr(type(model), name).__module__.startswith(("keras.", "kerasae.")):
+            return f"{name} is overridden"
     if asked.get("metrics") or asked.get("weighted_metrics"):
         return "compiled metrics may not be for XLA"
     for callback in keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or [])):

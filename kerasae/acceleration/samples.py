@@ -100,7 +100,7 @@ def samples_of(x: Any, y: Any, options: dict[str, Any]) -> Samples | None:
         if size in (0, given[0].shape[0]):
             return None  # Keras says what is wrong.
     batch_size = options.get("batch_size") or (math.ceil(size / steps) if steps else 32)
-    return Samples(given, size, batch_size)
+    return Samples(given, size, int(batch_size))
 
 
 def _is_in_memory(part: Any) -> bool:

@@ -181,6 +181,13 @@ def batch_share(samples: Any) -> Any:
     return own / replica.all_reduce("SUM", own)
 
 
+def batch_size(x: Any) -> Any:
+    """Return the number of samples of the whole batch, on whichever replica they are."""
+    own = ops.shape(x)[0]
+    replica = _replica()
+    return own if replica is None else replica.all_reduce("SUM", ops.cast(own, "float32"))
+
+
 def batch_mean(x: Any) -> Any:
     """Return the float32 mean over the samples of the whole batch, across replicas.
 

@@ -13,6 +13,9 @@ from kerasae.schedules import Warmup, Weight, check_weight, weight_config
 # Value and weight of each reported term, by name.
 Terms = dict[str, tuple[Any, Any]]
 
+# Names of losses that every model has.
+_TAKEN = ("loss", "reconstruction_loss", "regularization_loss")
+
 _evaluating: contextvars.ContextVar[bool] = contextvars.ContextVar("evaluating", default=False)
 
 
@@ -157,6 +160,11 @@ class Penalty(keras.layers.Layer):
 
     def __init__(self, weight: Weight = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
+        if self.term_name in _TAKEN:
+            raise ValueError(
+                f"term_name must be none of {', '.join(_TAKEN)}. "
+                f"Received: term_name={self.term_name!r}"
+            )
         self.penalty_weight = PenaltyWeight(weight, self.weight_argument)
 
     @property
@@ -170,7 +178,7 @@ class Penalty(keras.layers.Layer):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Keras would track a variable passed as the weight as one of the layer's own.
-        if isinstance(getattr(type(self), name, None), property) and name == self.weight_argument:
+        if isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from kerasae.errors import check_whole
+from kerasae.layers.backend import batch_mean, batch_size
 
 
 @keras.saving.register_keras_serializable("kerasae")
@@ -51,8 +52,9 @@ class TopK(keras.layers.Layer):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         outputs = keep_largest(inputs, self.k)
         if training:
-            active = ops.any(outputs > 0, axis=0)
-            samples = ops.cast(ops.shape(inputs)[0], "int32")
+            # Of the whole batch, where replicas share it.
+            active = batch_mean(outputs > 0) > 0
+            samples = ops.cast(batch_size(inputs), "int32")
             self.unused.assign(ops.where(active, 0, self.unused + samples))
         return outputs
 
@@ -75,5 +77,7 @@ def keep_largest(activations: Any, k: int) -> Any:
         activations: `(batch, units)`.
         k: Number of activations to keep.
     """
-    smallest = ops.top_k(activations, k)[0][:, -1:]
-    return ops.relu(ops.where(activations >= smallest, activations, ops.zeros_like(activations)))
+    # By place: of equal activations a threshold would keep more than k.
+    places = ops.top_k(activations, k)[1]
+    kept = ops.sum(ops.one_hot(places, activations.shape[-1], dtype=activations.dtype), axis=-2)
+    return ops.relu(activations * ops.stop_gradient(kept))

@@ -94,6 +94,11 @@ def forward(parts: Any, inputs: Any, training: bool | None = None) -> Pass:
             x = layer(x, **options)
         if isinstance(x, dict):
             x = dict(x)
+            if name not in x:
+                raise ValueError(
+                    f"A dictionary of tensors must have the key {name!r} here. "
+                    f"Received: keys {list(x)} from layer {layer.name!r}"
+                )
             found = {**found, **x.pop("terms", {})}
             output = x.pop(name)
             others.update(x)
@@ -559,21 +564,29 @@ class Autoencoder(keras.Model):
             checks.check_options(self, x, args, kwargs)
             checks.check_adapted(self)
             x = self.input_spec_.complete(x)
-        if y is None and kwargs.get("sample_weight") is not None:
+        options = _by_name(super().evaluate, args, kwargs)
+        options |= options.pop("kwargs", {})
+        if y is None and options.get("sample_weight") is not None:
             y = self.input_spec_.main(x)
         with self._fixed_draw():
-            return super().evaluate(x, y, *args, **kwargs)
+            return super().evaluate(x, y, **options)
 
-    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Evaluate one batch as `keras.Model.test_on_batch` does, with a fixed draw."""
         with self._fixed_draw():
-            return super().test_on_batch(*args, **kwargs)
+            return super().test_on_batch(self.input_spec_.complete(x), *args, **kwargs)
 
-    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+    def predict_on_batch(self, x: Any) -> Any:
+        """Return raw reconstructions of one batch, without noise."""
+        return super().predict_on_batch(self.input_spec_.complete(x))
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Train on one batch as `keras.Model.train_on_batch` does; needs an adapted scaler."""
         checks.check_adapted(self)
         self._forget()
-        return super().train_on_batch(*args, **kwargs)
+        if self.recipe.prepares:
+            self.is_prepared.assign(1)  # a later `fit` must not start over
+        return super().train_on_batch(self.input_spec_.complete(x), *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Return raw reconstructions, as `keras.Model.predict` does, without noise."""
@@ -606,7 +619,8 @@ class Autoencoder(keras.Model):
             # Used as a layer of another model, or called in a custom loop.
             for pairs in pass_.terms.values():
                 for value, weight in pairs:
-                    self.add_loss(weight * ops.mean(value))
+                    # A functional model of Keras refuses the method that its layers have.
+                    keras.layers.Layer.add_loss(self, weight * ops.mean(value))
         return self.finish(pass_.decoded)
 
     # The loss ---------------------------------------------------------------------------
@@ -621,6 +635,8 @@ class Autoencoder(keras.Model):
             y: Raw target; None takes the input.
             sample_weight: `(batch,)`, or None.
         """
+        # Read before hooks of the recipe call a part again, which clears what it added.
+        others = list(self.losses)
         target = self._target(pass_.inputs, y)
         pass_.target = target
         loss = self._training_loss
@@ -632,17 +648,23 @@ class Autoencoder(keras.Model):
         found = {"reconstruction_loss": replicas() * loss(target, decoded, sample_weight)}
         total = found["reconstruction_loss"]
         for name, pairs in terms.items():
+            if sample_weight is not None and any(not len(value.shape) for value, _ in pairs):
+                raise ValueError(
+                    f"sample_weight cannot apply to {name}, a function of whole batches; leave "
+                    "samples out instead. Received: sample_weight"
+                )
             means = [(_mean(value, sample_weight), weight) for value, weight in pairs]
             found[name] = sum(value for value, _ in means)
             total = total + sum(weight * value for value, weight in means)
         objective = self.recipe.objective(self, pass_, target)
         if objective is not None:
             total = _mean(objective, sample_weight)
-        return self._with_others(total, found)
+        return self._with_others(total, found, others)
 
-    def _with_others(self, total: Any, found: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def _with_others(
+        self, total: Any, found: dict[str, Any], others: list[Any]
+    ) -> tuple[Any, dict[str, Any]]:
         """Add the losses that layers passed to `add_loss`, such as weight decay."""
-        others = self.losses
         self._has_other_losses |= bool(others)
         if others:
             found["regularization_loss"] = sum(others)
@@ -666,9 +688,13 @@ class Autoencoder(keras.Model):
             target = self._target({"x": main}, y)
             decoded = ops.cast(self._from_raw(y_pred), "float32")
             value = replicas() * self._training_loss(target, decoded, sample_weight)
-            total, found = self._with_others(value, {"reconstruction_loss": value})
+            total, found = self._with_others(value, {"reconstruction_loss": value}, self.losses)
         batch = ops.shape(main)[0]
         for name, value in found.items():
+            if name not in self._term_trackers:
+                raise ValueError(
+                    f"Each term must be named in the recipe's term_names. Received: {name!r}"
+                )
             tracker = self._term_trackers[name]
             tracker.update_state(self._finite(value, batch), sample_weight=batch)
         total = self._finite(total, batch)

@@ -107,6 +107,8 @@ class InputSpec:
                 return (values, *rest) if rest else values
 
             return data.map(completed)
+        if not is_array(data):
+            return data
         values = data if isinstance(data, dict) else {"x": data}
         rows = len(values["x"])
         return {
@@ -187,6 +189,13 @@ def check_data(model: Any, x: Any, y: Any = None, *, name: str = "x") -> None:
         x_spec, y_spec = _elements(spec)
         main = model.input_spec_.main(x_spec, name)
         check_tensor(model, main, name)
+        for key, field in model.input_spec_.fields.items():
+            given = x_spec.get(key) if isinstance(x_spec, dict) and key != "x" else None
+            if given is not None and len(given.shape) != 1 + len(field.shape):
+                raise ValueError(
+                    f"{key} must have shape (samples, *{field.shape}). "
+                    f"Received: {key} of shape {tuple(given.shape)}"
+                )
         check_target(main, y_spec)
         return
     if isinstance(x, (list, tuple)):

@@ -105,7 +105,7 @@ def assemble(
                     f"{option} has no effect on a custom encoder and decoder; omit it. "
                     f"Received: {option}={value!r}"
                 )
-        encoder, decoder, latent_dim = _own_networks(
+        encoder, decoder, latent_dim, units = _own_networks(
             encoder, decoder, input_shape, latent_dim, recipe, extra
         )
     else:
@@ -123,6 +123,7 @@ def assemble(
             normalization=normalization,
             kernel_size=kernel_size,
         )
+        units = int(encoder.output_shape[-1])
     if loss is None:
         loss = recipe.unit_loss if unit and not _ends_in_sigmoid(decoder) else recipe.loss
     loss = _loss(loss, recipe, decoder)
@@ -136,7 +137,6 @@ def assemble(
         bounded = (unit or from_logits) and not _ends_in_sigmoid(decoder)
         output_activation = "sigmoid" if bounded else None
 
-    units = int(encoder.output_shape[-1]) + extra
     conditional = {} if condition is None else {"conditional": True}
     if corruption == "auto":
         corruption = recipe.corruption
@@ -144,7 +144,7 @@ def assemble(
         input_shape,
         encoder_network=recipe.wrap_encoder(encoder, seed),
         decoder_network=decoder,
-        bottleneck=recipe.bottleneck(units, latent_dim, seed, **conditional),
+        bottleneck=recipe.bottleneck(units + extra, latent_dim, seed, **conditional),
         corruption=_corruption(corruption, corruption_level, unit, seed),
         condition=condition,
         scaler=scaler,
@@ -244,7 +244,7 @@ def _own_networks(
     latent_dim: int | None,
     recipe: Recipe,
     extra: int,
-) -> tuple[keras.Model, keras.Model, int]:
+) -> tuple[keras.Model, keras.Model, int, int]:
     """Validate custom networks against the input and each other."""
     for name, own in (("encoder", encoder), ("decoder", decoder)):
         if not isinstance(own, keras.layers.Layer):
@@ -275,7 +275,7 @@ def _own_networks(
             ) from None
     taken = recipe.latent_units(latent_dim) + extra
     _symbolic("decoder", decoder, "a code of shape", (taken,))
-    return encoder, decoder, latent_dim
+    return encoder, decoder, latent_dim, int(out[0])
 
 
 def _symbolic(

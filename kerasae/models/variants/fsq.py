@@ -85,4 +85,5 @@ def fsq(
             "code_activation is not supported: the code is rounded to a grid. "
             f"Received: code_activation={options['code_activation']!r}"
         )
-    return assemble(FiniteScalar(list(levels)), input_shape, latent_dim, **options)
+    levels = FiniteScalarQuantizer(levels).levels  # checked before they are counted
+    return assemble(FiniteScalar(levels), input_shape, latent_dim, **options)

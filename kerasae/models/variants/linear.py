@@ -68,7 +68,11 @@ class Linear(Recipe):
 def _dense_layers(ae: Any) -> list[list[keras.layers.Dense]]:
     networks = (ae.encoder_network, ae.decoder_network)
     return [
-        [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+        [
+            layer
+            for layer in getattr(network, "layers", [network])
+            if isinstance(layer, keras.layers.Dense)
+        ]
         for network in networks
     ]
 

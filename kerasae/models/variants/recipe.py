@@ -119,10 +119,6 @@ class Recipe:
 
     # The code --------------------------------------------------------------------------
 
-    def code_shape(self, latent_dim: int) -> tuple[int, ...]:
-        """Return the shape of the code of one sample."""
-        return (latent_dim,)
-
     def to_code(self, ae: Any, latent: Any) -> Any:
         """Return the code of a latent vector."""
         return latent

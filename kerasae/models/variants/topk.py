@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasae.errors import check_whole, is_real
 from kerasae.layers import TopK
 from kerasae.layers.penalty import Terms
 from kerasae.layers.topk import keep_largest
@@ -15,6 +16,8 @@ from kerasae.models.autoencoder import Autoencoder
 from kerasae.models.variants.assembly import assemble, with_defaults
 from kerasae.models.variants.recipe import Recipe
 
+# Active units by default.
+_K = 8
 # Rows whose median initializes the decoder's bias.
 _ROWS = 10_000
 
@@ -26,24 +29,36 @@ class SparseTopK(Recipe):
 
     term_names: ClassVar[tuple[str, ...]] = ("auxiliary_loss",)
 
-    k: int = 8
+    k: int | None = None
     auxiliary_weight: float = 1 / 32
     dead_after: int = 10_000
+    # Whether `prepare` sets the weights, which are then none that a user has trained.
+    start: bool = True
+
+    @property
+    def prepares(self) -> bool:
+        return self.start
 
     def bottleneck(
         self, units: int, latent_dim: int, seed: int | None = None, conditional: bool = False
     ) -> keras.layers.Layer:
-        return TopK(min(self.k, units), self.dead_after, name="bottleneck")
+        return TopK(self.k or min(_K, units), self.dead_after, name="bottleneck")
 
     def prepare(self, ae: Any, batches: Any) -> None:
         """Initialize single Dense layers as transposes of each other, around the data's median."""
         layers = [
-            [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
+            [
+                layer
+                for layer in getattr(network, "layers", [network])
+                if isinstance(layer, keras.layers.Dense)
+            ]
             for network in (ae.encoder_network, ae.decoder_network)
         ]
         if [len(side) for side in layers] != [1, 1]:
             return
         (encode,), (decode,) = layers
+        if not (encode.use_bias and decode.use_bias and encode.trainable and decode.trainable):
+            return
         shape = (math.prod(ae.sample_shape), ae.latent_dim)
         if (*encode.kernel.shape, *decode.kernel.shape) != (*shape, *shape[::-1]):
             return
@@ -92,7 +107,7 @@ def sparse_topk(
     input_shape: tuple[int, ...],
     latent_dim: int | None = None,
     *,
-    k: int = 8,
+    k: int | None = None,
     auxiliary_weight: float = 1 / 32,
     dead_after: int = 10_000,
     **options: Any,
@@ -119,7 +134,15 @@ def sparse_topk(
     """
     if latent_dim is None and options.get("encoder") is None:
         latent_dim = min(2 * math.prod(input_shape), 512)
-    recipe = SparseTopK(k, auxiliary_weight, dead_after)
+    if not is_real(auxiliary_weight) or auxiliary_weight < 0:
+        raise ValueError(
+            "auxiliary_weight must be a number >= 0. "
+            f"Received: auxiliary_weight={auxiliary_weight!r}"
+        )
+    if k is not None:
+        k = check_whole("k", k)
+    start = options.get("encoder") is None
+    recipe = SparseTopK(k, auxiliary_weight, dead_after, start)
     # A sum of columns, as in the papers, whatever the range of the input.
     options = {"output_activation": None, **options}
     return assemble(recipe, input_shape, latent_dim, **with_defaults(options, hidden=()))
