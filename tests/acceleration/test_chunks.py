@@ -13,6 +13,7 @@ import kerasae
 from kerasae import acceleration
 from kerasae.acceleration import chunks
 from kerasae.acceleration.samples import samples_of
+from kerasae.models.saving import seed_states
 
 if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     pytest.skip("chunks are for TensorFlow", allow_module_level=True)
@@ -141,7 +142,7 @@ def test_targets_and_weights_of_samples():
 
 def test_a_warm_up_and_noise_go_on_with_every_step():
     ae = model("variational", kl_weight=kerasae.schedules.Warmup(0.0, 1.0, 100))
-    states = ae._seed_states()
+    states = seed_states(ae)
     before = [np.array(state) for state in states]
     fit(ae)
     (warmed,) = [v for v in ae.variables if v.name == "warmup_step"]

@@ -11,7 +11,7 @@ from kerasae.models.variants import registry
 
 
 def test_variants_by_pattern():
-    assert kerasae.variants("*sparse*") == ["sparse_l1", "sparse_kl"]
+    assert kerasae.variants("*sparse*") == ["sparse_l1", "sparse_kl", "sparse_topk"]
     assert {"linear", "variational", "sequence"} <= set(kerasae.variants())
     assert kerasae.variants("none*") == []
 
@@ -99,7 +99,8 @@ def test_recipe_is_plain_and_says_how_the_model_was_built(name):
     shape = (8, 8, 1) if name == "convolutional" else (12,)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("warnings.warn", lambda *a, **k: None)
-        ae = kerasae.build(name, shape, seed=4)
+        needed = {"condition": 10} if name == "conditional_vae" else {}
+        ae = kerasae.build(name, shape, seed=4, **needed)
     assert json.loads(json.dumps(ae.built_with)) == ae.built_with
     assert ae.built_with["variant"] == ae.variant == name
     assert ae.built_with["latent_dim"] == ae.latent_dim
