@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 import kerasae
-from kerasae import exporting
-from kerasae.exporting import comparison, verify
+from kerasae.exporting import comparison, savedmodel, verify
 from kerasae.serving import Served, versions
 
 SHAPES = {"dense": (5, 7), "conv": (9, 7, 1), "sequence": (11, 2)}
@@ -59,7 +58,7 @@ def test_every_variant_says_the_same_without_keras(network, tmp_path):
             continue
         ae, x = prepared(variant, network)
         folders[variant] = tmp_path / variant
-        endpoints = exporting._write(ae, folders[variant])
+        endpoints = savedmodel._write(ae, folders[variant])
         arrays = verify.answers(endpoints, comparison._inputs(ae, x))
         arrays |= comparison._ranks(ae, arrays)
         np.savez(folders[variant] / "cases.npz", **arrays)

@@ -11,7 +11,7 @@ import pytest
 
 import kerasae
 from kerasae import exporting
-from kerasae.exporting import comparison, verify
+from kerasae.exporting import comparison, savedmodel, verify
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow",
@@ -248,7 +248,7 @@ def test_half_precision_models_give_float32_and_are_verified(monkeypatch, tmp_pa
 
 
 def test_a_model_changed_after_writing_fails_and_leaves_nothing(monkeypatch, tmp_path):
-    write = exporting._write
+    write = savedmodel._write
 
     def write_and_perturb(ae, folder):
         endpoints = write(ae, folder)
@@ -256,7 +256,7 @@ def test_a_model_changed_after_writing_fails_and_leaves_nothing(monkeypatch, tmp
         bias.assign(bias + 0.25)
         return endpoints
 
-    monkeypatch.setattr(exporting, "_write", write_and_perturb)
+    monkeypatch.setattr(savedmodel, "_write", write_and_perturb)
     path = tmp_path / "new" / "model"
     with pytest.raises(exporting.VerificationError, match=r"'reconstruct' differs.* of 0\.25$"):
         exporting.export(tiny(), path, samples=np.ones((4, 3), "float32"))
@@ -264,14 +264,14 @@ def test_a_model_changed_after_writing_fails_and_leaves_nothing(monkeypatch, tmp
 
 
 def test_a_model_that_cannot_be_loaded_fails_and_leaves_nothing(monkeypatch, tmp_path):
-    write = exporting._write
+    write = savedmodel._write
 
     def write_half(ae, folder):
         endpoints = write(ae, folder)
         next((folder / "variables").glob("*.data*")).unlink()
         return endpoints
 
-    monkeypatch.setattr(exporting, "_write", write_half)
+    monkeypatch.setattr(savedmodel, "_write", write_half)
     with pytest.raises(exporting.VerificationError, match="cannot load and run"):
         exporting.export(tiny(), tmp_path)
     assert listing(tmp_path) == []
