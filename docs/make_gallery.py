@@ -1,11 +1,11 @@
 """Train one small model per variant, and write `gallery.md` and its figures.
 
-    .venv/bin/python docs/make_gallery.py              # all of them, some ten minutes
-    .venv/bin/python docs/make_gallery.py sparse_l1    # one; the others stay
+    .venv/bin/python docs/make_gallery.py              # all variants, about ten minutes
+    .venv/bin/python docs/make_gallery.py sparse_l1    # one variant; the others are kept
 
 The models learn 12,000 images of MNIST, which TensorFlow Datasets downloads once or reads from
-TFDS_DATA_DIR, and the sequence model waves made here. Figure and text alternative are those of
-the report of the run.
+TFDS_DATA_DIR, and the sequence model learns generated waves. Figures and text alternatives are
+those of the run's report.
 """
 
 import argparse
@@ -28,52 +28,52 @@ VARIANTS = {
     "linear": (
         "--latent-dim 2 --epochs 15",
         "code_map",
-        "Two numbers per image, without a curve anywhere: the plane of PCA. Ones lie apart from "
-        "zeros, and most other digits over each other.",
+        "A linear code of two numbers per image: the plane of PCA. Ones are separated from zeros, "
+        "but most other digits overlap.",
     ),
     "undercomplete": (
         "--latent-dim 32 --epochs 25",
         "reconstructions",
-        "Thirty-two numbers instead of 784. What is lost first is what is rare: odd strokes.",
+        "Thirty-two numbers instead of 784. Rare features, such as odd strokes, are lost first.",
     ),
     "overcomplete": (
         "--latent-dim 1024 --set hidden=[] --epochs 10",
         "code_spectrum",
-        "More numbers than pixels. Nothing asks the code to be short, and yet it varies in few "
-        "directions: hardly more than the images do.",
+        "More numbers than pixels. Nothing forces the code to be compact, and yet it varies in "
+        "few directions, hardly more than the images do.",
     ),
     "sparse_l1": (
         "--latent-dim 256 --set hidden=[] --epochs 20",
         "activations",
-        "The L1 penalty sets most units to zero for most images, and leaves a few large.",
+        "The L1 penalty sets most units to zero for most images, and only a few remain large.",
     ),
     "sparse_kl": (
         "--latent-dim 128 --set hidden=[] --epochs 20",
         "activations",
-        "The KL penalty draws the mean activation of each unit towards one target, and the "
-        "reconstruction pulls the other way: the weight decides.",
+        "The KL penalty pulls the mean activation of each unit towards a target, against the "
+        "reconstruction error: the weight decides the balance.",
     ),
     "sparse_topk": (
         "--latent-dim 256 --set hidden=[] --epochs 20",
         "activations",
-        "Only the largest units of each image stay; all others are exactly zero.",
+        "Only the largest units of each image remain; all others are exactly zero.",
     ),
     "denoising": (
         "--network conv --latent-dim 32 --set corruption_level=0.5 --epochs 8",
         "reconstructions",
-        "The model is given the noisy image and learned to give the clean one.",
+        "The model receives the noisy image and has learned to return the clean one.",
     ),
     "contractive": (
         "--latent-dim 32 --epochs 15",
         "singular_values",
-        "How far the code moves when an image moves a little, direction by direction: far along "
-        "a few directions, hardly along the others.",
+        "How much the code changes with small changes of an image, direction by direction: much "
+        "along a few directions, hardly along the others.",
     ),
     "variational": (
         "--latent-dim 2 --epochs 30",
         "manifold",
-        "Each place of the code decodes to an image, and neighbours look alike: new digits come "
-        "from random places.",
+        "Each point of the code space decodes to an image, and neighbours look alike: random "
+        "points decode to new digits.",
     ),
     "beta_vae": (
         "--latent-dim 10 --epochs 25",
@@ -88,30 +88,30 @@ VARIANTS = {
     "fsq": (
         "--latent-dim 8 --epochs 15",
         "reconstructions",
-        "The code is eight whole numbers below 1,000: ten bits each.",
+        "The code consists of eight whole numbers below 1,000: ten bits each.",
     ),
     "convolutional": (
         "--latent-dim 32 --epochs 6",
         "reconstructions",
-        "The same thirty-two numbers as `undercomplete`, from convolutions: less error.",
+        "Thirty-two numbers, as for `undercomplete`, but from convolutions: a smaller error.",
     ),
     "sequence": (
         "--latent-dim 8 --epochs 40",
         "reconstructions",
-        "Sixty-four time steps of two mixed waves, from eight numbers.",
+        "Sixty-four time steps of two superposed waves, from eight numbers.",
     ),
 }
-DEFAULT = ("", "reconstructions", "Images of the test set and what the model makes of them.")
+DEFAULT = ("", "reconstructions", "Images of the test set and their reconstructions.")
 
 
 def main() -> None:
-    """Make the figures that the command names, and the page."""
+    """Create the requested figures, and the page."""
     import kerasae
 
     known = kerasae.variants()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="VARIANT", help="all by default")
-    parser.add_argument("--page-only", action="store_true", help="of the figures that are there")
+    parser.add_argument("--page-only", action="store_true", help="from the existing figures")
     options = parser.parse_args()
     names = [] if options.page_only else options.names or known
     for name in names:
@@ -128,7 +128,7 @@ def main() -> None:
 
 
 def make(name: str, folder: Path) -> dict[str, str]:
-    """Train a variant and keep one figure of its report; return its entry of the index."""
+    """Train a variant, keep one figure of its report, and return its entry of the index."""
     options, figure, _ = VARIANTS.get(name, DEFAULT)
     data = "mnist --limit 15000"
     if name == "sequence":
@@ -185,9 +185,9 @@ def page(made: dict[str, dict[str, str]]) -> str:
     parts = [
         "<!-- made by make_gallery.py -->",
         "# Gallery",
-        "One figure per variant, from a small training each: minutes on two CPU cores. The command "
-        "under a figure makes the run whose report holds it, beside a dozen more. All but "
-        "`sequence` learn images of MNIST. {doc}`choosing` says which variant is for what.",
+        "One figure per variant, each from a short training run of minutes on two CPU cores. The "
+        "command below a figure creates the run whose report contains it, among a dozen others. "
+        "All but `sequence` learn images of MNIST. {doc}`choosing` helps to choose a variant.",
     ]
     for name, entry in made.items():
         alt = entry["alt"].replace("\n", " ")

@@ -528,7 +528,9 @@ def test_a_series_is_calibrated_and_judged_step_by_step(kind, tmp_path):
 
 def test_series_that_do_not_fit():
     ae = sequences()
-    with pytest.raises(ValueError, match=r"shape \(steps, 2\).*Received: shape \(30, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"shape \(steps, 2\).*Received: series of shape \(30, 3\)"
+    ):
         ae.score_series(np.zeros((30, 3)))
     with pytest.raises(ValueError, match=r"as a window, 8\. Received: 7 time steps"):
         ae.score_series(np.zeros((7, 2)))
