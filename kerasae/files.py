@@ -21,8 +21,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 _TEMPORARY = re.compile(
     r"\.(?P<name>.+)\.(?P<host>[\w-]+)\.(?P<process>\d+)\.[0-9a-f]{12}\.(?P<kind>part|old)(\.\w+)?"
 )
@@ -266,6 +264,8 @@ def locked(path: Path) -> Iterator[None]:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
         held.append(os.fstat(descriptor))
+
+    import filelock  # which makes a logger when it is imported
 
     lock = filelock.FileLock(file, on_acquired=sign)
     try:

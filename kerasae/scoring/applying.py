@@ -138,6 +138,11 @@ def apply(
         import kerasae
 
         loaded = kerasae.load(path)
+        if not hasattr(loaded, "sample_shape"):
+            raise ValueError(
+                "model must hold an Autoencoder, not another kind of Keras model. "
+                f"Received: model={str(model)!r}"
+            )
         if identity is not None and identify(path) != identity:
             raise ValueError(
                 "The model was replaced while it was loaded; run the command again. "

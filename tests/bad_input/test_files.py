@@ -159,7 +159,6 @@ LOADING = {
     "a list": (opened("list.keras"), r"cannot be read as a Keras file"),
     "no weights": (opened("weights.keras"), r"cannot be read as a Keras file"),
     "unknown class": (opened("unknown.keras"), r"cannot be read as a Keras file"),
-    "another Keras model": (opened("foreign.keras"), r"another kind of Keras model"),
     "empty folder": (opened("empty"), r"path must be a SavedModel folder"),
     "broken SavedModel": (opened("broken_export"), r"SavedModel cannot be read|cannot be"),
     "SavedModel of others": (opened("foreign_export"), r"with a signature 'info'"),
