@@ -13,6 +13,8 @@ from kerasae.schedules import Warmup, Weight, check_weight, weight_config
 # Value and weight of each reported term, by name.
 Terms = dict[str, tuple[Any, Any]]
 
+# What the variable of a weight holds while a schedule decides.
+_SCHEDULED = -1.0
 # Names of losses that every model has.
 _TAKEN = ("loss", "reconstruction_loss", "regularization_loss")
 
@@ -59,8 +61,8 @@ class PenaltyWeight(keras.layers.Layer):
             value.trainable = False
             self.constant = value
             return
-        # NaN means that the schedule determines the weight.
-        start = float("nan") if isinstance(value, Warmup) else value
+        # A negative number means that the schedule determines the weight.
+        start = _SCHEDULED if isinstance(value, Warmup) else value
         self.constant = self._variable("weight", start, "float32")
         if self.schedule is not None:
             self.step = self._variable("warmup_step", 0, "int32")
@@ -80,7 +82,7 @@ class PenaltyWeight(keras.layers.Layer):
         constant = ops.cast(self.constant, "float32")
         if self.schedule is None:
             return constant
-        return ops.where(ops.isnan(constant), self.schedule(self.step), constant)
+        return ops.where(constant < 0, self.schedule(self.step), constant)
 
     def advance(self) -> None:
         """Advance the schedule by one training step."""
@@ -90,7 +92,7 @@ class PenaltyWeight(keras.layers.Layer):
     def read(self) -> Weight:
         """Return the schedule, or the number if there is none or a number has replaced it."""
         value = float(ops.convert_to_numpy(self.constant))
-        return self.schedule if value != value and self.schedule is not None else value
+        return self.schedule if value < 0 and self.schedule is not None else value
 
     def assign(self, value: Weight) -> None:
         """Set the weight, also for steps that are already compiled.
@@ -108,7 +110,7 @@ class PenaltyWeight(keras.layers.Layer):
                     f"{self.argument} can be set only to a number; pass a schedule to the "
                     f"constructor of the layer. Received: {self.argument}={value!r}"
                 )
-            value = float("nan")
+            value = _SCHEDULED
         self.constant.assign(ops.convert_to_tensor(value, "float32"))
 
     def save_own_variables(self, store: Any) -> None:

@@ -288,7 +288,7 @@ def test_variants_are_listed_and_explained(kerasae_):
     status, out, _ = kerasae_("variants")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == kerasae.variants()
-    assert len(kerasae_("variants", "*sparse*")[1].splitlines()) == 2
+    assert len(kerasae_("variants", "*sparse*")[1].splitlines()) == 3
     lines = kerasae_("variants", "denoising")[1].splitlines()
     assert [line.split("  ")[0] for line in lines[2:5]] == [
         "latent_dim = None",

@@ -124,6 +124,7 @@ def test_what_a_killed_process_left_is_swept(cut):
     from kerasae import files
 
     # As a process of this host leaves it that is no more.
+    files._swept.clear()  # the training before looked a moment ago
     host = files.writer().split(".")[0]
     left = cut / f".publishing.{host}.999999999.{'0' * 12}.part"
     left.mkdir()
