@@ -21,17 +21,24 @@ def _seeded():
 # them out, and `make check` runs them.
 SLOW = (
     "system/",
+    "acceleration/test_chunks.py",
     "bad_input/",
     "cli/test_commands.py",
     "cli/test_judging.py",
+    "cli/test_quiet.py",
+    "cli/test_using.py",
+    "data/test_tfds_sets.py",
     "docs/",
+    "estimators/",
     "exporting/",
+    "models/test_variants.py",
+    "runs/test_configuration.py",
     "runs/test_determinism.py",
+    "runs/test_figures.py",
     "runs/test_operations.py",
     "runs/test_resume.py",
     "runs/test_training.py",
     "tutorials/",
-    "test_battery.py",
     "test_guides.py",
     "test_hostile_files.py",
     "test_mnist.py",
@@ -43,7 +50,9 @@ SLOW = (
 def pytest_collection_modifyitems(items):
     for item in items:
         file = item.path.as_posix().rpartition("/tests/")[2]
-        if file.startswith(SLOW):
+        # Of the battery, the dense network is quick.
+        rest = file == "test_battery.py" and "dense" not in item.name
+        if rest or file.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
     mnist = pytest.mark.skip(reason="MNIST is not prepared under TFDS_DATA_DIR")
     prepared = os.path.isdir(os.path.join(os.environ.get("TFDS_DATA_DIR", ""), "mnist"))

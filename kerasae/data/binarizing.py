@@ -104,25 +104,29 @@ class DynamicStore:
         self.value_range, self.seed = drawn.value_range, drawn.seed
         self.size, self.select, self.array = drawn.size, drawn.select, drawn.array
 
-    def dataset(self, split: str, batch_size: int, epoch: Epoch | None) -> "tf.data.Dataset":
-        """Return the pipeline of a split."""
+    def dataset(
+        self, split: str, batch_size: int, epoch: Epoch | None, further: Any = None
+    ) -> "tf.data.Dataset":
+        """Return the pipeline of a split; further entries are those of a `MemoryStore`."""
         if epoch is None:
-            return self._drawn.dataset(split, batch_size, epoch)
+            return self._drawn.dataset(split, batch_size, epoch, further)
         import tensorflow as tf
 
-        grey = self._grey.dataset(split, batch_size, epoch)
+        grey = self._grey.dataset(split, batch_size, epoch, further)
         highest = 255.0 if self._grey.dtype == "uint8" else 1.0
 
         def one_pass(_: "tf.Tensor") -> "tf.data.Dataset":
             # Read before the pass inside begins and moves it on.
             current = epoch.variable.read_value()
 
-            def draw(batch: "tf.Tensor", x: "tf.Tensor") -> "tf.Tensor":
-                probability = tf.cast(x, tf.float32) / highest
+            def draw(batch: "tf.Tensor", x: Any) -> Any:
+                values = x["x"] if isinstance(x, dict) else x
+                probability = tf.cast(values, tf.float32) / highest
                 # The shuffle takes (seed, epoch): other numbers here.
                 seed = tf.stack([tf.constant(~self.seed, tf.int64), current * 2**32 + batch])
-                drawn = tf.random.stateless_uniform(tf.shape(x), seed, alg="philox")
-                return tf.cast(drawn < probability, tf.float32)
+                drawn = tf.random.stateless_uniform(tf.shape(values), seed, alg="philox")
+                binary = tf.cast(drawn < probability, tf.float32)
+                return {**x, "x": binary} if isinstance(x, dict) else binary
 
             return grey.enumerate().map(draw, num_parallel_calls=AHEAD, deterministic=True)
 

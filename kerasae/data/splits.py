@@ -266,7 +266,7 @@ class MemoryStore:
         split: str,
         batch_size: int,
         epoch: Epoch | None,
-        further: dict[str, dict[str, np.ndarray]],
+        further: dict[str, dict[str, np.ndarray]] | None = None,
     ) -> "tf.data.Dataset":
         """Return the pipeline of a split; all splits gather from one resident tensor.
 

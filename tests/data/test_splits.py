@@ -133,3 +133,30 @@ def test_uniform_hash_is_uniform_and_local():
     assert abs(np.corrcoef(u[1:], u[:-1])[0, 1]) < 0.02
     np.testing.assert_array_equal(uniform_hash(rows[777:900], seed=5), u[777:900])
     assert abs(np.corrcoef(u, uniform_hash(rows, seed=6))[0, 1]) < 0.02
+
+
+def test_labels_come_with_the_samples_of_their_batch():
+    splits = kerasae.data.load("digits", batch_size=50)
+    labelled = splits.with_labels("condition")
+    batch = next(iter(labelled.test))
+    assert set(batch) == {"x", "condition"}
+    np.testing.assert_array_equal(batch["x"], splits.array("test", 50))
+    np.testing.assert_array_equal(batch["condition"], splits.labels["test"][:50])
+    # The order of an epoch is that of the splits themselves.
+    splits.set_epoch(3)
+    plain = next(iter(splits.train))
+    splits.set_epoch(3)
+    np.testing.assert_array_equal(next(iter(labelled.train))["x"], plain)
+    known = {
+        x.tobytes(): label
+        for x, label in zip(splits.array("train"), splits.labels["train"], strict=True)
+    }
+    for batch in labelled.train:
+        for x, label in zip(batch["x"].numpy(), batch["condition"].numpy(), strict=True):
+            assert known[x.tobytes()] == label
+
+
+def test_labels_as_an_input_need_labels():
+    splits = kerasae.data.load(np.zeros((30, 4), "float32"))
+    with pytest.raises(ValueError, match="labels"):
+        splits.with_labels("condition")
