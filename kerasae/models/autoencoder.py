@@ -39,6 +39,7 @@ class Pass:
         code: The code: `latent`, or its indices for discrete models.
         decoded: Output of the decoder network, before the output activation.
         condition: The condition as the encoder and decoder receive it, or None.
+        output: The reconstruction in raw units, in steps of training and evaluation, or None.
         target: The target in scaled units, set when the loss is computed, or None.
         others: Further named tensors of the parts, such as `z_mean` and `z_log_var`.
         terms: Maps the name of a term to pairs of unweighted value (`(batch,)` or a scalar)
@@ -53,6 +54,7 @@ class Pass:
     code: Any
     decoded: Any
     condition: Any = None
+    output: Any = None
     target: Any = None
     others: dict[str, Any] = dataclasses.field(default_factory=dict)
     terms: dict[str, list[tuple[Any, Any]]] = dataclasses.field(default_factory=dict)
@@ -614,6 +616,8 @@ class Autoencoder(keras.Model):
         kind = mode.kind if mode is not None and mode.owner is self else None
         if kind in ("train", "test"):
             # The y_pred of `compute_loss`; tensors only, since JAX passes it through `grad`.
+            # The raw output is for metrics: on JAX no layer can be called where they are updated.
+            pass_.output = self.finish(pass_.decoded)
             return {name: value for name, value in vars(pass_).items() if value is not None}
         if kind is None:
             # Used as a layer of another model, or called in a custom loop.
@@ -736,7 +740,7 @@ class Autoencoder(keras.Model):
         return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=1)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        raw = self.finish(y_pred["decoded"]) if isinstance(y_pred, dict) else y_pred
+        raw = y_pred["output"] if isinstance(y_pred, dict) else y_pred
         target = self.input_spec_.main(x) if y is None else y
         return super().compute_metrics(x, target, raw, sample_weight)
 
