@@ -1,4 +1,4 @@
-"""What all tests share: quiet TensorFlow, seeds, marks for backend and data."""
+"""What all tests share: quiet TensorFlow, seeds, the command line, marks for the data."""
 
 import os
 
@@ -15,6 +15,23 @@ def _seeded():
     import keras
 
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def kerasae_(capsys, monkeypatch):
+    """Run the command line in this process; return exit status, standard output and error."""
+    from kerasae import cli
+
+    monkeypatch.delenv("KERASAE_DEBUG", raising=False)
+
+    def run(*words):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return exit_.value.code, out, err
+
+    return run
 
 
 # Tests of whole runs and commands, and of what takes a process of its own; `make test` leaves

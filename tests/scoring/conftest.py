@@ -6,7 +6,6 @@ import pytest
 from pyarrow import parquet as pq
 
 import kerasae
-from kerasae import cli
 
 COLUMNS = ["a", "b", "c", "d"]
 
@@ -44,18 +43,3 @@ def many(tmp_path):
         ids = pa.array([f"{i}-{j}" for j in range(n)])
         pq.write_table(table(rows(n, i), id=ids), folder / f"part{i}.parquet")
     return folder
-
-
-@pytest.fixture
-def kerasae_(capsys, monkeypatch):
-    """Run the command line in this process; return exit status, standard output and error."""
-    monkeypatch.delenv("KERASAE_DEBUG", raising=False)
-
-    def run(*words):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            cli.main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return exit_.value.code, out, err
-
-    return run
