@@ -34,6 +34,44 @@ def kerasae_(capsys, monkeypatch):
     return run
 
 
+def _images(n=40, seed=0):
+    import numpy as np
+
+    return np.random.default_rng(seed).integers(0, 256, (n, 8, 8, 1)).astype("uint8")
+
+
+def _trained(seed=0):
+    import keras
+
+    import kerasae
+
+    keras.utils.set_random_seed(seed)
+    ae = kerasae.build("variational", (8, 8, 1), 4, input_dtype="uint8", hidden=(16,))
+    ae.compile()
+    ae.fit(_images(), epochs=1, verbose=0)
+    ae.calibrate(_images(60, seed=1), 0.05)
+    return ae
+
+
+@pytest.fixture(scope="session")
+def build():
+    """Return the function that trains a model of a seed."""
+    return _trained
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """A calibrated variational model, and its folder of versions with ONNX files."""
+    import kerasae
+
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("onnxruntime")
+    ae = _trained()
+    path = tmp_path_factory.mktemp("models") / "digits"
+    kerasae.export(ae, path, also=["onnx"], verify=False)
+    return ae, path
+
+
 # Tests of whole runs and commands, and of what takes a process of its own; `make test` leaves
 # them out, and `make check` runs them.
 SLOW = (
@@ -71,6 +109,8 @@ def pytest_collection_modifyitems(items):
         rest = file == "test_battery.py" and "dense" not in item.name
         if rest or file.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+        if BACKEND != "tensorflow" and file.startswith(("serving/", "system/serving/")):
+            item.add_marker(pytest.mark.skip(reason="export runs on the TensorFlow backend"))
     mnist = pytest.mark.skip(reason="MNIST is not prepared under TFDS_DATA_DIR")
     prepared = os.path.isdir(os.path.join(os.environ.get("TFDS_DATA_DIR", ""), "mnist"))
     for item in items:
